@@ -2009,6 +2009,11 @@ export interface components {
             metadata?: {
                 [key: string]: string;
             };
+            /**
+             * Files
+             * @description Images for the message: IDs of `/api/v1/files`. The model needs the capability `vision`.
+             */
+            files?: string[];
         };
         /**
          * CompletionMessage
@@ -2753,6 +2758,8 @@ export interface components {
             refusal?: string | null;
             /** Image Url */
             image_url?: string | null;
+            /** File Id */
+            file_id?: string | null;
             /** Detail */
             detail?: ("low" | "high" | "auto" | "original") | null;
             /** Annotations */
@@ -3525,7 +3532,8 @@ export interface components {
          *           "user_message_id": "01a200aa-0000-7000-8000-000000000001",
          *           "user_message": {
          *             "id": "01a200aa-0000-7000-8000-000000000001",
-         *             "content": "Hi"
+         *             "content": "Hi",
+         *             "files": []
          *           },
          *           "message_id": "01a200aa-0000-7000-8000-000000000002",
          *           "message": "Hello Ada.",
@@ -4453,7 +4461,8 @@ export interface components {
          *       "user_message_id": "01a200aa-0000-7000-8000-000000000001",
          *       "user_message": {
          *         "id": "01a200aa-0000-7000-8000-000000000001",
-         *         "content": "Hi"
+         *         "content": "Hi",
+         *         "files": []
          *       },
          *       "message_id": "01a200aa-0000-7000-8000-000000000002",
          *       "message": "Hello Ada.",
@@ -4621,6 +4630,11 @@ export interface components {
             id: string;
             /** Content */
             content: string;
+            /**
+             * Files
+             * @description The images of the message.
+             */
+            files: string[];
         };
         /**
          * UiChatRequest

@@ -1,8 +1,9 @@
 """Prompts, streamed answers, and the interfaces of model providers."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
+from uuid import UUID
 
 from chat.catalogue import Model
 from chat.model import LogEntry
@@ -13,6 +14,14 @@ UNUSABLE_USAGE = Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0, est
 
 
 @dataclass(frozen=True, slots=True)
+class PromptImage:
+    """A file that messages refer to, which is loaded before the call."""
+
+    media_type: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """Messages and options of a provider call, in OpenAI's format."""
 
@@ -20,6 +29,8 @@ class Prompt:
     max_tokens: int
     temperature: float | None = None
     options: dict[str, Any] | None = None
+    images: Mapping[UUID, PromptImage] = field(default_factory=dict)
+    """The files that messages refer to, as far as they exist."""
 
 
 def has_images(prompt: Prompt) -> bool:

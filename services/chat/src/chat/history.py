@@ -36,6 +36,8 @@ class RegenerationSource:
     tool_calls: list[dict[str, Any]] | None = None
     tool_results: tuple[ToolResult, ...] = ()
     continues: bool = False
+    response: dict[str, Any] | None = None
+    """The input, if it is more than the user message and the tool results."""
 
     @property
     def call_ids(self) -> set[str]:

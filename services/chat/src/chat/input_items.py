@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from uuid import UUID
+
+from chat.file_references import openai_id, parse_openai_id, reference
 
 Item = dict[str, Any]
 Message = dict[str, Any]
@@ -34,6 +37,27 @@ def messages_of_items(items: Iterable[Item], *, reasoning: bool = False) -> list
                 found[-1]["reasoning_content"] = thought
             thought = ""
     return found
+
+
+def message_with_files(text: str, file_ids: Iterable[UUID]) -> Item:
+    """Return a user's message with images as an item."""
+    images = [{"type": "input_image", "file_id": openai_id(file_id), "detail": "auto"} for file_id in file_ids]
+    return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}, *images]}
+
+
+def files_of_input(response: Mapping[str, Any] | None) -> list[UUID]:
+    """Return the files of a turn's input."""
+    contents = (item.get("content") for item in (response or {}).get("input", ()))
+    parts = (part for content in contents if isinstance(content, list) for part in content)
+    given = (part["file_id"] for part in parts if part.get("file_id"))
+    return [file_id for name in given if (file_id := parse_openai_id(name)) is not None]
+
+
+def reference_of(file_id: str) -> str:
+    """Return the address of an image in a message for the ID of its file."""
+    found = parse_openai_id(file_id)
+    assert found is not None, "the ID was checked when it came"
+    return reference(found)
 
 
 def text_of(content: str | Sequence[Item] | None) -> str:
@@ -80,7 +104,8 @@ def _part(part: Item) -> dict[str, Any]:
     if part["type"] in TEXT_PARTS:
         return {"type": "text", "text": _text(part)}
     detail = {"detail": part["detail"]} if part.get("detail") else {}
-    return {"type": "image_url", "image_url": {"url": part["image_url"], **detail}}
+    url = part["image_url"] if part.get("image_url") else reference_of(part["file_id"])
+    return {"type": "image_url", "image_url": {"url": url, **detail}}
 
 
 def _text(part: Item) -> str:

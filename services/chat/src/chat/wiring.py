@@ -9,6 +9,7 @@ from chat.admission.budget_report import BudgetReports
 from chat.admission.budgets import Budgets
 from chat.admission.context_window import ContextLoader
 from chat.admission.conversations import ConversationCreator, ConversationReader
+from chat.admission.images import ImageFinder
 from chat.admission.plans import ChatPlans, load_plans
 from chat.admission.position import PositionResolver
 from chat.admission.response_cache import ResponseCache
@@ -20,6 +21,7 @@ from chat.events.erasure import LifecycleEventHandler
 from chat.events.reconciler import Reconciler
 from chat.events.verification import VerificationReport, verify
 from chat.files.collector import FileCollector
+from chat.files.image_loader import ImageLoader
 from chat.files.service import FileService
 from chat.metrics import ChatMetrics
 from chat.providers.access_check import ProviderAccess, ProviderAccessChecks, ProviderAccessError, check_in_background
@@ -113,7 +115,7 @@ async def open_adapters(
         open_generator(settings, metrics, runtime.tracer) as generator,
     ):
         objects = ObjectStorage(settings.files_url) if settings.files_url else None
-        yield EngineAdapters(turns, PostgresRunnerStore(turns), logs, generator, objects)
+        yield EngineAdapters(turns, PostgresRunnerStore(turns), logs, ImageLoader(generator, objects), objects)
 
 
 @contextlib.asynccontextmanager
@@ -132,30 +134,26 @@ async def open_services(
     turns = turn_store(infrastructure)
     budgets = Budgets(config.plans, PostgresBudgetStore(turns))
     async with contextlib.AsyncExitStack() as stack:
-        engine = await stack.enter_async_context(
-            open_engine(settings, runtime, adapters, catalogue, metrics, lease_length=lease_length)
-        )
-        history = await stack.enter_async_context(open_history(settings, runtime.tracer))
+        enter = stack.enter_async_context
+        engine = await enter(open_engine(settings, runtime, adapters, catalogue, metrics, lease_length=lease_length))
+        history = await enter(open_history(settings, runtime.tracer))
         rows = PostgresFileRows(PostgresDatabase(infrastructure.pool, queue=infrastructure.queue))
-        erase_files = rows.erase
-        if adapters.objects is not None:
-            collector = FileCollector(rows, adapters.objects)
-            await stack.enter_async_context(background("files", collector.run, service=runtime.service))
-            erase_files = collector.erase
+        collector = FileCollector(rows, adapters.objects)
+        await enter(background("files", collector.run, service=runtime.service))
+        files = FileService(rows, adapters.objects) if adapters.objects is not None else None
+        images = ImageFinder(rows if adapters.objects is not None else None)
         erasure = PostgresTurnErasureStore(turns)
-        consumer = LifecycleEventHandler(erasure, adapters.logs, engine.supervisor, erase_files)
-        await stack.enter_async_context(infrastructure.bus.consume(consumer.subscription()))
+        consumer = LifecycleEventHandler(erasure, adapters.logs, engine.supervisor, collector.erase)
+        await enter(infrastructure.bus.consume(consumer.subscription()))
         reconciler = _reconciler(settings, turns, consumer, history, metrics)
-        await stack.enter_async_context(background("reconciler", reconciler.run, service=runtime.service))
-        limiter = await stack.enter_async_context(
-            open_limiter(infrastructure.redis, service="chat", registry=runtime.metrics.registry)
-        )
-        plans = await stack.enter_async_context(open_plan_lookup(settings, runtime.tracer))
+        await enter(background("reconciler", reconciler.run, service=runtime.service))
+        limiter = await enter(open_limiter(infrastructure.redis, service="chat", registry=runtime.metrics.registry))
+        plans = await enter(open_plan_lookup(settings, runtime.tracer))
         cache = _response_cache(settings, infrastructure.redis, adapters, metrics, timeout=cache_timeout)
         token_limits = TokenLimits(limiter)
         service = ChatService(
             store=adapters.turns,
-            admission=_admission(config, adapters.turns, history, budgets, token_limits, cache),
+            admission=_admission(config, adapters.turns, history, budgets, token_limits, cache, images),
             supervisor=engine.supervisor,
             readers=TurnReaders(engine.supervisor, engine.remote_logs, adapters.logs),
             draining=runtime.lifecycle.drain_started,
@@ -172,7 +170,7 @@ async def open_services(
             started_at=times.now(),
             supervisor=engine.supervisor,
             reconciler=reconciler,
-            files=FileService(rows, adapters.objects) if adapters.objects is not None else None,
+            files=files,
         )
 
 
@@ -183,6 +181,7 @@ def _admission(
     budgets: Budgets,
     token_limits: TokenLimits,
     cache: ResponseCache | None,
+    images: ImageFinder,
 ) -> TurnAdmission:
     return TurnAdmission(
         store=turns,
@@ -193,6 +192,7 @@ def _admission(
         token_limits=token_limits,
         turn_timeout=config.settings.turn_timeout,
         cache=cache,
+        images=images,
     )
 
 

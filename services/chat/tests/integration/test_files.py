@@ -1,6 +1,7 @@
 """Files in Postgres and a folder: quotas under concurrency, erasure, killed uploads, memory."""
 
 import asyncio
+import base64
 import contextlib
 import os
 from collections.abc import AsyncIterator
@@ -13,9 +14,11 @@ from chat.files.collector import FileCollector
 from chat.files.model import object_key
 from chat.storage.object_storage import ObjectStorage
 from chat.storage.postgres_files import PostgresFileRows
+from chat_testing.files import png
 from chat_testing.process import SpawnChat
 from chat_testing.replica import ChatReplica, NewDatabase, OpenReplica
 from chat_testing.users import ChatUser
+from fake_provider.process import FakeProvider
 from parley import times
 from parley.ids import new_id
 from parley.storage.database import PostgresDatabase
@@ -50,8 +53,10 @@ async def files(
     folder = tmp_path_factory.mktemp("files")
     plans = folder / "plans.yaml"
     plans.write_text("default: {storage_bytes: 1000, file_count: 5}")
+    models = folder / "models.yaml"
+    models.write_text("models: {default: {provider_model: fake, capabilities: [stream, vision]}}")
     url = (folder / "objects").as_uri()
-    async with open_replica(await new_database(), plans_file=plans, files_url=url) as replica:
+    async with open_replica(await new_database(), plans_file=plans, models_file=models, files_url=url) as replica:
         yield FilesReplica(replica, folder / "objects")
 
 
@@ -69,6 +74,16 @@ async def test_uploads_at_once_never_exceed_the_plan(files: FilesReplica) -> Non
     stored = await files.rows.page(small.id, None, 100)
     assert [file.size for file in stored] == [1] * 5
     assert [file.id for file in await files.rows.page(small.id, stored[1].id, 2)] == [one.id for one in stored[2:4]]
+
+
+async def test_the_provider_gets_the_data_of_an_uploaded_image(files: FilesReplica, provider: FakeProvider) -> None:
+    user, image = ChatUser(files.replica, new_id()), png(rest=new_id().bytes)
+    made = await user.request("POST", "/api/v1/files", files={"file": ("a.png", image)})
+    answer = await user.chat("What is it?", files=[made.json()["id"]])
+    assert answer.status_code == 200, answer.text
+    await user.chat("And now?", conversation_id=answer.json()["conversation_id"])
+    sent = f"data:image/png;base64,{base64.b64encode(image).decode()}"
+    assert len(await provider.journal(contains=sent)) == 2
 
 
 async def test_an_erased_user_leaves_no_object(files: FilesReplica) -> None:

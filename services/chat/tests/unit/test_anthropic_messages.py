@@ -1,5 +1,6 @@
 """``POST /v1/messages``: what reaches the provider, the message and its events, and what is refused by name."""
 
+import base64
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any
@@ -23,6 +24,7 @@ from chat.protocols.anthropic_messages.prompt import messages_of, options_of, us
 from chat.protocols.anthropic_messages.schemas import MessageRequest
 from chat.protocols.sse import MOVED
 from chat.running.turn_updates import StreamInterrupted, StreamStarted, TurnDelta, TurnFinished, TurnUpdate
+from chat_testing.files import png
 from chat_testing.turns import MODEL, ended_turn, make_catalogue, make_turn
 from parley.errors import InvalidRequest
 from parley.web.problems import error_body
@@ -32,7 +34,8 @@ USER = {"role": "user", "content": "Hi"}
 TOOL = {"name": "weather", "description": "The weather.", "input_schema": {"type": "object"}}
 CALL = {"type": "tool_use", "id": "call_1", "name": "weather", "input": {"city": "Rome"}}
 RESULT = {"type": "tool_result", "tool_use_id": "call_1", "content": [{"type": "text", "text": "Sun"}]}
-IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}
+DATA = base64.b64encode(png()).decode()
+IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": DATA}}
 ABLE = replace(MODEL, capabilities=("stream", "tools", "vision"))
 OPENAI = replace(ABLE, parameters=FORWARDED["openai"])
 
@@ -84,7 +87,7 @@ def answered(*results: Any, call: Any = CALL) -> list[Any]:
         ({"messages": [{"role": "system", "content": [IMAGE]}, USER]}, "messages.0.content.0.type"),
         ({"messages": [USER, {"role": "system", "content": "x"}]}, "messages.1.role"),
         (
-            {"messages": asked({**IMAGE, "source": {"type": "file", "file_id": "f"}})},
+            {"messages": asked({**IMAGE, "source": {"type": "stream", "file_id": "f"}})},
             "messages.0.content.0.source.type",
         ),
         ({"messages": asked({**IMAGE, "source": {"type": "url"}})}, "messages.0.content.0.source.url"),
@@ -163,7 +166,7 @@ def test_a_request_reaches_the_provider_in_its_format() -> None:
         metadata={"user_id": "u-7"},
     )
     call = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Rome"}'}}
-    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + DATA}}
     found = messages_of(body, reasoning=True)
     assert found == [
         {"role": "system", "content": "Be short."},

@@ -142,10 +142,10 @@ def test_a_price_of_the_operator_is_the_cost_at_a_host_without_a_listed_price(tm
 @pytest.mark.parametrize(
     ("base_url", "kind", "accepts_top_k", "capabilities"),
     [
-        (OPENAI_BASE_URL, None, False, ("stream", "tools", "vision")),
+        (OPENAI_BASE_URL, None, False, ("stream", "tools", "vision", "image_urls")),
         ("http://own/v1", None, True, ("stream",)),
-        ("http://own/v1", "openai", False, ("stream", "tools", "vision")),
-        ("http://own/v1", "anthropic", True, ("stream", "tools", "vision")),
+        ("http://own/v1", "openai", False, ("stream", "tools", "vision", "image_urls")),
+        ("http://own/v1", "anthropic", True, ("stream", "tools", "vision", "image_urls")),
     ],
 )
 def test_the_kind_of_a_server_decides_what_is_forwarded(

@@ -120,7 +120,9 @@ def test_an_image_needs_a_model_that_sees() -> None:
     body = parsed(input=[{"role": "user", "content": [image]}])
     with pytest.raises(UnsupportedContent):
         check(body, make_catalogue(MODEL), lambda _: True)
-    model = replace(MODEL, capabilities=("stream", "vision"))
+    with pytest.raises(UnsupportedContent, match="no addresses"):
+        check(body, make_catalogue(replace(MODEL, capabilities=("stream", "vision"))), lambda _: True)
+    model = replace(MODEL, capabilities=("stream", "vision", "image_urls"))
     assert check(body, make_catalogue(model), lambda _: True) == model
     assert messages_of_items([item_of(item) for item in body.items()]) == [
         {"role": "user", "content": [{"type": "image_url", "image_url": {"url": image["image_url"], "detail": "auto"}}]}

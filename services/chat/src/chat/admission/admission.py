@@ -14,6 +14,7 @@ from chat.admission.context_window import (
     fit,
 )
 from chat.admission.fallbacks import FallbackReservations, terms_of, usable
+from chat.admission.images import ImageFinder
 from chat.admission.new_turn import admitted_turn, new_turn
 from chat.admission.position import PositionResolver, TurnPosition, require_accepts_turn
 from chat.admission.response_cache import ResponseCache
@@ -22,6 +23,7 @@ from chat.admission.turn_job import TurnJob
 from chat.admission.turn_request import TurnRequest
 from chat.catalogue import Catalogue, Model
 from chat.errors import ConversationNotFound, Erased, IdempotencyKeyReused
+from chat.input_items import messages_of_input
 from chat.model import IdempotencyKey, Turn
 from chat.turn_store import BudgetExceeded, TurnRefused, TurnStore
 from parley.errors import Overloaded, ValidationFailed
@@ -44,9 +46,11 @@ class TurnAdmission:
         token_limits: TokenLimits,
         turn_timeout: float,
         cache: ResponseCache | None = None,
+        images: ImageFinder | None = None,
     ) -> None:
         self._store, self._catalogue, self._positions, self._contexts = store, catalogue, positions, contexts
         self._budgets, self._token_limits, self._cache = budgets, token_limits, cache
+        self._images = images or ImageFinder(None)
         self._turn_timeout = timedelta(seconds=turn_timeout)
 
     def select_model(self, request: TurnRequest) -> Model:
@@ -81,7 +85,7 @@ class TurnAdmission:
 
     async def _admit(self, request: TurnRequest, model: Model, runner_id: UUID) -> TurnJob | Turn:
         position = await self._positions.find(request)
-        context = await self._context(request, model, position)
+        context = await self._images.add_to(await self._context(request, model, position), request, model)
         plan = self._budgets.plan(request.plan)
         grant = await self._budgets.reserve(
             request.user_id, request.plan, model, prompt_tokens=context.prompt_tokens, max_tokens=context.max_tokens
@@ -123,7 +127,11 @@ class TurnAdmission:
         return fit(
             past,
             NewInput(
-                position.message, position.tool_results, position.continues, request.input_messages, request.options
+                position.message,
+                position.tool_results,
+                position.continues,
+                request.input_messages or messages_of_input(position.response),
+                request.options,
             ),
             system_prompt=position.system_prompt or model.system_prompt,
             model=model,

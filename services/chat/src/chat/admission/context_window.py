@@ -10,6 +10,7 @@ from chat.admission.turn_request import TurnRequest
 from chat.catalogue import Model
 from chat.errors import ContextLengthExceeded, HistoryUnavailable, MessageNotFound
 from chat.exchanges import PastExchange, result_steps
+from chat.generation import PromptImage
 from chat.history import History
 from chat.model import ContextState, ToolResult
 from chat.token_estimate import CHARACTERS_PER_TOKEN, estimate_messages, estimate_options
@@ -42,6 +43,7 @@ class PromptContext:
     max_tokens: int
     state: ContextState
     omitted_turns: int
+    images: Mapping[UUID, PromptImage] = field(default_factory=dict)
 
 
 class ContextLoader:

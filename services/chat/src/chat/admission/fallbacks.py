@@ -43,7 +43,8 @@ def parameters_of(request: TurnRequest) -> set[str]:
 def terms_of(request: TurnRequest, context: PromptContext, model: Model, granted: int, wanted: int) -> AnswerTerms:
     """Return the prompt for a model whose answer may have ``granted`` of the ``wanted`` tokens."""
     temperature = model.temperature if request.temperature is None else request.temperature
-    return AnswerTerms(Prompt(context.messages, granted, temperature, request.options), granted < wanted)
+    prompt = Prompt(context.messages, granted, temperature, request.options, context.images)
+    return AnswerTerms(prompt, granted < wanted)
 
 
 class FallbackReservations:

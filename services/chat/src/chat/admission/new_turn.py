@@ -72,7 +72,7 @@ def new_turn(
         reservation=reservation,
         tool_results=position.tool_results,
         continues=position.continues,
-        response=request.response,
+        response=request.response or position.response,
     )
 
 

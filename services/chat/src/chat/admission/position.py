@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from chat.admission.turn_request import TurnRequest
@@ -40,6 +41,8 @@ class TurnPosition:
     tool_results: tuple[ToolResult, ...] = ()
     continues: bool = False
     """Answers tool results of its parent's calls. The user message is the parent's."""
+    response: dict[str, Any] | None = None
+    """The input of an answer that is generated again, if it is more than a text, such as a message with images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +169,7 @@ class PositionResolver:
             message_at=source.user_message_at,
             tool_results=source.tool_results,
             continues=source.continues,
+            response=source.response,
             system_prompt=request.system_prompt or head.system_prompt,
             first_number=head.next_number,
             adopted=head.adopted,
@@ -185,6 +189,7 @@ class PositionResolver:
                 turn.tool_calls,
                 turn.tool_results,
                 turn.continues,
+                {"input": turn.response["input"]} if turn.response and "input" in turn.response else None,
             )
         source = await self._history.regeneration_source(conversation_id, answer_id, request.user_id)
         if source is None:

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from chat import errors
+from chat.api.image_checks import check_file_id, check_image
 from chat.api.request_checks import capabilities, invalid, require_tools, unsupported_type
 from chat.catalogue import Catalogue, Model
-from chat.protocols.anthropic_messages.prompt import MEMBERS, options_of
+from chat.protocols.anthropic_messages.prompt import MEMBERS, address_of, options_of
 from chat.protocols.anthropic_messages.schemas import InputBlock, MessageRequest, PromptRequest
 from chat.protocols.openai_chat.schemas import OpenModel
 from parley.errors import InvalidRequest
@@ -24,7 +25,7 @@ BLOCKS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 """Required members of content blocks, by role and type."""
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
-_SOURCES = {"base64": ("media_type", "data"), "url": ("url",)}
+_SOURCES = {"base64": ("media_type", "data"), "url": ("url",), "file": ("file_id",)}
 _THINKING = {"enabled", "disabled", "adaptive"}
 
 
@@ -49,8 +50,9 @@ def check(body: PromptRequest, catalogue: Catalogue, allows: Callable[[str], boo
 
 def needed_capabilities(body: PromptRequest) -> frozenset[str]:
     """Return the capabilities that a model needs to answer the request."""
-    images = any(block.type == "image" for message in body.messages for block in message.blocks)
-    return capabilities(images=images, calls=_requires_call(body))
+    images = [block for message in body.messages for block in message.blocks if block.type == "image"]
+    urls = any(image.source["type"] == "url" for image in images)
+    return capabilities(images=bool(images), calls=_requires_call(body), urls=urls)
 
 
 def _parts(body: PromptRequest) -> Iterator[tuple[str, OpenModel]]:
@@ -106,7 +108,7 @@ def _check_block(block: InputBlock, role: str, pointer: str, model: Model) -> No
     if block.type == "image":
         if "vision" not in model.capabilities:
             raise errors.UnsupportedContent
-        _check_source(block.source, f"{pointer}/source")
+        _check_source(block.source, f"{pointer}/source", model)
     if block.type == "tool_use" and not isinstance(block.input, dict):
         raise invalid(f"{pointer}/input", "object_type", "Must be an object.")
     for number, part in enumerate(block.content if isinstance(block.content, list) else ()):
@@ -115,11 +117,11 @@ def _check_block(block: InputBlock, role: str, pointer: str, model: Model) -> No
             raise unsupported_type(f"{pointer}/content/{number}", detail)
 
 
-def _check_source(source: Any, pointer: str) -> None:
+def _check_source(source: Any, pointer: str, model: Model) -> None:
     kind = source.get("type") if isinstance(source, dict) else None
     required = _SOURCES.get(kind) if isinstance(kind, str) else None
     if required is None:
-        raise invalid(f"{pointer}/type", "unsupported", "Must be `base64` or `url`.")
+        raise invalid(f"{pointer}/type", "unsupported", "Must be `base64`, `url` or `file`.")
     for name in required:
         if not (isinstance(source.get(name), str) and source[name]):
             raise invalid(f"{pointer}/{name}", "required", "This field is required.")
@@ -127,6 +129,10 @@ def _check_source(source: Any, pointer: str) -> None:
         raise invalid(f"{pointer}/media_type", "unsupported", f"Must be one of {', '.join(IMAGE_TYPES)}.")
     for name in source.keys() - {"type", *required}:
         raise _unsupported(pointer + json_pointer(name))
+    if kind == "file":
+        check_file_id(source["file_id"])
+    else:
+        check_image(address_of(source), f"{pointer}/{required[-1]}", model, files=False)
 
 
 def _check_order(body: PromptRequest) -> None:

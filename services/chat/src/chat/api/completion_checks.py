@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chat import errors
+from chat.api.image_checks import check_file_id, check_image, is_address
 from chat.api.request_checks import capabilities, invalid, require_tools, unsupported_type
 from chat.catalogue import Catalogue, Model
 from chat.protocols.openai_chat.schemas import TEXT_PARTS, CompletionMessage, CompletionRequest, ContentPart
@@ -19,7 +20,12 @@ _HINTS = {
     "service_tier": "Send `auto`, or omit it.",
     "top_logprobs": "Log probabilities are not returned.",
 }
-_PART_MEMBERS = {"text": {"cache_control"}, "refusal": set[str](), "image_url": {"image_url", "cache_control"}}
+_PART_MEMBERS = {
+    "text": {"cache_control"},
+    "refusal": set[str](),
+    "image_url": {"image_url", "cache_control"},
+    "file": {"file"},
+}
 
 
 def check(body: CompletionRequest, catalogue: Catalogue, allows: Callable[[str], bool]) -> None:
@@ -48,8 +54,9 @@ def check(body: CompletionRequest, catalogue: Catalogue, allows: Callable[[str],
 
 def needed_capabilities(body: CompletionRequest) -> frozenset[str]:
     """Return the capabilities that a model needs to answer the request."""
-    images = any(part.type not in TEXT_PARTS for message in body.messages for part in message.parts)
-    return capabilities(images=images, calls=_requires_call(body))
+    parts = [part for message in body.messages for part in message.parts if part.type not in TEXT_PARTS]
+    addresses = (part.unknown["image_url"]["url"] for part in parts if part.type == "image_url")
+    return capabilities(images=bool(parts), calls=_requires_call(body), urls=any(map(is_address, addresses)))
 
 
 def _requires_call(body: CompletionRequest) -> bool:
@@ -80,19 +87,27 @@ def _check_part(part: ContentPart, pointer: str, model: Model) -> None:
         raise errors.UnsupportedContent
     members = _PART_MEMBERS.get(part.type)
     if members is None:
-        detail = "Parts of the types `text` and `image_url` are supported."
+        detail = "Parts of the types `text`, `image_url` and `file` (an image that was uploaded) are supported."
         raise unsupported_type(pointer, detail)
     for name in part.unknown:
         if name not in members:
             raise _unsupported(pointer + json_pointer(name), None)
-    if part.type == "image_url" and not _has_url(part.unknown.get("image_url")):
-        raise invalid(
-            f"{pointer}/image_url", "required", "Must be an object with the address or data of an image as `url`."
-        )
+    if part.type == "file":
+        _check_file(part.unknown.get("file"), f"{pointer}/file")
+    if part.type == "image_url":
+        image = part.unknown.get("image_url")
+        if not isinstance(image, dict) or not isinstance(image.get("url"), str) or not image["url"]:
+            detail = "Must be an object with the data of an image, its address, or the ID of a file as `url`."
+            raise invalid(f"{pointer}/image_url", "required", detail)
+        check_image(image["url"], f"{pointer}/image_url/url", model)
 
 
-def _has_url(image: Any) -> bool:
-    return isinstance(image, dict) and isinstance(image.get("url"), str) and bool(image["url"])
+def _check_file(file: Any, pointer: str) -> None:
+    if not isinstance(file, dict) or not isinstance(file.get("file_id"), str):
+        raise errors.UnsupportedContent("Upload the file at `/v1/files`, and send its `file_id`.")
+    check_file_id(file["file_id"])
+    for name in file.keys() - {"file_id", "filename"}:
+        raise _unsupported(pointer + json_pointer(name), None)
 
 
 def _unsupported(pointer: str, hint: str | None) -> InvalidRequest:

@@ -23,7 +23,7 @@ def require_tools(model: Model) -> None:
         raise invalid("/tool_choice", "unsupported", detail)
 
 
-def capabilities(*, images: bool, calls: bool) -> frozenset[str]:
-    """Return the capabilities that a model needs for ``images`` and required ``calls``."""
-    needed = {"vision": images, "tools": calls}
+def capabilities(*, images: bool, calls: bool, urls: bool = False) -> frozenset[str]:
+    """Return the capabilities that a model needs for ``images``, for addresses of images and for required ``calls``."""
+    needed = {"vision": images, "tools": calls, "image_urls": urls}
     return frozenset(name for name, is_needed in needed.items() if is_needed)

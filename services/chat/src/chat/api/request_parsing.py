@@ -10,6 +10,7 @@ from fastapi import Request
 from starlette.requests import HTTPConnection
 
 from chat.admission.turn_request import CachePolicy, TurnRequest
+from chat.input_items import message_with_files, messages_of_items
 from chat.model import IdempotencyKey, Turn
 from chat.protocols.parley.schemas import ChatRequest
 from chat.service import OpenedTurn
@@ -57,6 +58,7 @@ def to_turn_request(
     request: HTTPConnection, principal: Principal, body: ChatRequest, key: IdempotencyKey | None, policy: CachePolicy
 ) -> TurnRequest:
     """Return the turn request of a body in Parley's format."""
+    items = [message_with_files(body.message or "", body.files)] if body.files else None
     return TurnRequest(
         user_id=principal.user_id,
         plan=principal.plan,
@@ -73,6 +75,9 @@ def to_turn_request(
         metadata=body.metadata,
         key=key,
         cache_policy=policy,
+        capabilities=frozenset({"vision"}) if items else frozenset(),
+        input_messages=messages_of_items(items) if items else None,
+        response={"input": items} if items else None,
     )
 
 

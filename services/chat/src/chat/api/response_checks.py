@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from chat import errors
+from chat.api.image_checks import check_file_id, check_image, is_address
 from chat.api.request_checks import capabilities, invalid, require_tools, unsupported_type
 from chat.catalogue import Catalogue, Model
 from chat.input_items import TEXT_PARTS, is_answer
@@ -56,8 +57,9 @@ def check(body: ResponseRequest, catalogue: Catalogue, allows: Callable[[str], b
 
 def needed_capabilities(body: ResponseRequest) -> frozenset[str]:
     """Return the capabilities that a model needs to answer the request."""
-    images = any(part.type not in TEXT_PARTS for item in body.items() for _, part in _parts(item))
-    return capabilities(images=images, calls=_requires_call(body))
+    images = [part for item in body.items() for _, part in _parts(item) if part.type not in TEXT_PARTS]
+    urls = any(is_address(part.image_url or "") for part in images)
+    return capabilities(images=bool(images), calls=_requires_call(body), urls=urls)
 
 
 def check_calls(items: list[dict[str, Any]], calls_before: list[dict[str, Any]] | None) -> None:
@@ -180,8 +182,13 @@ def _check_part(part: InputPart, pointer: str, model: Model) -> None:
     if part.type == "input_image":
         if "vision" not in model.capabilities:
             raise errors.UnsupportedContent
-        if not part.image_url:
-            raise invalid(f"{pointer}/image_url", "required", "Send the address or data of the image as `image_url`.")
+        if bool(part.image_url) == bool(part.file_id):
+            detail = "Send either the data or address of the image as `image_url`, or the `file_id` of an image."
+            raise invalid(f"{pointer}/image_url", "required", detail)
+        if part.file_id:
+            check_file_id(part.file_id)
+        else:
+            check_image(part.image_url or "", f"{pointer}/image_url", model, files=False)
     elif part.type not in TEXT_PARTS:
         raise unsupported_type(pointer, "Parts of the types `input_text` and `input_image` are supported.")
     for name in part.unknown:

@@ -27,7 +27,8 @@ SWEEP_INTERVAL = 86_400.0
 class FileCollector:
     """Runs periodically on every replica. Concurrent runs do no harm."""
 
-    def __init__(self, rows: FileRows, objects: Objects) -> None:
+    def __init__(self, rows: FileRows, objects: Objects | None) -> None:
+        """Without ``objects``, files are not offered, and those of before are only hidden."""
         self._rows, self._objects = rows, objects
         self._sweep_at = time.monotonic() + random.uniform(0, 3600)  # noqa: S311 - jitter
 
@@ -47,13 +48,15 @@ class FileCollector:
 
     async def remove_deleted(self, user_id: UUID | None = None) -> None:
         """Remove the objects of deleted files and abandoned uploads, then their rows. Of one user: all at once."""
-        while found := await self._rows.removable(user_id=user_id, limit=BATCH):
+        while self._objects is not None and (found := await self._rows.removable(user_id=user_id, limit=BATCH)):
             for file_id in found:
                 await self._objects.remove(object_key(file_id))
             await self._rows.removed(found)
 
     async def remove_orphans(self) -> None:
         """Remove objects that no row knows, and temporary files."""
+        if self._objects is None:
+            return
         await self._objects.remove_remains(age=REMAINS_AGE)
         async for page in self._objects.old(age=ORPHAN_AGE):
             for file_id in await self._rows.unknown(page):

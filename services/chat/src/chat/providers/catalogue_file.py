@@ -19,7 +19,7 @@ from parley.config.settings import SettingsError
 ANTHROPIC_BASE_URL = "https://api.anthropic.com/v1"
 _PROVIDERS = {OPENAI_BASE_URL: "openai", ANTHROPIC_BASE_URL: "anthropic"}
 """Names of providers in the price list, by their base URL. The others have the name of their host."""
-_ALL = ("stream", "tools", "vision")
+_ALL = ("stream", "tools", "vision", "image_urls")
 CAPABILITIES: dict[ProviderKind, tuple[str, ...]] = {"openai": _ALL, "compatible": ("stream",), "anthropic": _ALL}
 """Capabilities of models that the file does not describe."""
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from chat.admission.admission import TurnAdmission
 from chat.admission.budgets import Budgets
 from chat.admission.context_window import ContextLoader
+from chat.admission.images import ImageFinder
 from chat.admission.plans import ChatPlan
 from chat.admission.position import PositionResolver
 from chat.admission.token_limits import TokenLimits
+from chat.files.store import FileRows
 from chat.model import Turn
 from chat.running.readers import TurnReaders
 from chat.running.remote_logs import RemoteLogs
@@ -28,6 +30,7 @@ class ServiceBench:
     history: FakeHistory = field(default_factory=FakeHistory)
     limiter: InMemoryRateLimiter = field(default_factory=InMemoryRateLimiter)
     plan: ChatPlan = field(default_factory=lambda: ChatPlan(tokens_per_minute=None))
+    files: FileRows | None = None
 
     def __post_init__(self) -> None:
         engine = self.engine
@@ -41,6 +44,7 @@ class ServiceBench:
             budgets=Budgets(Plans({}, self.plan), engine.turns),
             token_limits=TokenLimits(self.limiter),
             turn_timeout=600,
+            images=ImageFinder(self.files),
         )
         self.readers = TurnReaders(engine.supervisor, self.remote_logs, engine.logs)
         self.service = ChatService(

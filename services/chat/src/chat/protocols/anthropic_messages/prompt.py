@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from chat.input_items import reference_of
 from chat.protocols.anthropic_messages.schemas import InputBlock, InputMessage, MessageRequest, PromptRequest
 
 Message = dict[str, Any]
@@ -91,9 +92,14 @@ def _result(block: InputBlock) -> str:
 def _part(block: InputBlock) -> dict[str, Any]:
     if block.type == "text":
         return {"type": "text", "text": block.text or ""}
-    source = block.source
-    url = source["url"] if source["type"] == "url" else f"data:{source['media_type']};base64,{source['data']}"
-    return {"type": "image_url", "image_url": {"url": url}}
+    return {"type": "image_url", "image_url": {"url": address_of(block.source)}}
+
+
+def address_of(source: dict[str, Any]) -> str:
+    """Return the source of an image as an address: its own, its data, or a reference to a file."""
+    if source["type"] == "file":
+        return reference_of(source["file_id"])
+    return source["url"] if source["type"] == "url" else f"data:{source['media_type']};base64,{source['data']}"
 
 
 def _answer(message: InputMessage, *, reasoning: bool) -> Message:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from chat.file_references import parse_openai_id, reference
 from chat.protocols.parley.schemas import Metadata, Temperature
 from parley.web.schemas import MAX_MEMBERS, Text
 from parley.web.validation import FieldValueError
@@ -129,7 +130,26 @@ class CompletionMessage(OpenModel):
         found = self.model_dump(exclude_none=True, exclude=set(self.model_extra or ()))
         if all(part.type in TEXT_PARTS and not part.unknown for part in self.parts):
             found["content"] = None if self.content is None else self.text()
+        elif isinstance(self.content, list):
+            found["content"] = [_with_reference(part) for part in found["content"]]
         return {"role": self.role, "content": None, **found}
+
+
+def file_of_part(part: Any) -> str | None:
+    """Return the ID of the file that a part names, as far as it is one; None for other parts."""
+    file = part.get("file") if isinstance(part, dict) and part.get("type") == "file" else None
+    image = part.get("image_url") if isinstance(part, dict) and part.get("type") == "image_url" else None
+    found = file.get("file_id") if isinstance(file, dict) else image.get("url") if isinstance(image, dict) else None
+    return found if isinstance(found, str) and parse_openai_id(found) is not None else None
+
+
+def _with_reference(part: dict[str, Any]) -> dict[str, Any]:
+    file_id = parse_openai_id(file_of_part(part) or "")
+    if file_id is None:
+        return part
+    image = part.get("image_url")
+    detail = {"detail": image["detail"]} if isinstance(image, dict) and image.get("detail") else {}
+    return {"type": "image_url", "image_url": {"url": reference(file_id), **detail}}
 
 
 class StreamOptions(OpenModel):

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from chat.exchanges import PastExchange, PastStep
+from chat.file_references import openai_id, referenced_file
 from chat.protocols.openai_responses.ids import item_id
 from chat.protocols.openai_responses.resource import input_item
 
@@ -55,8 +56,9 @@ def _content(content: str | list[dict[str, Any]]) -> str | list[dict[str, Any]]:
 def _part(part: dict[str, Any]) -> dict[str, Any]:
     if part["type"] == "text":
         return {"type": "input_text", "text": part["text"]}
-    image = part["image_url"]
-    return {"type": "input_image", "image_url": image["url"], "detail": image.get("detail", "auto")}
+    image, file_id = part["image_url"], referenced_file(part)
+    source = {"image_url": image["url"]} if file_id is None else {"file_id": openai_id(file_id)}
+    return {"type": "input_image", **source, "detail": image.get("detail", "auto")}
 
 
 def _output(turn_id: UUID, items: list[Item]) -> list[Item]:

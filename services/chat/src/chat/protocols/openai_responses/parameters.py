@@ -62,7 +62,7 @@ def _value(value: Any) -> Any:
 
 
 def _part(part: InputPart) -> dict[str, Any]:
-    known = part.model_dump(exclude_none=True, include={"type", "text", "refusal", "image_url", "detail"})
+    known = part.model_dump(exclude_none=True, include={"type", "text", "refusal", "image_url", "file_id", "detail"})
     if part.type == "output_text":
         return {**known, "annotations": part.annotations or [], "logprobs": part.logprobs or []}
     return {"detail": "auto", **known} if part.type == "input_image" else known

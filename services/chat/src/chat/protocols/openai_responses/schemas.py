@@ -29,6 +29,7 @@ class InputPart(OpenModel):
     text: Text | None = None
     refusal: Text | None = None
     image_url: Text | None = None
+    file_id: Text | None = Field(None, max_length=64)
     detail: Literal["low", "high", "auto", "original"] | None = None
     annotations: Json = None
     logprobs: Json = None

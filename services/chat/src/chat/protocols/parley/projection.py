@@ -4,6 +4,7 @@ from typing import Any
 
 import orjson
 
+from chat.input_items import files_of_input
 from chat.model import LogEntry, Turn
 from chat.protocols.parley.schemas import ChatAnswer, TurnResource, TurnUserMessage
 from chat.running.turn_view import TurnView
@@ -113,7 +114,9 @@ def resource(view: TurnView) -> TurnResource:
         status=turn.status,
         stored=turn.stored,
         user_message_id=turn.user_message_id,
-        user_message=TurnUserMessage(id=turn.user_message_id, content=turn.user_message),
+        user_message=TurnUserMessage(
+            id=turn.user_message_id, content=turn.user_message, files=files_of_input(turn.response)
+        ),
         message_id=turn.id,
         message=view.message,
         tool_calls=view.tool_calls,

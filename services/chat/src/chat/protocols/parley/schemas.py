@@ -12,6 +12,8 @@ from parley_events.models import ErrorInfo, Usage
 
 MAX_TEXT = 32_000
 MAX_METADATA = 16
+MAX_FILES = 10
+"""Files of a message."""
 
 
 CLIENT_ID_VERSIONS = frozenset({4, 7})
@@ -65,6 +67,12 @@ class ChatRequest(RequestBody):
     max_tokens: int | None = Field(None, ge=1, le=10_000_000, strict=True)
     stream: bool = Field(False, strict=True)
     metadata: Metadata = Field(default_factory=dict)
+    # Left out of the digest of a request without files, which is compared with those of the release before.
+    files: Annotated[list[Id], Field(max_length=MAX_FILES), max_entries(MAX_FILES)] = Field(
+        default_factory=list,
+        exclude_if=lambda files: not files,
+        description="Images for the message: IDs of `/api/v1/files`. The model needs the capability `vision`.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -86,6 +94,10 @@ class ChatRequest(RequestBody):
             raise FieldValueError("exactly_one", "`message` (a string) is required, or `regenerate`.")
         if self.message is not None and self.regenerate is not None:
             raise FieldValueError("exactly_one", "Send either `message` or `regenerate`, not both.")
+        if self.files and self.message is None:
+            raise FieldValueError(
+                "exclusive", "`files` belong to a `message`. An answer generated again keeps its own."
+            )
         if self.conversation_id is None and (self.regenerate or self.parent_id):
             raise FieldValueError("required", "`regenerate` and `parent_id` require `conversation_id`.")
         return self
@@ -99,6 +111,7 @@ class TurnUserMessage(ResponseBody):
 
     id: UUID
     content: str
+    files: list[UUID] = Field(description="The images of the message.")
 
 
 class TurnResource(ResponseBody):

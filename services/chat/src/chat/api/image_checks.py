@@ -1,0 +1,36 @@
+"""Checks of images in requests: data, addresses and IDs of files. Parley itself never opens an address."""
+
+from chat import errors
+from chat.api.request_checks import invalid
+from chat.catalogue import Model
+from chat.file_references import parse_openai_id
+from chat.files.image_data import require_image_data
+
+_ADDRESSES = ("https://", "http://")
+
+
+def check_image(url: str, pointer: str, model: Model, *, files: bool = True) -> None:
+    """Raise InvalidRequest or UnsupportedContent for an image that the model cannot get.
+
+    ``files``: the ID of a file may stand in place of an address.
+    """
+    if url.startswith("data:"):
+        require_image_data(url, pointer)
+    elif is_address(url):
+        if "image_urls" not in model.capabilities:
+            detail = "This model takes no addresses of images. Send the data of the image, or the ID of a file."
+            raise errors.UnsupportedContent(detail)
+    elif not files or parse_openai_id(url) is None:
+        detail = "Must be the data of an image (`data:image/png;base64,…`) or its address (`https://…`)."
+        raise invalid(pointer, "invalid_image", detail)
+
+
+def is_address(url: str) -> bool:
+    """Tell whether the provider has to fetch an image."""
+    return url.startswith(_ADDRESSES)
+
+
+def check_file_id(given: str) -> None:
+    """Raise FileNotFound for an ID that cannot be one of a file."""
+    if parse_openai_id(given) is None:
+        raise errors.FileNotFound
