@@ -75,7 +75,17 @@ def images(root: Path) -> None:
     if problem := missing_program():
         pytest.fail(f"CLUSTER_LOAD needs Docker with buildx: {problem}")
     os.environ["VERSION"] = VERSION
-    docker("buildx", "bake", "-f", "deploy/docker/bake.hcl", "test", "--load", cwd=root, timeout=BUILD_TIMEOUT)
+    docker(
+        "buildx",
+        "bake",
+        "-f",
+        "deploy/docker/bake.hcl",
+        "image",
+        "fake-provider",
+        "--load",
+        cwd=root,
+        timeout=BUILD_TIMEOUT,
+    )
     built = [f"parley/{path.name}:{VERSION}" for path in sorted((root / "services").iterdir())]
     run_command([*shlex.split(LOAD), *built, f"parley/fake-provider:{VERSION}", *STORE_IMAGES], timeout=BUILD_TIMEOUT)
 
@@ -151,8 +161,11 @@ def parley(
 
 
 @pytest.fixture(scope="session")
-def apply_overlay(cluster: Cluster, root: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., None]:
+def apply_overlay(
+    cluster: Cluster, nodes: Nodes, root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., None]:
     """Apply the overlay `dev` with settings for many requests, and either two replicas or components."""
+    kept = {"op": "add", "path": "/spec/template/spec/nodeSelector", "value": {"kubernetes.io/hostname": nodes.kept}}
 
     def apply(*components: str) -> None:
         folder = tmp_path_factory.mktemp("overlay")
@@ -169,10 +182,12 @@ def apply_overlay(cluster: Cluster, root: Path, tmp_path_factory: pytest.TempPat
                 }
                 for name, added in SETTINGS.items()
             ],
+            "patches": [{"target": {"kind": "StatefulSet", "name": "fake-provider"}, "patch": yaml.safe_dump([kept])}],
             "replicas": [] if components else [{"name": name, "count": 2} for name in WORKLOADS],
         }
         (folder / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
         cluster.kubectl("apply", "-k", str(folder))
+        cluster.kubectl("rollout", "status", "statefulset/fake-provider", "--timeout=600s")
         cluster.rolled_out()
 
     return apply

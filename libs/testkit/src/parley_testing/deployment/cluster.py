@@ -88,12 +88,10 @@ class Cluster:
         return sorted(found, key=lambda each: str(each["metadata"]["creationTimestamp"]))
 
     def restarts(self) -> dict[str, int]:
-        """Return the number of restarts of each pod, without those that never restarted."""
+        """Return the number of restarts of each pod of a deployment, without those that never restarted."""
         counts = {
-            each["metadata"]["name"]: sum(
-                int(one["restartCount"]) for one in each["status"].get("containerStatuses", [])
-            )
-            for each in self.get("pods")
+            each["metadata"]["name"]: sum(one["restartCount"] for one in each["status"].get("containerStatuses", []))
+            for each in self.get("pods", "--selector", f"{NAME} in ({','.join(self.replicas())})")
         }
         return {name: count for name, count in counts.items() if count}
 
