@@ -22,13 +22,14 @@ USERS = 4
 PLANS = """\
 default: {requests_per_minute: 60000, burst: 10000, streams: 77, tokens_per_minute: 10000000, models: ["*"]}
 """
+INSIDE = "10.193.193.0/24"
 SETTINGS = {
     "PARLEY_VERSION": VERSION,
     "PARLEY_PORT": str(PORT),
     "EDGE_PORT": str(EDGE_PORT),
     "PROMETHEUS_PORT": str(PROMETHEUS_PORT),
-    "PARLEY_SUBNET": "172.30.193.0/24",
-    "PARLEY_EDGE_SUBNET": "172.30.194.0/24",
+    "PARLEY_SUBNET": INSIDE,
+    "PARLEY_EDGE_SUBNET": "10.193.194.0/24",
     "COMPOSE_PROFILES": "edge,fake-provider",
     "OPENAI_BASE_URL": "http://fake-provider:8100/v1",
     "OPENAI_MODEL": "fake",
@@ -36,6 +37,8 @@ SETTINGS = {
     "REGISTRATION": "open",
     "PLANS_FILE": "/etc/parley/plans.yaml",
     "ADMIN_HOST": "0.0.0.0",
+    "WEBHOOKS_ALLOW_HTTP": "true",
+    "WEBHOOKS_ALLOWED_NETWORKS": INSIDE,
     "OPEN_FILES": str(min(65536, resource.getrlimit(resource.RLIMIT_NOFILE)[1])),
 }
 
@@ -66,7 +69,7 @@ def project(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Co
     finally:
         logs = root / ".pytest_cache/compose-logs.txt"
         logs.parent.mkdir(exist_ok=True)
-        logs.write_text(made.compose("logs", "--no-color", check=False))
+        logs.write_text(made.compose("logs", "--no-color", check=False) + made.failed_checks())
         made.down("--volumes", "--timeout", "20")
 
 

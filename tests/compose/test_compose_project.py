@@ -17,7 +17,7 @@ from fake_provider.process import RunningProvider
 from parley.ids import new_id
 from parley_testing import eventually
 from parley_testing.deployment.compose import ComposeProject
-from parley_testing.deployment.docker import docker
+from parley_testing.deployment.docker import docker, inspect
 from parley_testing.http.client import UserClient, open_http, register
 from parley_testing.workload.turns import AnsweredTurn, ResumingReader, stored_exactly_once
 
@@ -76,6 +76,17 @@ async def purge(channel, name):
 async def bind(channel, name):
     await (await channel.get_queue(name, ensure=False)).bind("parley.events", "#")
 asyncio.run(main())
+"""
+
+
+RECEIVER = """
+import http.server
+class Receiver(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        print(self.rfile.read(int(self.headers["content-length"])).decode(), flush=True)
+        self.send_response(204)
+        self.end_headers()
+http.server.HTTPServer(("0.0.0.0", 8080), Receiver).serve_forever()
 """
 
 
@@ -210,6 +221,23 @@ def test_operator_commands_work_in_their_containers(project: ComposeProject) -> 
         done = project.status(*command)
         assert done.returncode == 0, done.stdout
     assert project.status("exec", "--no-TTY", "chat", "parley", "events", "dead", "list").returncode != 0
+
+
+async def test_a_webhook_tells_its_receiver_of_a_turn(project: ComposeProject, admin: UserClient) -> None:
+    name, network = f"{project.name}-receiver", f"{project.name}_inside"
+    options = ("--detach", f"--name={name}", f"--network={network}", "--entrypoint=python")
+    docker("run", *options, "parley/chat:compose-test", "-c", RECEIVER)
+    try:
+        address = inspect(name)["NetworkSettings"]["Networks"][network]["IPAddress"]
+        body = {"url": f"http://{address}:8080/hooks", "events": ["conversation.turn.completed"]}
+        created = await admin.request("POST", "/api/v1/webhooks", json=body)
+        assert created.status_code == httpx2.codes.CREATED, created.text
+        turn = str((await admin.chat("hook [[fake tokens=2]]"))["turn_id"])
+        await eventually(lambda: turn in docker("logs", name), within=STORE_TIMEOUT)
+        deleted = await admin.request("DELETE", f"/api/v1/webhooks/{created.json()['id']}")
+        assert deleted.status_code == httpx2.codes.NO_CONTENT, deleted.text
+    finally:
+        docker("rm", "--force", name)
 
 
 async def test_prometheus_scrapes_every_replica(prometheus_url: str) -> None:

@@ -4,6 +4,7 @@ import copy
 import subprocess
 import sys
 import tomllib
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ EDGE = {"gateway-2", "proxy"}
 EXTRAS = {"local-model", "prometheus", "grafana", "otel-collector"}
 """Containers of other profiles, which no other container waits for."""
 STORES = {"postgres", "redis", "rabbitmq"}
+POOLS_OF_THE_ENGINE = (ip_network("172.16.0.0/12"), ip_network("192.168.0.0/16"))
 OUTSIDE = {"gateway", "gateway-2", "proxy", "chat", "webhooks", "prometheus", "grafana", "otel-collector"}
 
 
@@ -162,6 +164,14 @@ def test_a_container_shares_a_network_with_what_it_needs_only(compose: Object) -
     assert reached["operator"] == {"rabbitmq"}
     assert all(reached[name] == STORES for name in ("auth", "chat", "history", "history-worker", "webhooks"))
     assert networks["rabbitmq"] == {"broker", "subscribers"}
+
+
+def test_fixed_addresses_are_not_those_that_the_engine_gives_to_other_networks(compose: Object) -> None:
+    subnets = [each["ipam"]["config"][0]["subnet"] for each in compose["networks"].values() if "ipam" in each]
+    fixed = [ip_network(subnet.partition(":-")[2].rstrip("}")) for subnet in subnets]
+
+    assert len(fixed) == len({"inside", "edge"})
+    assert not any(one.overlaps(pool) for one in fixed for pool in POOLS_OF_THE_ENGINE)
 
 
 def test_an_operator_can_set_every_setting_without_editing_the_file(

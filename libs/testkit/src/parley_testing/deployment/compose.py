@@ -49,7 +49,7 @@ class ComposeProject:
             [str(self.folder / "deploy/docker" / name)], cwd=self.folder, text=True, check=False, timeout=UP_TIMEOUT,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **variables},
         )  # fmt: skip
-        assert done.returncode == 0, f"{name}: status {done.returncode}\n{done.stdout[-4000:]}"
+        assert done.returncode == 0, f"{name}: status {done.returncode}\n{done.stdout[-4000:]}\n{self.failed_checks()}"
         return done.stdout
 
     def compose(self, *arguments: str, timeout: float = UP_TIMEOUT, check: bool = True) -> str:
@@ -89,6 +89,12 @@ class ComposeProject:
         lines = self.compose("ps", "--format", "json").splitlines()
         found = [json.loads(line) for line in lines]
         return {each["Name"]: each["Health"] for each in found}
+
+    def failed_checks(self) -> str:
+        """Return the latest failed health checks of each container: status, times and output."""
+        mine = docker("ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={self.name}").split()
+        found = {each["Name"]: each["State"].get("Health", {}).get("Log") or [] for each in map(inspect, mine)}
+        return "\n".join(f"{name}: {check}" for name, log in found.items() for check in log if check["ExitCode"])
 
     def address(self, service: str, network: str) -> str:
         """Return the address of a container in a network, which this machine reaches."""
