@@ -64,6 +64,86 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/services/auth": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Return the state of this service
+         * @description Return the state of this service: its dependencies, and the events that wait in its outbox and queues.
+         */
+        get: operations["auth_service_status"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/services/chat": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Return the state of this service
+         * @description Return the state of this service: its dependencies, and the events that wait in its outbox and queues.
+         */
+        get: operations["chat_service_status"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/services/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Return the state of this service
+         * @description Return the state of this service: its dependencies, and the events that wait in its outbox and queues.
+         */
+        get: operations["history_service_status"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/services/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Return the state of this service
+         * @description Return the state of this service: its dependencies, and the events that wait in its outbox and queues.
+         */
+        get: operations["webhooks_service_status"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/usage": {
         parameters: {
             query?: never;
@@ -2296,6 +2376,19 @@ export interface components {
             deleted: true;
         };
         /**
+         * DeliveryBacklog
+         * @description Deliveries of webhooks whose time has come.
+         */
+        DeliveryBacklog: {
+            /** Due */
+            due: number;
+            /**
+             * Oldest Due S
+             * @description Seconds for which the oldest of them has been due.
+             */
+            oldest_due_s: number;
+        };
+        /**
          * DeliveryView
          * @description A delivery and the outcome of its last attempt.
          *
@@ -2355,6 +2448,23 @@ export interface components {
              * Format: date-time
              */
             created_at: string;
+        };
+        /**
+         * DependencyStatus
+         * @description A server that the service needs. ``detail`` says why it is down.
+         */
+        DependencyStatus: {
+            /** Name */
+            name: string;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "up" | "down";
+            /** Latency Ms */
+            latency_ms: number | null;
+            /** Detail */
+            detail: string | null;
         };
         /**
          * DrainingEvent
@@ -3280,6 +3390,19 @@ export interface components {
             };
         };
         /**
+         * OutboxStatus
+         * @description Events that are not published yet.
+         */
+        OutboxStatus: {
+            /** Pending */
+            pending: number;
+            /**
+             * Oldest Age S
+             * @description Age of the oldest of them in seconds; 0 without any.
+             */
+            oldest_age_s: number;
+        };
+        /**
          * Page[ApiKeyView]
          * @example {
          *       "data": [
@@ -3770,6 +3893,19 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * QueueStatus
+         * @description A queue of the service, or the dead letters of all services (`parley.dead`).
+         */
+        QueueStatus: {
+            /** Queue */
+            queue: string;
+            /**
+             * Waiting
+             * @description Events that no consumer has taken yet.
+             */
+            waiting: number;
+        };
+        /**
          * ReadyFrame
          * @description The socket is authenticated until ``expires_at``. Send `auth` again before.
          * @example {
@@ -4111,6 +4247,60 @@ export interface components {
             text: string;
             /** Match */
             match: boolean;
+        };
+        /**
+         * ServiceStatus
+         * @description The state of the replica that responds. The outbox and the queues are those of all replicas.
+         *
+         *     ``outbox`` and ``queues`` are null while they cannot be read; only webhooks has ``deliveries``.
+         * @example {
+         *       "service": "history",
+         *       "version": "1.0.0",
+         *       "status": "ok",
+         *       "uptime_s": 86400,
+         *       "dependencies": [
+         *         {
+         *           "name": "postgres",
+         *           "status": "up",
+         *           "latency_ms": 1.2,
+         *           "detail": null
+         *         }
+         *       ],
+         *       "outbox": {
+         *         "pending": 0,
+         *         "oldest_age_s": 0
+         *       },
+         *       "queues": [
+         *         {
+         *           "queue": "history.turns",
+         *           "waiting": 0
+         *         },
+         *         {
+         *           "queue": "parley.dead",
+         *           "waiting": 0
+         *         }
+         *       ],
+         *       "deliveries": null
+         *     }
+         */
+        ServiceStatus: {
+            /** Service */
+            service: string;
+            /** Version */
+            version: string;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "ok" | "degraded";
+            /** Uptime S */
+            uptime_s: number;
+            /** Dependencies */
+            dependencies: components["schemas"]["DependencyStatus"][];
+            outbox: components["schemas"]["OutboxStatus"] | null;
+            /** Queues */
+            queues: components["schemas"]["QueueStatus"][] | null;
+            deliveries: components["schemas"]["DeliveryBacklog"] | null;
         };
         /**
          * SessionRevokedEvent
@@ -6961,6 +7151,158 @@ export interface operations {
                 };
             };
             400: components["responses"]["BadRequest-AmbiguousCredentialsInvalidCursor"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
+        };
+    };
+    auth_service_status: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServiceStatus"];
+                };
+            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
+        };
+    };
+    chat_service_status: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServiceStatus"];
+                };
+            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
+        };
+    };
+    history_service_status: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServiceStatus"];
+                };
+            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
+        };
+    };
+    webhooks_service_status: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServiceStatus"];
+                };
+            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden-InsufficientScope"];
             422: components["responses"]["UnprocessableContent"];

@@ -7,13 +7,12 @@ from aio_pika import Message
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import AMQPChannelError, AMQPError, ChannelNotFoundEntity
 
+from parley.messaging.bus import DEAD_LETTERS, SERVICE_QUEUES
 from parley.process.timeouts import at_most
 from parley_cli.diagnosis.findings import Finding, fault, warning
 from parley_cli.diagnosis.probes import Unreachable, reason
 from parley_events.connection import OUTAGES, NodeUrls, close, connect, refusal
 
-QUEUES = ("history.turns", "chat.lifecycle", "auth.erasures", "webhooks.events")
-DEAD_LETTERS = "parley.dead"
 MAX_WAITING = 1000
 CONFIRM_TIMEOUT = 2.0
 """Seconds after which a broker that confirms nothing counts as blocked."""
@@ -27,7 +26,7 @@ async def check_rabbitmq(target: str, urls: str) -> list[Finding]:
     connection = await _connect(urls)
     latency = (time.perf_counter() - began) * 1000
     try:
-        queues = [check_queue(target, queue, await _depth(connection, queue)) for queue in QUEUES]
+        queues = [check_queue(target, queue, await _depth(connection, queue)) for queue in SERVICE_QUEUES]
         dead_letters = check_dead_letters(target, await _depth(connection, DEAD_LETTERS))
         # Last: a broker with an alarm reads nothing more from a connection that has published.
         return [await _broker(target, connection, latency), *queues, dead_letters]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from parley.config.settings import DataSettings, SettingsError
 from parley.messaging import outbox
-from parley.messaging.bus import Bus
+from parley.messaging.bus import DEAD_LETTERS, SERVICE_QUEUES, Bus
 from parley.messaging.outbox.relay import OutboxRelay
 from parley.messaging.outbox.store import backlog
 from parley.messaging.traced_bus import TracedBus
@@ -113,7 +113,14 @@ def _register(runtime: Runtime, pool: Pool, redis: RedisClient, bus: Bus) -> Non
     async def outbox() -> dict[str, object]:
         return {"outbox": await backlog(pool)}
 
+    owner = runtime.service.partition("-")[0]
+    queues = [*(queue for queue in SERVICE_QUEUES if queue.startswith(f"{owner}.")), DEAD_LETTERS]
+
+    async def waiting() -> dict[str, object]:
+        found = await bus.waiting(queues)
+        return {"queues": [{"queue": queue, "waiting": count} for queue, count in found.items()]}
+
     runtime.pings["postgres"] = lambda: postgres.require_writable(pool)
     runtime.pings["redis"] = lambda: redis_storage.ping(redis)
     runtime.pings["bus"] = bus.ping
-    runtime.reports.append(outbox)
+    runtime.reports += [outbox, waiting]

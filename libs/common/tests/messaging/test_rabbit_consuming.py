@@ -7,7 +7,7 @@ import pytest
 from aio_pika import Message, connect
 
 from parley.errors import DependencyUnavailable
-from parley.messaging.exchanges import DEAD_LETTERS
+from parley.messaging.bus import DEAD_LETTERS
 from parley.messaging.rabbit_bus import RabbitBus
 from parley.observability.metrics import Metrics
 from parley_embedded.rabbitmq.server import EmbeddedRabbitMQ

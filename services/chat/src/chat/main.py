@@ -28,6 +28,7 @@ from chat.wiring import ChatServices
 from chat.wiring import wire as wire_chat
 from parley import __version__
 from parley.config.settings import load_or_exit
+from parley.service_status import service_status_router
 from parley.web import server
 from parley.web.app import build_app
 from parley.web.service import Wire
@@ -43,6 +44,7 @@ def create_app(settings: ChatSettings | None = None, *, wire: Wire[ChatSettings,
         description="LLM turns: durable, resumable, streamed.",
         wire=wire,
         routers=[
+            service_status_router("chat"),
             *(chat.router, turns.router, conversations.router),
             *(ui_messages.router, ui_messages.resumption_router),
             *(anthropic_messages.router, anthropic_stream.router),

@@ -192,9 +192,15 @@ def webhook_routes() -> list[Route]:
     return [replace(each, max_body=WEBHOOKS_MAX_BODY) for each in found]
 
 
+def status_routes() -> list[Route]:
+    """Return the routes with the state of each service."""
+    services: tuple[Service, ...] = ("auth", "chat", "history", "webhooks")
+    return [route("GET", f"/api/v1/admin/services/{service}", service, "admin") for service in services]
+
+
 def all_routes() -> list[Route]:
     """Return all routes."""
-    return [*auth_routes(), *chat_routes(), *history_routes(), *webhook_routes()]
+    return [*auth_routes(), *chat_routes(), *history_routes(), *webhook_routes(), *status_routes()]
 
 
 class RouteTable:

@@ -47,7 +47,7 @@ def test_routes_have_the_scopes_of_their_service() -> None:
         ("auth", None), ("auth", ""), ("auth", "account"), ("auth", "admin"),
         ("chat", ""), ("chat", "chat:write"), ("chat", "history:read"), ("chat", "admin"),
         ("history", "history:read"), ("history", "history:write"), ("history", "events:read"), ("history", "admin"),
-        ("webhooks", ""),
+        ("webhooks", ""), ("webhooks", "admin"),
     }  # fmt: skip
 
 

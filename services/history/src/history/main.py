@@ -19,6 +19,7 @@ from history.wiring import HistoryServices
 from history.wiring import wire as wire_history
 from parley import __version__
 from parley.config.settings import load_or_exit
+from parley.service_status import service_status_router
 from parley.web import server
 from parley.web.app import build_app
 from parley.web.service import Wire
@@ -40,6 +41,7 @@ def create_app(
         routers=(
             *(transfer, conversations, openai_conversations, messages, search, usage, feed),
             *(internal_conversations, internal_messages, internal_turns),
+            service_status_router("history"),
         ),
         larger_bodies={"/api/v1/conversations/import": settings.import_limit},
     )

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from parley import __version__
 from parley.config.settings import load_or_exit
+from parley.service_status import service_status_router
 from parley.web import server
 from parley.web.app import build_app
 from parley.web.service import Wire
@@ -29,7 +30,7 @@ def create_app(
         version=__version__,
         description=DESCRIPTION,
         wire=wire,
-        routers=(endpoints, deliveries),
+        routers=(endpoints, deliveries, service_status_router("webhooks")),
     )
 
 

@@ -1,10 +1,16 @@
 """Bus interface, implemented in memory and on RabbitMQ."""
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from parley_events.cloudevents import CloudEvent
 from parley_events.subscription import Subscription
+
+SERVICE_QUEUES = ("auth.erasures", "chat.lifecycle", "history.turns", "webhooks.events")
+"""The queues of Parley's own services; each begins with the name of its service."""
+DEAD_LETTERS = "parley.dead"
+"""The queue of dead letters of all services."""
 
 
 class PublishError(Exception):
@@ -33,4 +39,8 @@ class Bus(Protocol):
 
     async def ping(self) -> None:
         """Raise an exception if the bus is unavailable."""
+        ...
+
+    async def waiting(self, queues: Sequence[str]) -> dict[str, int]:
+        """Return the number of events that wait in each of the queues that exist. Raise ``BusDown`` in an outage."""
         ...

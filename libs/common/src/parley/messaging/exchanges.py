@@ -1,13 +1,14 @@
 """Exchanges, dead-letter queue, and event log on RabbitMQ."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 from aio_pika import ExchangeType
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import AMQPChannelError, ChannelNotFoundEntity
 
+from parley.messaging.bus import DEAD_LETTERS
 from parley_events.topology import (
     DELIVERY_LIMIT,
     EVENT_LOG,
@@ -21,8 +22,6 @@ from parley_events.topology import (
 
 log = structlog.get_logger()
 
-DEAD_LETTERS = "parley.dead"
-"""The exchange of dead letters, and the queue bound to it."""
 ALL_EVENTS = "#"
 
 LOG_READY_TIMEOUT, LOG_POLL_INTERVAL = 5.0, 0.5
@@ -117,3 +116,19 @@ async def _declare_log(channel: AbstractChannel) -> None:
 
 async def _bind_log(channel: AbstractChannel) -> None:
     await (await channel.get_queue(EVENT_LOG)).bind(EVENTS_EXCHANGE, ALL_EVENTS)
+
+
+async def waiting_events(connection: AbstractConnection, queues: Sequence[str]) -> dict[str, int]:
+    """Return the number of messages that wait in each of the queues that exist."""
+    found = {}
+    for queue in queues:
+        channel = await connection.channel(publisher_confirms=False)  # a missing queue closes it
+        try:
+            declared = (await channel.declare_queue(queue, passive=True)).declaration_result
+        except ChannelNotFoundEntity:
+            continue
+        finally:
+            if not channel.is_closed:
+                await channel.close()
+        found[queue] = declared.message_count or 0
+    return found

@@ -9,11 +9,11 @@ import asyncio
 import contextlib
 import contextvars
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 import structlog
 
-from parley.messaging.bus import BusDown, PublishError
+from parley.messaging.bus import DEAD_LETTERS, BusDown, PublishError
 from parley.messaging.outages import SERVICE_FAILURE_POLICY
 from parley_events.cloudevents import CloudEvent, round_trip
 from parley_events.failure_policy import HANDLER_TIMEOUT, FailurePolicy, HandlerTimeout
@@ -61,6 +61,11 @@ class MemoryBus:
 
     async def ping(self) -> None:
         """Return: the bus is available while its process runs."""
+
+    async def waiting(self, queues: Sequence[str]) -> dict[str, int]:
+        """Return 0 for queues with a consumer, since events wait in the outbox, and the number of dead letters."""
+        found = {**dict.fromkeys(self._consumers, 0), DEAD_LETTERS: len(self.dead_letters)}
+        return {queue: found[queue] for queue in queues if queue in found}
 
     async def _deliver(self, subscription: Subscription, event: CloudEvent) -> bool:
         key = (subscription.queue, event.partition_key)

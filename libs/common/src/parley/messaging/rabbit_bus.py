@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import contextvars
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -15,7 +15,7 @@ from pamqp.commands import Basic
 
 from parley.ids import new_id
 from parley.messaging.bus import BusDown, PublishError
-from parley.messaging.exchanges import declare_exchanges, declare_log, service_queue_arguments
+from parley.messaging.exchanges import declare_exchanges, declare_log, service_queue_arguments, waiting_events
 from parley.messaging.outages import SERVICE_FAILURE_POLICY
 from parley.observability.metrics import Metrics
 from parley.process.tasks import background, is_cancelled
@@ -124,6 +124,12 @@ class RabbitBus:
         """Raise ``BusDown`` unless the broker accepts events and delivers those of every consumed queue."""
         if down := self._down():
             raise down
+
+    async def waiting(self, queues: Sequence[str]) -> dict[str, int]:
+        """Return the number of events that wait in each of the queues that exist. Raise ``BusDown`` in an outage."""
+        if not self._consuming.is_up:
+            raise BusDown(f"There is no connection to RabbitMQ: {self._consuming.down_reason}.")
+        return await waiting_events(await self._consuming.connection(), queues)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

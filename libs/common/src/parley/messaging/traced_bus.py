@@ -48,6 +48,10 @@ class TracedBus:
         """Raise an exception if the bus is unavailable."""
         await self._bus.ping()
 
+    async def waiting(self, queues: Sequence[str]) -> dict[str, int]:
+        """Return the number of events that wait in each of the queues that exist."""
+        return await self._bus.waiting(queues)
+
     def _traced(self, subscription: Subscription) -> Handler:
         queue = subscription.queue
         attributes = _process_attributes(queue)

@@ -35,8 +35,8 @@ class Runtime:
         """Ping every dependency and return the response body of ``/status``."""
         found = await asyncio.gather(*(self._ping(name, ping) for name, ping in self.pings.items()))
         extra: dict[str, Any] = {}
-        for report in self.reports:
-            extra.update(await _report_or_empty(report))
+        for found_by_report in await asyncio.gather(*map(_report_or_empty, self.reports)):
+            extra.update(found_by_report)
         healthy = all(d["status"] == "up" for d in found)
         return {
             "status": "ok" if healthy else "degraded",

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
 from parley.messaging.outbox.relay import OutboxRelay
@@ -29,6 +30,10 @@ class FileBus:
 
     async def ping(self) -> None:
         pass
+
+    async def waiting(self, queues: Sequence[str]) -> dict[str, int]:
+        del queues
+        return {}
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from parley.ids import new_id
-from parley.messaging.bus import Bus, PublishError
+from parley.messaging.bus import DEAD_LETTERS, Bus, PublishError
 from parley_events.cloudevents import CloudEvent
 from parley_events.subscription import Rejected, Subscription
 from parley_testing.waiting import eventually
@@ -130,6 +130,19 @@ class BusContract:
             await publish_until_confirmed(bus, poison)
             await publish_until_confirmed(bus, good)
             await eventually(lambda: arrived == [good])
+
+    async def test_the_bus_counts_the_events_that_wait_in_the_queues_that_exist(self, bus: Bus, queue: str) -> None:
+        async def handler(_event: CloudEvent) -> None:
+            return
+
+        async with bus.consume(Subscription(queue, ("#",), handler)):
+            await publish_until_confirmed(bus, make_event())
+
+            async def handled() -> bool:
+                found = await bus.waiting([queue, "no.such.queue", DEAD_LETTERS])
+                return found.keys() == {queue, DEAD_LETTERS} and found[queue] == 0
+
+            await eventually(handled)
 
     async def test_the_bus_answers_a_ping(self, bus: Bus) -> None:
         await bus.ping()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
 from parley.messaging.bus import BusDown, PublishError
@@ -53,6 +54,11 @@ class RecordingBus:
 
     async def ping(self) -> None:
         """Return."""
+
+    async def waiting(self, queues: Sequence[str]) -> dict[str, int]:
+        """Return nothing: the bus has no queues."""
+        del queues
+        return {}
 
     @property
     def count(self) -> int:
