@@ -1,6 +1,9 @@
+import { viewer } from "../app/client";
 import { usePlace } from "../app/router";
+import { useStore } from "../app/store";
 import { t } from "../i18n";
 import { TabbedPage } from "../ui/Page";
+import { OwnWebhooks } from "../webhooks/Webhooks";
 import { ApiKeys } from "./ApiKeys";
 import { Data } from "./Data";
 import { Preferences, Profile } from "./Profile";
@@ -10,6 +13,8 @@ import { UsageReport } from "./Usage";
 /** The pages of a person about the own account. */
 export default function AccountView(): React.JSX.Element {
   const tab = usePlace()[1];
+  const found = useStore(viewer);
+  const webhooks = found.state === "in" && found.scopes.has("webhooks");
   return (
     <TabbedPage
       title={t("account.title")}
@@ -20,6 +25,7 @@ export default function AccountView(): React.JSX.Element {
         { id: "preferences", icon: "sliders", label: t("account.preferences"), view: Preferences },
         { id: "security", icon: "shield", label: t("account.security"), view: Security },
         { id: "keys", icon: "key", label: t("account.keys"), view: ApiKeys },
+        ...(webhooks ? [{ id: "webhooks", icon: "send", label: t("events.webhooks"), view: OwnWebhooks } as const] : []),
         { id: "usage", icon: "chart", label: t("account.usage"), view: UsageReport },
         { id: "data", icon: "download", label: t("account.data"), view: Data },
       ]}

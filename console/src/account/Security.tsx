@@ -3,11 +3,11 @@ import { useState } from "react";
 import { api, viewer } from "../app/client";
 import { confirmed } from "../app/confirm";
 import { describe, notify, notifyError } from "../app/feedback";
-import { usePages } from "../app/loading";
+import { More, Unread, usePages } from "../app/loading";
 import { useStore } from "../app/store";
 import { t } from "../i18n";
 import { moment } from "../i18n/format";
-import { Field, Form, Loading } from "../ui/controls";
+import { Field, Form } from "../ui/controls";
 import { Card } from "../ui/Page";
 import { browser } from "./browser";
 
@@ -21,10 +21,11 @@ export function Security(): React.JSX.Element {
 }
 
 function Sessions(): React.JSX.Element {
-  const { items, more, again } = usePages(async (cursor) => {
+  const pages = usePages(async (cursor) => {
     const { data } = await api.GET("/api/v1/auth/sessions", { params: { query: { limit: 50, ...(cursor ? { cursor } : {}) } } });
     return data!;
   });
+  const { items, again } = pages;
   const end = (id: string | null): void => {
     const run =
       id === null
@@ -48,7 +49,7 @@ function Sessions(): React.JSX.Element {
         )
       }
     >
-      {items === null && <Loading />}
+      {items === null && <Unread {...pages} />}
       <ul className="rows">
         {items?.map((each) => (
           <li key={each.id}>
@@ -67,11 +68,7 @@ function Sessions(): React.JSX.Element {
           </li>
         ))}
       </ul>
-      {more && (
-        <button type="button" className="button" onClick={more}>
-          {t("action.more")}
-        </button>
-      )}
+      <More pages={pages} />
     </Card>
   );
 }

@@ -3,10 +3,10 @@ import { useState } from "react";
 import type { components } from "@parley/client";
 
 import { api } from "../app/client";
-import { useLoaded } from "../app/loading";
+import { Unread, useLoaded } from "../app/loading";
 import { t } from "../i18n";
 import { count, day, money } from "../i18n/format";
-import { Loading, Select } from "../ui/controls";
+import { Select } from "../ui/controls";
 import { Card, Table } from "../ui/Page";
 import { BudgetPeriods, isLimited } from "./Budget";
 
@@ -43,7 +43,7 @@ export function UsageReport(): React.JSX.Element {
 export function UsageView(props: { read: (range: Range) => Promise<Reports>; budgets?: boolean }): React.JSX.Element {
   const [days, setDays] = useState(30);
   const [measure, setMeasure] = useState<Measure>("total_tokens");
-  const [report] = useLoaded(() => props.read(lastDays(days)), [days]);
+  const [report, reading] = useLoaded(() => props.read(lastDays(days)), [days]);
   const [budget] = useLoaded(async () => (props.budgets ? (await api.GET("/api/v1/usage/budget")).data! : null));
   const total = report?.byDay.total;
   return (
@@ -58,7 +58,7 @@ export function UsageView(props: { read: (range: Range) => Promise<Reports>; bud
         />
       </div>
       {!report || !total ? (
-        <Loading />
+        <Unread {...reading} />
       ) : (
         <>
           <div className="tiles">

@@ -1,4 +1,4 @@
-import { lazy, Suspense, useEffect, useState } from "react";
+import { lazy, Suspense, useCallback, useEffect, useState } from "react";
 
 import { erasure, ErasureProgress } from "../account/erasure";
 import { AuthView } from "../auth/AuthView";
@@ -42,11 +42,12 @@ function Main(): React.JSX.Element {
   const place = usePlace();
   const [page] = place;
   const [open, setOpen] = useState(false);
+  const close = useCallback(() => setOpen(false), []);
   useEffect(() => setOpen(false), [place]);
   return (
     <div className={open ? "main open" : "main"}>
-      <Sidebar onNavigate={() => setOpen(false)} />
-      <button type="button" className="scrim" aria-label={t("nav.closeMenu")} tabIndex={open ? 0 : -1} onClick={() => setOpen(false)} />
+      <Sidebar onNavigate={close} />
+      <button type="button" className="scrim" aria-label={t("nav.closeMenu")} tabIndex={open ? 0 : -1} onClick={close} />
       <main className="content">
         <div className="topbar">
           <IconButton icon="menu" label={t("nav.openMenu")} onClick={() => setOpen(true)} />

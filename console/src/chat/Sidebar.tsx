@@ -1,4 +1,5 @@
-import { useEffect, useRef, useState } from "react";
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { memo, useEffect, useMemo, useRef, useState } from "react";
 
 import type { Conversation, SearchHit } from "@parley/client";
 
@@ -13,6 +14,12 @@ import { Icon } from "../ui/Icon";
 import { Menu } from "../ui/Menu";
 import { change, finishRemovals, list, more, refresh, remove, showArchived } from "./conversations";
 import { exportConversation, importConversations } from "./transfer";
+
+/** Heights before they are measured. */
+const HEADING_HEIGHT = 34;
+const ROW_HEIGHT = 35;
+/** Rows before the end of what is read at which the next page is asked for. */
+const AHEAD = 30;
 
 export function Sidebar({ onNavigate }: { onNavigate: () => void }): React.JSX.Element {
   const [query, setQuery] = useState("");
@@ -47,38 +54,68 @@ export function Sidebar({ onNavigate }: { onNavigate: () => void }): React.JSX.E
 }
 
 function Conversations({ onNavigate }: { onNavigate: () => void }): React.JSX.Element {
-  const { items, cursor, loading, archived } = useStore(list);
-  const end = useRef<HTMLDivElement>(null);
+  const { items, cursor, loading, failed, archived } = useStore(list);
+  const scroller = useRef<HTMLDivElement>(null);
+  const rows = useMemo(() => rowsOf(items, archived), [items, archived]);
+  const virtual = useVirtualizer({
+    count: rows.length,
+    getScrollElement: () => scroller.current,
+    estimateSize: (index) => (typeof rows[index] === "string" ? HEADING_HEIGHT : ROW_HEIGHT),
+    getItemKey: (index) => keyOf(rows[index]!),
+    overscan: 10,
+  });
+  const shown = virtual.getVirtualItems();
+  const last = shown.at(-1);
+  const nearEnd = cursor !== null && !loading && !failed && (last?.index ?? 0) >= rows.length - AHEAD;
   useEffect(() => {
-    if (cursor === null || !end.current) return;
-    const observer = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && void more());
-    observer.observe(end.current);
-    return () => observer.disconnect();
-  }, [cursor, items.length]);
-  let heading = "";
+    if (nearEnd) void more();
+  }, [nearEnd, rows.length]);
   return (
-    <div className="conversations" tabIndex={0} role="region" aria-label={t("chat.conversations")}>
-      {archived && <h2>{t("chat.archived")}</h2>}
-      {!loading && items.length === 0 && <p className="quiet">{t(archived ? "chat.noneArchived" : "chat.none")}</p>}
-      {items.map((each) => {
-        const now = period(each.updated_at);
-        const first = now !== heading && !archived;
-        heading = now;
+    <div className="conversations" ref={scroller} tabIndex={0} role="region" aria-label={t("chat.conversations")}>
+      {!loading && !failed && items.length === 0 && <p className="quiet">{t(archived ? "chat.noneArchived" : "chat.none")}</p>}
+      <div style={{ height: shown[0]?.start ?? 0 }} />
+      {shown.map(({ index, key }) => {
+        const row = rows[index]!;
         return (
-          <div key={each.id} className="conversation-group">
-            {first && <h2>{now}</h2>}
-            <Item conversation={each} onNavigate={onNavigate} />
+          <div key={key} data-index={index} ref={virtual.measureElement}>
+            {typeof row === "string" ? <h2>{row}</h2> : <Item conversation={row} onNavigate={onNavigate} />}
           </div>
         );
       })}
-      <div ref={end} className="list-end">
-        {loading && <span className="spinner" aria-hidden="true" />}
-      </div>
+      <div style={{ height: last ? virtual.getTotalSize() - last.end : 0 }} />
+      {(loading || failed) && (
+        <div className="list-end">
+          {loading && <span className="spinner" aria-hidden="true" />}
+          {failed && (
+            <button type="button" className="text-button" onClick={() => void (cursor === null ? refresh() : more())}>
+              {t("action.retry")}
+            </button>
+          )}
+        </div>
+      )}
     </div>
   );
 }
 
-function Item({ conversation, onNavigate }: { conversation: Conversation; onNavigate: () => void }): React.JSX.Element {
+/** The conversations with the headings between them. Only those near the view are in the page. */
+function rowsOf(items: readonly Conversation[], archived: boolean): (Conversation | string)[] {
+  if (archived) return items.length ? [t("chat.archived"), ...items] : [];
+  const rows: (Conversation | string)[] = [];
+  let heading = "";
+  for (const each of items) {
+    const now = period(each.updated_at);
+    if (now !== heading) rows.push(now);
+    heading = now;
+    rows.push(each);
+  }
+  return rows;
+}
+
+function keyOf(row: Conversation | string): string {
+  return typeof row === "string" ? row : row.id;
+}
+
+const Item = memo(function Item({ conversation, onNavigate }: { conversation: Conversation; onNavigate: () => void }): React.JSX.Element {
   const [renaming, setRenaming] = useState(false);
   const place = usePlace();
   const current = place[0] === "c" && place[1] === conversation.id;
@@ -124,7 +161,7 @@ function Item({ conversation, onNavigate }: { conversation: Conversation; onNavi
       />
     </div>
   );
-}
+});
 
 function Rename({ title, onDone }: { title: string; onDone: (title: string | null) => void }): React.JSX.Element {
   const [text, setText] = useState(title);

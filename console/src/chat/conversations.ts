@@ -15,14 +15,16 @@ interface ListState {
   items: readonly Conversation[];
   cursor: string | null;
   loading: boolean;
+  /** Whether the next page could not be read. It is asked for again when the person wants it. */
+  failed: boolean;
 }
 
-const PAGE = 50;
+const PAGE = 100;
 const UNDO_MS = 6000;
 const REFRESH_MS = 400;
 const MOST_THREADS = 20;
 
-export const list = new Store<ListState>({ archived: false, items: [], cursor: null, loading: true });
+export const list = new Store<ListState>({ archived: false, items: [], cursor: null, loading: true, failed: false });
 /** Conversations that are deleted unless the person undoes it. */
 const deleting = new Set<string>();
 const threads = new Map<string, Thread>();
@@ -56,10 +58,10 @@ export async function refresh(): Promise<void> {
       const oldest = data!.next_cursor === null ? -Infinity : Date.parse(first.at(-1)!.updated_at);
       const rest = before.items.filter((each) => !known.has(each.id) && Date.parse(each.updated_at) <= oldest);
       const cursor = rest.length ? before.cursor : data!.next_cursor;
-      return { ...before, items: visible([...first, ...rest]), cursor, loading: false };
+      return { ...before, items: visible([...first, ...rest]), cursor, loading: false, failed: false };
     });
   } catch (error) {
-    list.set((before) => ({ ...before, loading: false }));
+    list.set((before) => ({ ...before, loading: false, failed: true }));
     notifyError(error);
   }
 }
@@ -73,7 +75,7 @@ export function refreshSoon(): void {
 export async function more(): Promise<void> {
   const { archived, cursor, loading } = list.get();
   if (cursor === null || loading) return;
-  list.set((before) => ({ ...before, loading: true }));
+  list.set((before) => ({ ...before, loading: true, failed: false }));
   try {
     const query = { archived: archived ? ("true" as const) : ("false" as const), limit: PAGE, cursor };
     const { data } = await api.GET("/api/v1/conversations", { params: { query } });
@@ -85,13 +87,13 @@ export async function more(): Promise<void> {
       return { ...before, items: visible(items), cursor: data!.next_cursor, loading: false };
     });
   } catch (error) {
-    list.set((before) => ({ ...before, loading: false }));
+    list.set((before) => ({ ...before, loading: false, failed: true }));
     notifyError(error);
   }
 }
 
 export function showArchived(archived: boolean): void {
-  list.set({ archived, items: [], cursor: null, loading: true });
+  list.set({ archived, items: [], cursor: null, loading: true, failed: false });
   void refresh();
 }
 

@@ -23,6 +23,19 @@ export function day(value: string): string {
   return new Intl.DateTimeFormat(locale(), { month: "short", day: "numeric", timeZone: "UTC" }).format(new Date(`${value}T00:00:00Z`));
 }
 
+/** A span of time in its largest unit, such as "3 hours". */
+export function duration(seconds: number): string {
+  const [size, unit] = UNITS.find(([each]) => seconds >= each) ?? UNITS.at(-1)!;
+  return new Intl.NumberFormat(locale(), { style: "unit", unit, unitDisplay: "long" }).format(Math.floor(seconds / size));
+}
+
+const UNITS = [
+  [86_400, "day"],
+  [3600, "hour"],
+  [60, "minute"],
+  [1, "second"],
+] as const;
+
 /** The heading under which a conversation stands in the list. */
 export function period(value: string): string {
   const days = Math.floor((startOfDay(new Date()) - startOfDay(new Date(value))) / 86_400_000);

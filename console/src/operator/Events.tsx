@@ -1,115 +1,79 @@
-import { useState } from "react";
-
-import type { components } from "@parley/client";
-
-import { api } from "../app/client";
-import { notify, notifyError } from "../app/feedback";
-import { usePages } from "../app/loading";
+import { Unread } from "../app/loading";
 import { t } from "../i18n";
-import { moment } from "../i18n/format";
-import { Dialog, Loading } from "../ui/controls";
-import { Card, Table } from "../ui/Page";
+import { count, duration } from "../i18n/format";
+import { Badge, Card, Table } from "../ui/Page";
+import { Webhooks } from "../webhooks/Webhooks";
+import { useServices, type Service } from "./services";
 
-type Webhook = components["schemas"]["WebhookView"];
-type Delivery = components["schemas"]["DeliveryView"];
-type Look = "good" | "bad" | "";
+const DEAD_LETTERS = "parley.dead";
+/** Seconds that an event may wait before the page marks it. */
+const LATE_S = 60;
 
-/** Where events go: the webhooks with their last delivery. The outbox and its lag are on the admin ports only. */
+/** Where events are: in outboxes, in queues, among the dead letters; and the webhooks that send them on. */
 export function Events(): React.JSX.Element {
-  const [open, setOpen] = useState<Webhook | null>(null);
-  const { items, more, again } = usePages(
-    async (cursor) => (await api.GET("/api/v1/webhooks", { params: { query: { ...(cursor ? { cursor } : {}), limit: 50 } } })).data!,
-  );
-  const close = (): void => {
-    setOpen(null);
-    again();
-  };
   return (
-    <Card title={t("events.webhooks")} text={t("events.text")}>
-      {items === null && <Loading />}
-      {items?.length === 0 && <p className="quiet">{t("events.none")}</p>}
-      {items !== null && items.length > 0 && (
-        <Table label={t("events.webhooks")} head={[t("events.address"), t("operator.state"), t("events.types"), t("events.last")]}>
-          {items.map((each) => (
-            <tr key={each.id}>
-              <td>
-                <button type="button" className="text-button" onClick={() => setOpen(each)}>
-                  {each.url}
-                </button>
-              </td>
-              <td>
-                <Badge text={t(`events.status.${each.status}`)} look={each.status === "active" ? "good" : each.status === "disabled" ? "bad" : ""} />
-              </td>
-              <td>{each.events.join(", ")}</td>
-              <td>{each.last_delivery ? `${each.last_delivery.status}, ${moment(each.last_delivery.at)}` : t("operator.never")}</td>
-            </tr>
-          ))}
-        </Table>
-      )}
-      {more && (
-        <button type="button" className="button" onClick={more}>
-          {t("action.more")}
-        </button>
-      )}
-      {open && <WebhookDialog webhook={open} onClose={close} />}
+    <>
+      <Flow />
+      <Webhooks scope="all" />
+    </>
+  );
+}
+
+function Flow(): React.JSX.Element {
+  const [services, reading] = useServices();
+  if (services === null) {
+    return (
+      <Card title={t("flow.title")} text={t("flow.text")}>
+        <Unread {...reading} />
+      </Card>
+    );
+  }
+  const dead = Math.max(0, ...services.map((each) => queue(each, DEAD_LETTERS) ?? 0));
+  return (
+    <Card
+      title={t("flow.title")}
+      text={t("flow.text")}
+      actions={<Badge text={t(dead ? "flow.dead" : "flow.noDead", { count: count(dead) })} look={dead ? "bad" : "good"} />}
+    >
+      {dead > 0 && <p className="form-error">{t("flow.deadText")}</p>}
+      <Table label={t("flow.title")} head={[t("flow.service"), t("flow.outbox"), t("flow.oldest"), t("flow.queue"), t("flow.deliveries")]} numbersFrom={1}>
+        {services.map((each) => (
+          <Row key={each.name} service={each} />
+        ))}
+      </Table>
     </Card>
   );
 }
 
-/** One webhook: pause and activate it, and its deliveries; failed and dead ones can be sent again. */
-function WebhookDialog(props: { webhook: Webhook; onClose: () => void }): React.JSX.Element {
-  const [webhook, setWebhook] = useState(props.webhook);
-  const path = { webhook_id: webhook.id };
-  const { items, more, again } = usePages(async (cursor) => {
-    const query = { ...(cursor ? { cursor } : {}), limit: 20 };
-    return (await api.GET("/api/v1/webhooks/{webhook_id}/deliveries", { params: { path, query } })).data!;
-  });
-  const active = webhook.status === "active";
-  const change = async (): Promise<void> => {
-    const body = { status: active ? "paused" : "active" } as const;
-    setWebhook((await api.PATCH("/api/v1/webhooks/{webhook_id}", { params: { path }, body })).data!);
-    notify(t("action.saved"));
-  };
-  const repeat = async (delivery: Delivery): Promise<void> => {
-    await api.POST("/api/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver", { params: { path: { ...path, delivery_id: delivery.id } } });
-    notify(t("events.sentAgain"));
-    again();
-  };
+function Row({ service }: { service: Service }): React.JSX.Element {
+  const { name, status } = service;
+  if (status === null) {
+    return (
+      <tr>
+        <td>
+          <strong>{name}</strong>
+        </td>
+        <td colSpan={4}>
+          <Badge text={t("operator.silent")} look="bad" />
+        </td>
+      </tr>
+    );
+  }
+  const age = status.outbox?.oldest_age_s ?? 0;
+  const waiting = status.queues?.filter((each) => each.queue !== DEAD_LETTERS).map((each) => each.waiting);
   return (
-    <Dialog wide title={webhook.url} onClose={props.onClose}>
-      {webhook.disabled_reason && <p className="quiet">{webhook.disabled_reason}</p>}
-      <div className="row">
-        <button type="button" className="button" onClick={() => void change().catch(notifyError)}>
-          {t(active ? "events.pause" : "events.activate")}
-        </button>
-      </div>
-      {items === null && <Loading />}
-      {items?.length === 0 && <p className="quiet">{t("events.noDeliveries")}</p>}
-      <ul className="rows">
-        {items?.map((each) => (
-          <li key={each.id}>
-            <div>
-              <strong>{each.event_type.replace("io.parley.", "")}</strong>
-              <small>{[moment(each.created_at), each.response_status, each.error].filter(Boolean).join(" · ")}</small>
-            </div>
-            <Badge text={t(`events.delivery.${each.status}`)} look={each.status === "delivered" ? "good" : each.status === "pending" ? "" : "bad"} />
-            {(each.status === "dead" || each.status === "failed") && (
-              <button type="button" className="button small" onClick={() => void repeat(each).catch(notifyError)}>
-                {t("events.again")}
-              </button>
-            )}
-          </li>
-        ))}
-      </ul>
-      {more && (
-        <button type="button" className="button" onClick={more}>
-          {t("action.more")}
-        </button>
-      )}
-    </Dialog>
+    <tr>
+      <td>
+        <strong>{name}</strong>
+      </td>
+      <td className="number">{status.outbox ? count(status.outbox.pending) : t("flow.unknown")}</td>
+      <td className="number">{age > LATE_S ? <Badge text={duration(age)} look="bad" /> : age > 0 ? duration(age) : "–"}</td>
+      <td className="number">{waiting?.length ? count(waiting.reduce((sum, each) => sum + each, 0)) : t("flow.unknown")}</td>
+      <td className="number">{status.deliveries ? count(status.deliveries.due) : "–"}</td>
+    </tr>
   );
 }
 
-function Badge({ text, look }: { text: string; look: Look }): React.JSX.Element {
-  return <span className={`badge ${look}`}>{text}</span>;
+function queue({ status }: Service, name: string): number | undefined {
+  return status?.queues?.find((each) => each.queue === name)?.waiting;
 }

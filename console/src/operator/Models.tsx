@@ -1,13 +1,12 @@
 import { api } from "../app/client";
-import { useLoaded } from "../app/loading";
+import { Unread, useLoaded } from "../app/loading";
 import { t } from "../i18n";
 import { count } from "../i18n/format";
-import { Loading } from "../ui/controls";
 import { Table } from "../ui/Page";
 
 export function Models(): React.JSX.Element {
-  const [models] = useLoaded(async () => (await api.GET("/api/v1/models")).data!);
-  if (models === null) return <Loading />;
+  const [models, reading] = useLoaded(async () => (await api.GET("/api/v1/models")).data!);
+  if (models === null) return <Unread {...reading} />;
   return (
     <Table label={t("operator.models")} head={[t("chat.model"), t("operator.provider"), t("operator.context"), t("operator.price"), t("operator.state")]}>
       {models.data.map((each) => (

@@ -9,6 +9,7 @@ import { t } from "../i18n";
 import { moment } from "../i18n/format";
 import { Copy, Dialog, Field, Form } from "../ui/controls";
 import { Secret } from "../ui/Page";
+import { ScopeChoices, USUAL_SCOPES } from "./ScopeChoices";
 
 /** Create an account with a password, or invite a person with a link. */
 export function NewUser({ onClose }: { onClose: () => void }): React.JSX.Element {
@@ -16,16 +17,15 @@ export function NewUser({ onClose }: { onClose: () => void }): React.JSX.Element
   const [email, setEmail] = useState("");
   const [password, setPassword] = useState("");
   const [plan, setPlan] = useState("");
-  const [admin, setAdmin] = useState(false);
+  const [scopes, setScopes] = useState<readonly string[]>(USUAL_SCOPES);
   const [made, setMade] = useState<components["schemas"]["NewUserView"] | null>(null);
   const submit = async (): Promise<void> => {
-    const scopes = ["account", "chat:write", "events:read", "history:read", "history:write", "admin"];
     const body = {
       username: username.trim(),
       email: email.trim(),
       ...(password ? { password } : {}),
       ...(plan.trim() ? { plan: plan.trim() } : {}),
-      ...(admin ? { scopes } : {}),
+      ...(scopes === USUAL_SCOPES ? {} : { scopes: [...scopes] }),
     };
     const { data } = await confirmed(() => api.POST("/api/v1/admin/users", { body }));
     setMade(data!);
@@ -56,10 +56,7 @@ export function NewUser({ onClose }: { onClose: () => void }): React.JSX.Element
             <Field label={t("auth.email")} type="email" value={email} onChange={setEmail} required />
             <Field label={t("operator.passwordOptional")} type="password" value={password} onChange={setPassword} autoComplete="new-password" />
             <Field label={t("operator.plan")} value={plan} onChange={setPlan} />
-            <label className="check">
-              <input type="checkbox" checked={admin} onChange={() => setAdmin(!admin)} />
-              {t("operator.administrator")}
-            </label>
+            <ScopeChoices scopes={scopes} onChange={setScopes} />
           </Form>
         </>
       )}

@@ -7,7 +7,7 @@ import { AuditLog } from "./AuditLog";
 import { Events } from "./Events";
 import { Models } from "./Models";
 import { OperatorUsage } from "./OperatorUsage";
-import { ServiceStatus } from "./ServiceStatus";
+import { Services } from "./Services";
 import { Users } from "./Users";
 
 /** The pages of an administrator. */
@@ -26,7 +26,7 @@ export default function OperatorView(): React.JSX.Element | null {
         { id: "audit", icon: "clock", label: t("operator.audit"), view: AuditLog },
         { id: "events", icon: "send", label: t("events.title"), view: Events },
         { id: "models", icon: "cube", label: t("operator.models"), view: Models },
-        { id: "status", icon: "heart", label: t("operator.status"), view: ServiceStatus },
+        { id: "status", icon: "heart", label: t("operator.status"), view: Services },
       ]}
     />
   );

@@ -7,12 +7,13 @@ import { browser } from "../account/browser";
 import { api, viewer } from "../app/client";
 import { confirmed } from "../app/confirm";
 import { describe, notify, notifyError } from "../app/feedback";
-import { useLoaded } from "../app/loading";
+import { Unread, useLoaded } from "../app/loading";
 import { useStore } from "../app/store";
 import { t } from "../i18n";
 import { moment } from "../i18n/format";
-import { Copy, Dialog, Field, Form, Loading } from "../ui/controls";
+import { Copy, Dialog, Field, Form } from "../ui/controls";
 import { Secret } from "../ui/Page";
+import { ScopeChoices } from "./ScopeChoices";
 import { StatusBadge } from "./Users";
 
 /** One account: plan, rights, status, link for a password, sessions, erasure. */
@@ -44,20 +45,15 @@ export function UserDialog(props: { user: User; onClose: () => void }): React.JS
 
 function Rights({ user, onSave }: { user: User; onSave: (body: components["schemas"]["AdminUserBody"]) => Promise<void> }): React.JSX.Element {
   const [plan, setPlan] = useState(user.plan);
-  const [admin, setAdmin] = useState(user.scopes.includes("admin"));
-  const save = (): Promise<void> => {
-    const others = user.scopes.filter((each) => each !== "admin");
-    const scopes = admin === user.scopes.includes("admin") ? {} : { scopes: admin ? [...others, "admin"] : others };
-    return onSave({ ...(plan === user.plan ? {} : { plan }), ...scopes });
-  };
-  const unchanged = plan === user.plan && admin === user.scopes.includes("admin");
+  const [scopes, setScopes] = useState<readonly string[]>(user.scopes);
+  const sameScopes = scopes.length === user.scopes.length && scopes.every((each) => user.scopes.includes(each));
+  const save = (): Promise<void> =>
+    onSave({ ...(plan === user.plan ? {} : { plan: plan.trim() }), ...(sameScopes ? {} : { scopes: [...scopes] }) });
+  const unchanged = plan === user.plan && sameScopes;
   return (
     <Form submit={t("action.save")} describe={describe} onSubmit={save} disabled={unchanged}>
       <Field label={t("operator.plan")} value={plan} onChange={setPlan} />
-      <label className="check">
-        <input type="checkbox" checked={admin} onChange={() => setAdmin(!admin)} />
-        {t("operator.administrator")}
-      </label>
+      <ScopeChoices scopes={scopes} onChange={setScopes} />
     </Form>
   );
 }
@@ -100,28 +96,28 @@ function Access({ user, onPatch }: { user: User; onPatch: (body: components["sch
 
 /** What the person has spent and may still spend; the plan decides. */
 function Budget({ user }: { user: User }): React.JSX.Element {
-  const [budget] = useLoaded(
+  const [budget, reading] = useLoaded(
     async () => (await api.GET("/api/v1/admin/users/{user_id}/budget", { params: { path: { user_id: user.id } } })).data!,
     [user.id, user.plan],
   );
   return (
     <section className="stack">
       <h3>{t("budget.title")}</h3>
-      {budget === null ? <Loading /> : isLimited(budget) ? <BudgetPeriods budget={budget} /> : <p className="quiet">{t("budget.unlimited")}</p>}
+      {budget === null ? <Unread {...reading} /> : isLimited(budget) ? <BudgetPeriods budget={budget} /> : <p className="quiet">{t("budget.unlimited")}</p>}
     </section>
   );
 }
 
 function Sessions({ user }: { user: User }): React.JSX.Element {
   const path = { user_id: user.id };
-  const [sessions, again] = useLoaded(
+  const [sessions, reading] = useLoaded(
     async () => (await api.GET("/api/v1/admin/users/{user_id}/sessions", { params: { path, query: { limit: 20 } } })).data!.data,
     [user.id, user.status],
   );
   const end = (): void => {
     confirmed(() => api.DELETE("/api/v1/admin/users/{user_id}/sessions", { params: { path } })).then(() => {
       notify(t("operator.sessionsEnded"));
-      again();
+      reading.again();
     }, notifyError);
   };
   return (
@@ -134,18 +130,20 @@ function Sessions({ user }: { user: User }): React.JSX.Element {
           </button>
         )}
       </div>
-      {sessions === null && <Loading />}
+      {sessions === null && <Unread {...reading} />}
       {sessions?.length === 0 && <p className="quiet">{t("operator.noSessions")}</p>}
-      <ul className="rows">
-        {sessions?.map((each) => (
-          <li key={each.id}>
-            <div>
-              <strong>{browser(each.user_agent) ?? each.client_id}</strong>
-              <p className="quiet">{[each.ip, t("account.lastUsed", { date: moment(each.last_used_at) })].filter(Boolean).join(" · ")}</p>
-            </div>
-          </li>
-        ))}
-      </ul>
+      {sessions !== null && sessions.length > 0 && (
+        <ul className="rows">
+          {sessions.map((each) => (
+            <li key={each.id}>
+              <div>
+                <strong>{browser(each.user_agent) ?? each.client_id}</strong>
+                <p className="quiet">{[each.ip, t("account.lastUsed", { date: moment(each.last_used_at) })].filter(Boolean).join(" · ")}</p>
+              </div>
+            </li>
+          ))}
+        </ul>
+      )}
     </section>
   );
 }

@@ -3,12 +3,12 @@ import { useEffect, useState } from "react";
 import type { User } from "@parley/client";
 
 import { api } from "../app/client";
-import { usePages } from "../app/loading";
+import { More, Unread, usePages } from "../app/loading";
 import { t } from "../i18n";
 import { moment } from "../i18n/format";
-import { Loading, Select } from "../ui/controls";
+import { Select } from "../ui/controls";
 import { Icon } from "../ui/Icon";
-import { Table } from "../ui/Page";
+import { Badge, Table } from "../ui/Page";
 import { NewUser } from "./NewUser";
 import { UserDialog } from "./UserDialog";
 
@@ -25,7 +25,7 @@ export function Users(): React.JSX.Element {
     const timer = setTimeout(() => setQuery(text.trim()), TYPING_MS);
     return () => clearTimeout(timer);
   }, [text]);
-  const { items, more, again } = usePages(
+  const pages = usePages(
     async (cursor) => {
       const filter = { ...(query ? { q: query } : {}), ...(status ? { status } : {}), ...(cursor ? { cursor } : {}), limit: 50 };
       const { data } = await api.GET("/api/v1/admin/users", { params: { query: filter } });
@@ -33,6 +33,7 @@ export function Users(): React.JSX.Element {
     },
     [query, status],
   );
+  const { items, again } = pages;
   return (
     <>
       <div className="toolbar">
@@ -52,7 +53,7 @@ export function Users(): React.JSX.Element {
           {t("operator.create")}
         </button>
       </div>
-      {items === null && <Loading />}
+      {items === null && <Unread {...pages} />}
       {items?.length === 0 && <p className="quiet">{t("operator.noUsers")}</p>}
       {items !== null && items.length > 0 && (
         <Table label={t("operator.users")} head={[t("operator.name"), t("operator.state"), t("operator.plan"), t("operator.roles"), t("operator.lastLogin")]}>
@@ -73,17 +74,16 @@ export function Users(): React.JSX.Element {
                 <StatusBadge status={user.status} />
               </td>
               <td>{user.plan}</td>
-              <td>{user.scopes.includes("admin") ? <span className="badge">{t("operator.administrator")}</span> : "–"}</td>
+              <td className="badges">
+                {user.scopes.includes("admin") && <Badge text={t("operator.administrator")} look="" />}
+                {user.scopes.includes("webhooks") && <Badge text={t("operator.mayWebhooks")} look="" />}
+              </td>
               <td>{user.last_login_at ? moment(user.last_login_at) : t("operator.never")}</td>
             </tr>
           ))}
         </Table>
       )}
-      {more && (
-        <button type="button" className="button" onClick={more}>
-          {t("action.more")}
-        </button>
-      )}
+      <More pages={pages} />
       {creating && (
         <NewUser
           onClose={() => {

@@ -9,9 +9,14 @@ export interface MenuItem {
   bad?: boolean;
 }
 
+/** What decides whether a list fits below its button. */
+const ITEM_HEIGHT = 40;
+const MARGIN = 24;
+
 /** A button that opens a list of actions. */
 export function Menu(props: { label: string; items: readonly MenuItem[]; children?: ReactNode; className?: string; up?: boolean }): React.JSX.Element {
   const [open, setOpen] = useState(false);
+  const [above, setAbove] = useState(false);
   const root = useRef<HTMLDivElement>(null);
   useEffect(() => {
     if (!open) return;
@@ -42,12 +47,17 @@ export function Menu(props: { label: string; items: readonly MenuItem[]; childre
         aria-label={props.children ? undefined : props.label}
         aria-haspopup="menu"
         aria-expanded={open}
-        onClick={() => setOpen(!open)}
+        onClick={(event) => {
+          const { bottom, top } = event.currentTarget.getBoundingClientRect();
+          const height = props.items.length * ITEM_HEIGHT + MARGIN;
+          setAbove(innerHeight - bottom < height && top > height);
+          setOpen(!open);
+        }}
       >
         {props.children ?? <Icon name="more" />}
       </button>
       {open && (
-        <div role="menu" aria-label={props.label} className={props.up ? "menu-list up" : "menu-list"}>
+        <div role="menu" aria-label={props.label} className={props.up ? "menu-list up" : above ? "menu-list above" : "menu-list"}>
           {props.items.map((item) => (
             <button
               key={item.label}

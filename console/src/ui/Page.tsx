@@ -1,4 +1,4 @@
-import type { ReactNode } from "react";
+import { useEffect, useRef, type ReactNode } from "react";
 
 import { href } from "../app/router";
 import { Icon, type IconName } from "./Icon";
@@ -14,11 +14,16 @@ export interface Tab {
 export function TabbedPage(props: { title: string; root: string; tabs: readonly Tab[]; current: string | undefined }): React.JSX.Element {
   const tab = props.tabs.find((each) => each.id === props.current) ?? props.tabs[0]!;
   const View = tab.view;
+  const tabs = useRef<HTMLElement>(null);
+  useEffect(() => {
+    // On a phone, the tabs scroll sideways.
+    tabs.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+  }, [tab.id]);
   return (
     <div className="page" tabIndex={0} role="region" aria-label={props.title}>
       <div className="page-inner">
         <h1>{props.title}</h1>
-        <nav className="tabs" aria-label={props.title}>
+        <nav className="tabs" ref={tabs} aria-label={props.title}>
           {props.tabs.map((each) => (
             <a key={each.id} href={href(props.root, each.id)} aria-current={each.id === tab.id ? "page" : undefined}>
               <Icon name={each.icon} size={16} />
@@ -69,6 +74,11 @@ export function Table(props: { label: string; head: readonly string[]; children:
       </table>
     </div>
   );
+}
+
+/** A word in a pill. */
+export function Badge({ text, look }: { text: string; look: "good" | "bad" | "" }): React.JSX.Element {
+  return <span className={`badge ${look}`}>{text}</span>;
 }
 
 /** A secret that is shown once, with a button to copy it. */

@@ -194,14 +194,50 @@ test("operator: invite, disable, reset link, audit, models, status", async () =>
   await page.getByText("user.disabled").first().waitFor();
   await keep("audit");
   await go("operator/events");
-  await page.getByText("No webhooks.").waitFor();
-  await keep("events", "light");
+  await page.getByText("No dead letters").waitFor();
+  await page.getByText("No webhooks yet.").waitFor();
+  await keep("events");
   await go("operator/models");
   await page.getByText("Swift 8B").waitFor();
   await keep("models", "light");
   await go("operator/status");
   await page.getByText(/responds in/).nth(3).waitFor();
-  await keep("status", "light");
+  await keep("status");
+});
+
+test("webhooks: create, test, replace the secret, pause, delete", async () => {
+  await go("operator/events");
+  await page.getByRole("button", { name: "New webhook" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Address").fill("http://127.0.0.1:9/hooks");
+  await dialog.getByLabel("Description").fill("Reports");
+  await dialog.getByLabel(/^Begin and end of each answer/).check();
+  await keep("webhook-new");
+  await dialog.getByRole("button", { name: "Create" }).click();
+  assert.match(await dialog.locator(".secret code").innerText(), /^whsec_/);
+  await keep("webhook-secret", "light");
+  await dialog.getByRole("button", { name: "Done" }).click();
+  await page.getByRole("button", { name: /^Reports/ }).click();
+  await dialog.getByRole("button", { name: "Send a test event" }).click();
+  await dialog.getByText("could not connect").waitFor();
+  await keep("webhook");
+  await dialog.getByRole("button", { name: "New secret" }).click();
+  await dialog.locator(".secret code").waitFor();
+  await dialog.getByRole("button", { name: "Pause" }).click();
+  await dialog.getByText("paused", { exact: true }).waitFor();
+  await dialog.getByRole("button", { name: "Delete webhook" }).click();
+  await dialog.getByRole("button", { name: "Delete for good" }).click();
+  await page.getByText("No webhooks yet.").waitFor();
+});
+
+test("a view that could not be read says why, and can be read again", async () => {
+  const broken = { code: "internal_error", detail: "It broke.", errors: [], status: 500 };
+  await page.route("**/api/v1/admin/audit?*", (route) => route.fulfill({ status: 500, json: broken }), { times: 1 });
+  await go("operator/audit");
+  await page.getByText("It broke.").waitFor();
+  await keep("unread", "light");
+  await page.getByRole("button", { name: "Try again" }).click();
+  await page.getByRole("cell", { name: "margaret" }).first().waitFor();
 });
 
 test("a person erases the own account and sees the progress", async () => {

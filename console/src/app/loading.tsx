@@ -1,0 +1,85 @@
+import { useCallback, useEffect, useState } from "react";
+
+import { t } from "../i18n";
+import { Loading } from "../ui/controls";
+import { describe, notifyError } from "./feedback";
+
+/** Whether something could be read: why not, and how to try again. */
+export interface Reading {
+  error: string | null;
+  again: () => void;
+}
+
+/** What stands in the place of something that is not read yet, or that could not be read. */
+export function Unread({ error, again }: Reading): React.JSX.Element {
+  if (error === null) return <Loading />;
+  return (
+    <div className="unread" role="alert">
+      <p>{error}</p>
+      <button type="button" className="button small" onClick={again}>
+        {t("action.retry")}
+      </button>
+    </div>
+  );
+}
+
+/** Read something when a component appears or `keys` change. */
+export function useLoaded<T>(read: () => Promise<T>, keys: readonly unknown[] = []): [value: T | null, reading: Reading] {
+  const [value, setValue] = useState<T | null>(null);
+  const [error, setError] = useState<string | null>(null);
+  const [round, setRound] = useState(0);
+  useEffect(() => {
+    let current = true;
+    setError(null);
+    read().then(
+      (found) => current && setValue(() => found),
+      (reason: unknown) => {
+        if (!current) return;
+        setError(describe(reason));
+        if (value !== null) notifyError(reason); // the old value stays in view
+      },
+    );
+    return () => {
+      current = false;
+    };
+  }, [...keys, round]);
+  return [value, { error, again: useCallback(() => setRound((before) => before + 1), []) }];
+}
+
+interface Page<T> {
+  data: T[];
+  next_cursor: string | null;
+}
+
+/** A list of the server, as far as it is read. */
+export interface Pages<T> extends Reading {
+  items: readonly T[] | null;
+  more: (() => void) | null;
+}
+
+/** Read a list page by page. */
+export function usePages<T>(read: (cursor: string | undefined) => Promise<Page<T>>, keys: readonly unknown[] = []): Pages<T> {
+  const [page, reading] = useLoaded(() => read(undefined), keys);
+  const [rest, setRest] = useState<Page<T> | null>(null);
+  useEffect(() => setRest(null), [page]);
+  const last = rest ?? page;
+  const cursor = last?.next_cursor;
+  const more = (): void => {
+    read(cursor ?? undefined).then(
+      (found) =>
+        setRest((before) => ((before ?? page)?.next_cursor === cursor ? { data: [...(before?.data ?? []), ...found.data], next_cursor: found.next_cursor } : before)),
+      notifyError,
+    );
+  };
+  return { items: page && [...page.data, ...(rest?.data ?? [])], more: cursor ? more : null, ...reading };
+}
+
+/** The button for the next page of a list, while there is one. */
+export function More({ pages }: { pages: Pages<unknown> }): React.JSX.Element | null {
+  if (pages.more === null) return null;
+  return (
+    <button type="button" className="button more" onClick={pages.more}>
+      {t("action.more")}
+    </button>
+  );
+}
