@@ -3973,7 +3973,8 @@ export interface components {
          * @description Number of deliveries that are sent again, and how to send the rest of the range.
          * @example {
          *       "deliveries": 12,
-         *       "more": false
+         *       "more": false,
+         *       "attempted_before": "2026-11-28T10:05:00.000Z"
          *     }
          */
         RedeliveredView: {
