@@ -107,6 +107,14 @@ soak: setup ## Break things at random for MINUTES (10) under load: nothing is lo
 rolling-test: setup ## Replace every process in turn under streams and requests (ROLLING_STREAMS=100 ROLLING_RATE=50)
 	@$(PYTEST) -m chaos -s tests/faults/test_rolling_upgrade.py $(ARGS)
 
+.PHONY: event-drill
+event-drill: setup ## Kill and cut all between turns and their subscribers (DRILL_TURNS=3000); reports lag and catch-up rate
+	@DRILL_TURNS=$${DRILL_TURNS:-3000} $(PYTEST) -m chaos -s tests/faults/test_event_drill.py $(ARGS)
+
+.PHONY: asyncapi-check
+asyncapi-check: setup ## Parse docs/asyncapi.yaml with AsyncAPI's parser, and compile the models that Modelina makes of it
+	@scripts/asyncapi/check
+
 .PHONY: security
 security: setup ## Check code and dependencies for known weaknesses, then attack the product; needs minutes
 	@scripts/security $(ARGS)
@@ -164,7 +172,7 @@ format-check: setup
 .PHONY: lint
 lint: setup ## Check for errors and style
 	@.venv/bin/ruff check
-	@for script in scripts/bootstrap scripts/environment.sh scripts/check-isolation scripts/console scripts/fresh scripts/helm scripts/lint-manifests scripts/lock scripts/openapi-client scripts/release scripts/security scripts/setup deploy/docker/install-sources deploy/docker/make-secrets deploy/docker/rotate-secrets deploy/docker/upgrade deploy/k8s/make-secrets deploy/k8s/keep-replicas .ci/run; do bash -n $$script; done
+	@for script in scripts/asyncapi/check scripts/bootstrap scripts/environment.sh scripts/check-isolation scripts/console scripts/fresh scripts/helm scripts/lint-manifests scripts/lock scripts/openapi-client scripts/release scripts/security scripts/setup deploy/docker/install-sources deploy/docker/make-secrets deploy/docker/rotate-secrets deploy/docker/upgrade deploy/k8s/make-secrets deploy/k8s/keep-replicas .ci/run; do bash -n $$script; done
 
 .PHONY: types
 types: setup ## Check the types

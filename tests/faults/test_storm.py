@@ -3,15 +3,13 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx2
 import pytest
 
-from parley.ids import new_id
 from parley_testing import eventually
 from parley_testing.backends.private import PrivateBackends
 from parley_testing.faults import processes
@@ -19,55 +17,17 @@ from parley_testing.http.client import UserClient, open_http
 from parley_testing.stacks.separate import SeparateStack
 from parley_testing.stacks.service_process import ServiceProcess
 from parley_testing.workload.event_recorder import EventRecorder
+from parley_testing.workload.talking_user import TalkingUser
 
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 
 MESSAGE = "go on [[fake tokens=15 rate=15]]"
 CONVERSATIONS = 16
 KILLS = {"broker": 3, "worker": 10, "chat": 8, "everything": 16}
-RETRY_DELAY = 0.3
-TURN_TIMEOUT = 60.0
 SETTLE_TIMEOUT = 120.0
 ENDED_WITH_OUTPUT = {"completed", "incomplete"}
 
 Fault = Callable[[], Awaitable[None]]
-
-
-@dataclass
-class TalkingUser:
-    """Continues one conversation; repeats a turn under its idempotency key until it is answered."""
-
-    user: UserClient
-    gateways: Sequence[httpx2.AsyncClient]
-    conversation: str | None = None
-    answered: list[str] = field(default_factory=list)
-    refused: Counter[str] = field(default_factory=Counter)
-
-    async def talk(self, over: asyncio.Event) -> None:
-        while not over.is_set():
-            await self._turn(str(new_id()))
-
-    async def _turn(self, key: str) -> None:
-        body = {"message": MESSAGE, **({"conversation_id": self.conversation} if self.conversation else {})}
-        async with asyncio.timeout(TURN_TIMEOUT):
-            while (answer := await self._try(body, key)) is None:
-                await asyncio.sleep(RETRY_DELAY)
-        self.conversation = answer["conversation_id"]
-        self.answered.append(answer["turn_id"])
-
-    async def _try(self, body: dict[str, Any], key: str) -> dict[str, Any] | None:
-        user = replace(self.user, http=random.choice(self.gateways))
-        try:
-            response = await user.request("POST", "/api/v1/chat", json=body, headers={"Idempotency-Key": key})
-        except httpx2.TransportError as error:
-            self.refused[type(error).__name__] += 1
-            return None
-        if response.status_code != httpx2.codes.OK:
-            assert response.status_code >= 500 or response.status_code in {409, 429}, response.text
-            self.refused[f"{response.json()['code']}: {response.json()['detail']}"] += 1
-            return None
-        found: dict[str, Any] = response.json()
-        return found
 
 
 @pytest.fixture
@@ -115,7 +75,7 @@ async def test_each_accepted_turn_is_stored_once(
     gateways: list[httpx2.AsyncClient],
     event_recorder: EventRecorder,
 ) -> None:
-    talkers = [TalkingUser(users[i % len(users)], gateways) for i in range(CONVERSATIONS)]
+    talkers = [TalkingUser(users[i % len(users)], gateways, MESSAGE) for i in range(CONVERSATIONS)]
     over = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         for talker in talkers:

@@ -1,0 +1,283 @@
+"""Everything between a turn and its subscribers broken again and again: no event lost, each in order for its key.
+
+``DRILL_TURNS=20000 make event-drill`` is the long form.
+"""
+
+import asyncio
+import os
+import random
+import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import httpx2
+import pytest
+from aiohttp import web
+
+from fake_provider.process import FakeProvider
+from parley_events import CloudEvent, Subscriber, TurnEnded, TurnStarted
+from parley_events.models import EventData
+from parley_testing import eventually
+from parley_testing.backends.private import PrivateBackends
+from parley_testing.backends.urls import BackendUrls
+from parley_testing.faults import processes
+from parley_testing.faults.tcp_proxy import TcpProxy, Toxics
+from parley_testing.http.client import UserClient, open_http
+from parley_testing.stacks.commands import run_parley
+from parley_testing.stacks.separate import SeparateStack
+from parley_testing.stacks.service_process import ServiceProcess
+from parley_testing.workload.event_recorder import EventRecorder
+from parley_testing.workload.talking_user import TalkingUser
+from parley_testing.workload.turns import open_users
+from webhooks_testing.receiver import open_receiver
+
+pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
+
+TURNS = int(os.environ.get("DRILL_TURNS", "300"))
+TALKERS, TURNS_OF_A_CONVERSATION = 12, 20
+FAULTS = {"broker": 5, "history": 5, "webhooks": 5, "postgres": 2, "cut": 2, "slow": 2}
+DOWN_FROM, DOWN_TO = 0.3, 0.6
+"""Shares of the turns between which the receiver is down."""
+MIN_DOWN, MAX_DOWN = 15.0, 120.0
+"""Seconds for which it is down at least and at most: less than the retries last."""
+SLOW = Toxics(latency=0.2)
+SLOW_SECONDS = 5.0
+SETTLE_TIMEOUT = 240.0
+RATE_WINDOW = 5.0
+ORDERED, UNORDERED = "/ordered", "/unordered"
+SETTINGS = {
+    "DRAIN_TIMEOUT": "6",
+    "RECONCILE_INTERVAL": "5",
+    "LOG_LEVEL": "warning",
+    "WEBHOOKS_ALLOW_HTTP": "true",
+    "WEBHOOKS_ALLOWED_NETWORKS": "127.0.0.0/8",
+    "WEBHOOKS_RETRY_DELAYS": ",".join(["5"] * 50),
+}
+Fault = Callable[[], Awaitable[None]]
+
+
+@dataclass
+class Arrivals:
+    """Lag and rate of the events at one receiver."""
+
+    moments: list[float] = field(default_factory=list)
+    longest_lag: float = 0.0
+
+    def note(self, happened: datetime) -> None:
+        """Note the first arrival of an event."""
+        self.moments.append(time.monotonic())
+        self.longest_lag = max(self.longest_lag, (datetime.now(UTC) - happened).total_seconds())
+
+    def best_rate(self) -> float:
+        """Return the most events per second of a window of ``RATE_WINDOW`` seconds: the rate of catching up."""
+        best = first = 0
+        for last, moment in enumerate(self.moments):
+            while moment - self.moments[first] > RATE_WINDOW:
+                first += 1
+            best = max(best, last - first + 1)
+        return best / RATE_WINDOW
+
+    def __str__(self) -> str:
+        return f"{len(self.moments)} events, longest lag {self.longest_lag:.1f} s, catches up {self.best_rate():.0f}/s"
+
+
+class DrillSubscriber(EventRecorder):
+    """Records the events of each conversation in their order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.arrivals = Arrivals()
+        self.by_key: dict[str, list[tuple[str, str]]] = defaultdict(list)
+
+    async def record(self, data: EventData, event: CloudEvent) -> None:
+        """Record a delivery."""
+        if event.id not in self.deliveries:
+            self.arrivals.note(event.time)
+            assert isinstance(data, TurnStarted | TurnEnded)
+            self.by_key[event.partition_key].append((event.name, str(data.turn_id)))
+        await super().record(data, event)
+
+
+class Inbox:
+    """Receives deliveries; answers 503 while it is down."""
+
+    def __init__(self) -> None:
+        self.down = False
+        self.refused = self.repeated = 0
+        self.arrivals = {ORDERED: Arrivals(), UNORDERED: Arrivals()}
+        self.by_key: dict[str, dict[str, list[tuple[str, str]]]] = {
+            path: defaultdict(list) for path in (ORDERED, UNORDERED)
+        }
+        self._seen: set[tuple[str, str]] = set()
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Take one delivery, once for each `webhook-id`."""
+        if self.down:
+            self.refused += 1
+            return web.Response(status=503)
+        path, event = f"/{request.path.rpartition('/')[2]}", await request.json()
+        seen = (path, request.headers["webhook-id"])
+        if seen in self._seen:
+            self.repeated += 1
+            return web.Response(status=204)
+        self._seen.add(seen)
+        self.arrivals[path].note(datetime.fromisoformat(event["timestamp"]))
+        self.by_key[path][event["data"]["conversation_id"]].append((event["type"], event["data"]["turn_id"]))
+        return web.Response(status=204)
+
+
+@dataclass(frozen=True, slots=True)
+class Drill:
+    """A stack whose link to RabbitMQ can be cut."""
+
+    servers: PrivateBackends
+    stack: SeparateStack
+    link: TcpProxy
+    amqp_url: str
+
+    def faults(self) -> dict[str, Fault]:
+        """Return each kind of fault; all but `cut` and `slow` assert that a process had ended."""
+        (webhooks,), worker, history = self.stack.webhooks, self.stack.workers[0], self.stack.history[0]
+
+        async def kill(*found: ServiceProcess) -> None:
+            await asyncio.gather(*(processes.restart(each, port=each.admin_port) for each in found))
+
+        async def cut() -> None:
+            self.link.cut()
+
+        async def slow() -> None:
+            async with self.link.with_toxics(SLOW):
+                await asyncio.sleep(SLOW_SECONDS)
+
+        servers = self.servers
+        return {
+            "broker": partial(processes.restart, servers.rabbitmq, port=servers.rabbitmq.port),
+            "postgres": partial(processes.restart, servers.postgres, port=servers.postgres.port),
+            "history": partial(kill, history, worker),
+            "webhooks": partial(kill, webhooks),
+            "cut": cut,
+            "slow": slow,
+        }
+
+
+@pytest.fixture
+async def drill(
+    private_backends: PrivateBackends, provider: FakeProvider, high_limits: dict[str, str], tmp_path: Path
+) -> AsyncIterator[Drill]:
+    urls, port = private_backends.urls, private_backends.rabbitmq.port
+    async with TcpProxy("127.0.0.1", port) as link:
+        amqp = urls.amqp_url.replace(f":{port}/", f":{link.port}/")
+        proxied = BackendUrls(urls.database_admin_url, urls.redis_url, amqp)
+        async with SeparateStack(tmp_path, proxied, provider.base_url, settings=high_limits | SETTINGS) as stack:
+            yield Drill(private_backends, stack, link, amqp)
+
+
+async def administrator(drill: Drill, user: UserClient) -> UserClient:
+    command = ("admin", "create-admin", user.username)
+    status, output = await run_parley(*command, settings=drill.stack.settings_of("auth"))
+    assert status == 0, output
+    await user.log_in()
+    return user
+
+
+async def create_webhook(owner: UserClient, url: str, *, ordered: bool) -> None:
+    body = {"url": url, "events": ["conversation.turn.*"], "ordered": ordered, "scope": "all"}
+    response = await owner.request("POST", "/api/v1/webhooks", json=body)
+    assert response.status_code == httpx2.codes.CREATED, response.text
+
+
+def taken(talkers: Iterable[TalkingUser]) -> int:
+    return sum(len(talker.answered) for talker in talkers)
+
+
+async def talk(talker: TalkingUser, talkers: list[TalkingUser]) -> None:
+    while taken(talkers) < TURNS:
+        await talker.user.renew()
+        await talker.turn()
+        if len(talker.answered) % TURNS_OF_A_CONVERSATION == 0:
+            talker.conversation = None
+
+
+async def break_everything(drill: Drill, talkers: list[TalkingUser], moments: random.Random) -> Counter[str]:
+    """Do each fault after its share of the turns."""
+    faults, done = drill.faults(), Counter[str]()
+    order = [name for name, count in FAULTS.items() for _ in range(count)]
+    moments.shuffle(order)
+    for number, name in enumerate(order, 1):
+        while taken(talkers) < TURNS * number // (len(order) + 1):
+            await asyncio.sleep(0.05)
+        await faults[name]()
+        done[name] += 1
+    return done
+
+
+async def take_down(inbox: Inbox, talkers: list[TalkingUser]) -> float:
+    """Keep the receiver down for its share of the turns; return the seconds."""
+    while taken(talkers) < TURNS * DOWN_FROM:
+        await asyncio.sleep(0.05)
+    inbox.down, began = True, time.monotonic()
+    while (seconds := time.monotonic() - began) < MIN_DOWN or (seconds < MAX_DOWN and taken(talkers) < TURNS * DOWN_TO):
+        await asyncio.sleep(0.05)
+    inbox.down = False
+    return seconds
+
+
+async def nothing_differs(drill: Drill) -> bool:
+    _, output = await run_parley("verify", "--settle", "0", settings=drill.stack.settings_of("chat"))
+    return ", 0 wrong, 0 waiting" in output
+
+
+async def test_no_event_is_lost_and_each_key_is_in_order_whatever_breaks_between_a_turn_and_its_subscribers(
+    drill: Drill,
+) -> None:
+    seed = random.randrange(1_000_000)
+    print(f"seed {seed}, {TURNS} turns")
+    recorder, inbox = DrillSubscriber(), Inbox()
+    subscriber = Subscriber(drill.amqp_url, "sub.test.drill")
+    subscriber.on(TurnStarted)(recorder.record)
+    subscriber.on(TurnEnded)(recorder.record)
+    consuming = asyncio.create_task(subscriber.run())
+    async with AsyncExitStack() as opened:
+        receiver = await opened.enter_async_context(open_receiver())
+        receiver.answer = inbox.answer
+        users = await opened.enter_async_context(open_users(drill.stack, TALKERS))
+        owner = await administrator(drill, users[0])
+        for path in (ORDERED, UNORDERED):
+            await create_webhook(owner, receiver.url + path, ordered=path == ORDERED)
+        await subscriber.consuming.wait()
+        gateway = await opened.enter_async_context(open_http(drill.stack.url))
+        talkers = [TalkingUser(user, [gateway], "go on [[fake tokens=2]]") for user in users]
+        began = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            broken = group.create_task(break_everything(drill, talkers, random.Random(seed)))
+            down = group.create_task(take_down(inbox, talkers))
+            for talker in talkers:
+                group.create_task(talk(talker, talkers))
+        seconds = time.monotonic() - began
+        answered = [turn for talker in talkers for turn in talker.answered]
+        assert len(set(answered)) == len(answered) >= TURNS
+        await eventually(partial(nothing_differs, drill), within=SETTLE_TIMEOUT, message="parley verify differs")
+        await recorder.expect(answered, within=SETTLE_TIMEOUT)
+        for path in (ORDERED, UNORDERED):
+            await eventually(partial(has_the_same, recorder, inbox.by_key[path]), within=SETTLE_TIMEOUT, message=path)
+    subscriber.stop()
+    await consuming
+    print(f"{len(answered)} turns in {seconds:.0f} s, receiver down {down.result():.0f} s, {dict(broken.result())}")
+    print(f"subscriber: {recorder.arrivals}, {recorder.duplicates} repeated")
+    for path in (ORDERED, UNORDERED):
+        print(f"webhook {path}: {inbox.arrivals[path]}")
+    print(f"webhooks: {inbox.refused} refused, {inbox.repeated} repeated")
+    assert broken.result() == FAULTS
+    assert inbox.refused
+    assert inbox.by_key[ORDERED] == recorder.by_key
+
+
+def has_the_same(recorder: DrillSubscriber, arrived: dict[str, list[tuple[str, str]]]) -> bool:
+    """Return whether a receiver has each event of the subscriber once, in whatever order."""
+    wanted = {key: sorted(events) for key, events in recorder.by_key.items()}
+    return {key: sorted(events) for key, events in arrived.items()} == wanted
