@@ -2047,7 +2047,7 @@ export interface components {
         };
         /**
          * ChatRequest
-         * @description Request for one turn: a new message, or an answer to regenerate.
+         * @description Request for one turn: a new message, results of tool calls, or an answer to regenerate.
          * @example {
          *       "message": "Hi",
          *       "conversation_id": null,
@@ -2055,6 +2055,23 @@ export interface components {
          *     }
          */
         ChatRequest: {
+            /**
+             * Tools
+             * @description Functions that the model may call, in OpenAI's form. Send them with each request.
+             */
+            tools?: components["schemas"]["chat__protocols__parley__tools__FunctionTool"][] | null;
+            /**
+             * Tool Choice
+             * @description Whether, and which, functions the model calls. Requires `tools`.
+             */
+            tool_choice?: ("auto" | "none" | "required") | components["schemas"]["FunctionChoice"] | null;
+            /** Parallel Tool Calls */
+            parallel_tool_calls?: boolean | null;
+            /**
+             * Tool Results
+             * @description Results of the calls of the answer `parent_id`, one for each call; the model goes on with them. Sent in place of `message`.
+             */
+            tool_results?: components["schemas"]["ToolResultInput"][] | null;
             /** Message */
             message?: string | null;
             /** Regenerate */
@@ -2094,6 +2111,14 @@ export interface components {
              * @description Images for the message: IDs of `/api/v1/files`. The model needs the capability `vision`.
              */
             files?: string[];
+        };
+        /**
+         * ChosenFunction
+         * @description The name of a function of `tools`.
+         */
+        ChosenFunction: {
+            /** Name */
+            name: string;
         };
         /**
          * CompletionMessage
@@ -2705,22 +2730,32 @@ export interface components {
             created_at: string;
         };
         /**
-         * FunctionTool
-         * @description A tool. Only functions are offered.
+         * FunctionChoice
+         * @description The function that the model must call.
          */
-        FunctionTool: {
-            /** Type */
-            type: string;
+        FunctionChoice: {
+            /**
+             * Type
+             * @constant
+             */
+            type: "function";
+            function: components["schemas"]["ChosenFunction"];
+        };
+        /**
+         * FunctionDefinition
+         * @description A function that the model may call; ``parameters`` is a JSON schema.
+         */
+        FunctionDefinition: {
             /** Name */
-            name?: string | null;
+            name: string;
             /** Description */
             description?: string | null;
             /** Parameters */
-            parameters?: unknown;
+            parameters?: {
+                [key: string]: unknown;
+            } | null;
             /** Strict */
             strict?: boolean | null;
-        } & {
-            [key: string]: unknown;
         };
         /**
          * ImportReport
@@ -4112,7 +4147,7 @@ export interface components {
             /** Max Output Tokens */
             max_output_tokens?: number | null;
             /** Tools */
-            tools?: components["schemas"]["FunctionTool"][] | null;
+            tools?: components["schemas"]["chat__protocols__openai_responses__schemas__FunctionTool"][] | null;
             /** Tool Choice */
             tool_choice?: unknown;
             /** Parallel Tool Calls */
@@ -4503,6 +4538,16 @@ export interface components {
             disable_parallel_tool_use?: boolean | null;
         } & {
             [key: string]: unknown;
+        };
+        /**
+         * ToolResultInput
+         * @description The result of a call of the answer before.
+         */
+        ToolResultInput: {
+            /** Tool Call Id */
+            tool_call_id: string;
+            /** Content */
+            content: string;
         };
         /**
          * TurnDeltaEvent
@@ -5254,6 +5299,36 @@ export interface components {
              */
             created_at: string;
             last_delivery: components["schemas"]["LastDeliveryView"] | null;
+        };
+        /**
+         * FunctionTool
+         * @description A tool. Only functions are offered.
+         */
+        chat__protocols__openai_responses__schemas__FunctionTool: {
+            /** Type */
+            type: string;
+            /** Name */
+            name?: string | null;
+            /** Description */
+            description?: string | null;
+            /** Parameters */
+            parameters?: unknown;
+            /** Strict */
+            strict?: boolean | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * FunctionTool
+         * @description A tool. Only functions are offered.
+         */
+        chat__protocols__parley__tools__FunctionTool: {
+            /**
+             * Type
+             * @constant
+             */
+            type: "function";
+            function: components["schemas"]["FunctionDefinition"];
         };
     };
     responses: {

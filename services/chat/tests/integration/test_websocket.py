@@ -69,6 +69,24 @@ async def test_a_turn_runs_over_the_socket_and_is_resumed(replica: ChatReplica) 
         assert [event.data for event in await user.resumed(turn_id)] == [frame["data"] for frame in frames]
 
 
+async def test_a_turn_calls_a_tool_and_goes_on_with_its_result_over_the_socket(replica: ChatReplica) -> None:
+    user = replica.user()
+    tools = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}]
+    async with connected(replica, "parley.v1", f"parley.bearer.{user.token}") as socket:
+        await receive(socket)
+        body = {"message": "Weather? [[fake tool_calls=1 times=1]]", "tools": tools}
+        await send(socket, type="turn.create", ref="c1", body=body)
+        first = await until_finished(socket, "c1")
+        (call,) = [call for frame in first for call in frame["data"].get("tool_calls", ())]
+        assert (call["function"]["name"], first[-1]["data"]["finish_reason"]) == ("weather", "tool_calls")
+        results = [{"tool_call_id": call["id"], "content": "Rain"}]
+        body = {"conversation_id": first[0]["data"]["conversation_id"], "tool_results": results, "tools": tools}
+        await send(socket, type="turn.create", ref="c2", body=body)
+        second = await until_finished(socket, "c2")
+    assert second[0]["data"]["user_message_id"] == first[0]["data"]["user_message_id"]
+    assert "".join(frame["data"]["delta"] for frame in second).startswith("t1 t2")
+
+
 async def test_a_turn_is_cancelled_over_the_socket(replica: ChatReplica) -> None:
     user = replica.user()
     async with connected(replica, "parley.v1") as socket:

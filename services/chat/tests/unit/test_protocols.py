@@ -164,6 +164,7 @@ def test_a_completion_has_the_answer_usage_and_finish_reason() -> None:
         "role": "assistant",
         "content": "Hello",
         "refusal": None,
+        "annotations": [],
     }
     assert (body["choices"][0]["finish_reason"], body["usage"]["total_tokens"]) == ("stop", 57)
 

@@ -130,7 +130,7 @@ async def test_outputs_continue_the_calls_of_a_response(bench: ServiceBench, cli
     assert refused["error"]["param"] == "input"
     for given in (outputs[:1], [ASKED, *outputs[:1]]):
         refused = await client.create(400, input=given, conversation=asked["conversation"])
-        assert "needs an output" in refused["error"]["message"]
+        assert "needs a result" in refused["error"]["message"]
     empty = await client.send("POST", "conversations", json={})
     refused = await client.create(400, input=outputs, conversation=empty["id"])
     assert "has no tool call" in refused["error"]["message"]

@@ -30,6 +30,16 @@ from parley.errors import Overloaded, ValidationFailed
 from parley.field_errors import FieldError
 
 MAX_ATTEMPTS = 5
+NO_TOOLS = "The model may answer without a call: it has no capability `tools`. Send `auto`, or use another model."
+
+
+def require_support(request: TurnRequest, model: Model) -> None:
+    """Raise ValidationFailed if the model does not take a parameter, or cannot be made to call a tool."""
+    for name in request.options:
+        if name not in model.parameters:
+            raise ValidationFailed([FieldError(f"/{name}", "unsupported", "The model does not take this parameter.")])
+    if "tools" in request.capabilities and "tools" not in model.capabilities:
+        raise ValidationFailed([FieldError("/tool_choice", "unsupported", NO_TOOLS)])
 
 
 class TurnAdmission:
@@ -59,6 +69,7 @@ class TurnAdmission:
         if request.max_tokens is not None and request.max_tokens > model.max_output_tokens and not request.lenient:
             detail = f"At most {model.max_output_tokens} for this model."
             raise ValidationFailed([FieldError("/max_tokens", "less_than_equal", detail)])
+        require_support(request, model)
         return model
 
     async def find_replay(self, request: TurnRequest) -> Turn | None:

@@ -15,8 +15,8 @@ from parley.errors import InvalidRequest
 from parley.field_errors import FieldError
 from parley.ids import new_id
 
-UNKNOWN_CALL = "The answer before has no tool call with the `call_id` of an output."
-MISSING_OUTPUT = "Each tool call of the answer before needs an output."
+UNKNOWN_CALL = "The answer before has no tool call with the ID of a result."
+MISSING_OUTPUT = "Each tool call of the answer before needs a result."
 FIRST_NUMBER_WITH_BRANCHES = 3
 """The first turn that can follow another answer than the newest one."""
 
@@ -85,19 +85,21 @@ class PositionResolver:
     async def _with_tool_results(self, request: TurnRequest, position: TurnPosition) -> TurnPosition:
         """Return the position with the request's tool results. Those of the parent's calls continue its exchange."""
         position = replace(position, tool_results=request.tool_results)
-        requires_calls = request.requires_calls and bool(request.tool_results)
+        pointer = request.results_at if request.tool_results else None
         if position.parent_id is None or position.conversation_id is None:
-            if requires_calls:
-                raise _invalid_input("unknown_call", UNKNOWN_CALL)
+            if pointer is not None:
+                raise _invalid_results(pointer, "unknown_call", UNKNOWN_CALL)
             return position
-        if not (request.answers_tool_results or requires_calls):
+        if not request.answers_tool_results and pointer is None:
             return position
         try:
             source = await self._source(request, position.conversation_id, position.parent_id)
         except (MessageNotFound, HistoryUnavailable):
+            if pointer is not None:
+                raise
             return position
-        if requires_calls:
-            _require_pairs(source.call_ids, request.tool_results)
+        if pointer is not None:
+            _require_pairs(source.call_ids, request.tool_results, pointer)
         if not request.answers_tool_results or not source.has_calls_of(request.tool_results):
             return position
         return replace(
@@ -197,16 +199,16 @@ class PositionResolver:
         return source
 
 
-def _require_pairs(calls: set[str], results: Sequence[ToolResult]) -> None:
+def _require_pairs(calls: set[str], results: Sequence[ToolResult], pointer: str) -> None:
     answered = {result.tool_call_id for result in results}
     if not answered <= calls:
-        raise _invalid_input("unknown_call", UNKNOWN_CALL)
+        raise _invalid_results(pointer, "unknown_call", UNKNOWN_CALL)
     if not calls <= answered:
-        raise _invalid_input("missing_output", MISSING_OUTPUT)
+        raise _invalid_results(pointer, "missing_output", MISSING_OUTPUT)
 
 
-def _invalid_input(code: str, detail: str) -> InvalidRequest:
-    return InvalidRequest(errors=[FieldError("/input", code, detail)])
+def _invalid_results(pointer: str, code: str, detail: str) -> InvalidRequest:
+    return InvalidRequest(errors=[FieldError(pointer, code, detail)])
 
 
 def require_accepts_turn(conversation: ConversationState, user_id: UUID) -> None:

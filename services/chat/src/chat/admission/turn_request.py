@@ -55,8 +55,8 @@ class TurnRequest:
     """The system prompt becomes the default of the conversation."""
     trims: bool = True
     """Leave out the oldest exchanges that do not fit, instead of refusing the request."""
-    requires_calls: bool = False
-    """Refuse tool results unless they are those of the calls of the answer before."""
+    results_at: str | None = None
+    """JSON pointer of tool results that must be those of the calls of the answer before; None accepts any."""
     response: dict[str, Any] | None = None
     """Members of the request that the response of the Responses API repeats."""
     cache_policy: CachePolicy = field(default_factory=CachePolicy)

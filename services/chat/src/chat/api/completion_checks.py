@@ -1,6 +1,6 @@
 """Checks of ``POST /v1/chat/completions`` against the model: nothing that a client asks for is dropped silently."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from chat import errors
@@ -20,6 +20,7 @@ _HINTS = {
     "service_tier": "Send `auto`, or omit it.",
     "top_logprobs": "Log probabilities are not returned.",
 }
+MISSING_RESULT = "A message with `tool_calls` must be followed by a message with the role `tool` for each of its calls."
 _PART_MEMBERS = {
     "text": {"cache_control"},
     "refusal": set[str](),
@@ -50,6 +51,28 @@ def check(body: CompletionRequest, catalogue: Catalogue, allows: Callable[[str],
     _check_tool_choice(body, model)
     for position, message in enumerate(body.messages):
         _check_message(message, f"/messages/{position}", model)
+    _check_calls(body.messages)
+
+
+def _check_calls(messages: Sequence[CompletionMessage]) -> None:
+    """Raise InvalidRequest for a call without a result, and for a result without a call, as providers do."""
+    open_calls: set[str] = set()
+    for position, message in enumerate(messages):
+        if message.role == "tool" and message.tool_call_id is not None:
+            if message.tool_call_id not in open_calls:
+                detail = "The message before has no unanswered tool call with this ID."
+                raise invalid(f"/messages/{position}/tool_call_id", "unknown_call", detail)
+            open_calls.discard(message.tool_call_id)
+        elif open_calls and message.role not in ("tool", "function"):
+            raise invalid(f"/messages/{position}", "missing_result", MISSING_RESULT)
+        if message.role == "assistant":
+            open_calls = {call["id"] for call in message.tool_calls or () if _has_id(call)}
+    if open_calls:
+        raise invalid(f"/messages/{len(messages) - 1}", "missing_result", MISSING_RESULT)
+
+
+def _has_id(call: Any) -> bool:
+    return isinstance(call, dict) and isinstance(call.get("id"), str)
 
 
 def needed_capabilities(body: CompletionRequest) -> frozenset[str]:

@@ -1,6 +1,7 @@
 """Checks that the routes of OpenAI's and Anthropic's APIs share: their errors, and what a model can do."""
 
 from chat import errors
+from chat.admission.admission import NO_TOOLS
 from chat.catalogue import Model
 from parley.errors import InvalidRequest
 from parley.field_errors import FieldError
@@ -19,8 +20,7 @@ def unsupported_type(pointer: str, detail: str) -> errors.UnsupportedContent:
 def require_tools(model: Model) -> None:
     """Raise InvalidRequest if the model may answer without the call that the request requires."""
     if "tools" not in model.capabilities:
-        detail = "The model may answer without a call: it has no capability `tools`. Send `auto`, or use another model."
-        raise invalid("/tool_choice", "unsupported", detail)
+        raise invalid("/tool_choice", "unsupported", NO_TOOLS)
 
 
 def capabilities(*, images: bool, calls: bool, urls: bool = False) -> frozenset[str]:

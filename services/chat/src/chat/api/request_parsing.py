@@ -10,11 +10,13 @@ from fastapi import Request
 from starlette.requests import HTTPConnection
 
 from chat.admission.turn_request import CachePolicy, TurnRequest
+from chat.api.request_checks import capabilities
 from chat.input_items import message_with_files, messages_of_items
-from chat.model import IdempotencyKey, Turn
+from chat.model import IdempotencyKey, ToolResult, Turn
 from chat.protocols.parley.schemas import ChatRequest
 from chat.service import OpenedTurn
 from parley.errors import InvalidCursor, InvalidRequest
+from parley.ids import new_id
 from parley.security.identity import Principal
 
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}\Z")
@@ -74,8 +76,12 @@ def to_turn_request(
         max_tokens=body.max_tokens,
         metadata=body.metadata,
         key=key,
+        tool_results=tuple(ToolResult(new_id(), one.tool_call_id, one.content) for one in body.tool_results or ()),
+        answers_tool_results=body.tool_results is not None,
+        results_at="/tool_results",
+        options=body.options(),
+        capabilities=capabilities(images=bool(items), calls=body.requires_call),
         cache_policy=policy,
-        capabilities=frozenset({"vision"}) if items else frozenset(),
         input_messages=messages_of_items(items) if items else None,
         response={"input": items} if items else None,
     )

@@ -100,7 +100,7 @@ def to_turn_request(
         cache_policy=cache_policy_of(request),
         keeps_system_prompt=False,
         trims=body.truncation == "auto",
-        requires_calls=not any(map(is_answer, items)),
+        results_at=None if any(map(is_answer, items)) else "/input",
         input_messages=messages_of_items(items, reasoning=REASONING in model.parameters),
         response=_response(body, items, previous),
     )

@@ -47,7 +47,7 @@ async def to_turn_request(
         options=body.options(),
         tool_results=results,
         answers_tool_results=bool(results),
-        requires_calls=bool(results),
+        results_at="/messages",
         cache_policy=cache_policy_of(request),
     )
 

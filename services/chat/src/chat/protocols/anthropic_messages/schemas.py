@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from chat.protocols.openai_chat.schemas import MAX_MESSAGES, Json, OpenModel
+from chat.protocols.json_values import Json
+from chat.protocols.openai_chat.schemas import MAX_MESSAGES, OpenModel
 from chat.protocols.openai_responses.schemas import MAX_TOOLS
 from parley.web.schemas import Text, max_entries
 

@@ -1,56 +1,16 @@
 """Request schemas of OpenAI's API. Members that are not declared here are parameters of the provider."""
 
-import math
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from chat.file_references import parse_openai_id, reference
+from chat.protocols.json_values import Json
 from chat.protocols.parley.schemas import Metadata, Temperature
 from parley.web.schemas import MAX_MEMBERS, Text
 from parley.web.validation import FieldValueError
 
 MAX_MESSAGES = 2000
-MAX_DEPTH = 32
-MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1
-"""Limits of integers: larger ones are not representable in most JSON parsers."""
-
-
-def _check_storable(value: Any, depth: int = 0) -> Any:
-    """Reject, at any depth, values that Postgres or a provider cannot accept."""
-    if depth > MAX_DEPTH:
-        raise FieldValueError("too_deep", "Is nested too deeply.")
-    if isinstance(value, str):
-        _check_text(value)
-    elif isinstance(value, float):
-        _check_number(fits=math.isfinite(value))
-    elif isinstance(value, int):
-        _check_number(fits=MIN_INTEGER <= value <= MAX_INTEGER)
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            _check_storable(key, depth + 1)
-            _check_storable(inner, depth + 1)
-    elif isinstance(value, list):
-        for inner in value:
-            _check_storable(inner, depth + 1)
-    return value
-
-
-def _check_text(text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise FieldValueError("invalid_text", "Must be valid Unicode text.") from None
-    if "\x00" in text:
-        raise FieldValueError("invalid_text", "Must not contain the NUL character.")
-
-
-def _check_number(*, fits: bool) -> None:
-    if not fits:
-        raise FieldValueError("out_of_range", "Must be a number of at most 64 bits.")
-
-
-Json = Annotated[Any, AfterValidator(_check_storable)]
 DECLARED_OPTIONS = (
     "frequency_penalty",
     "logit_bias",

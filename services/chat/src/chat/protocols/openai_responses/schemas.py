@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from chat.protocols.openai_chat.schemas import Json, OpenModel
+from chat.protocols.json_values import Json
+from chat.protocols.openai_chat.schemas import OpenModel
 from chat.protocols.parley.schemas import Metadata, Temperature
 from parley.web.schemas import MAX_MEMBERS, Text, max_entries
 from parley.web.validation import FieldValueError

@@ -5,8 +5,9 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, StringConstraints, field_validator, model_validator
 
+from chat.protocols.parley.tools import ToolOptions
 from parley.times import Timestamp
-from parley.web.schemas import Id, Page, RequestBody, ResponseBody, Text, max_entries
+from parley.web.schemas import Id, Page, ResponseBody, Text, max_entries
 from parley.web.validation import FieldValueError
 from parley_events.models import ErrorInfo, Usage
 
@@ -43,12 +44,13 @@ Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=MAX_META
 
 
 SHAPE = "`message` (a string) is expected; OpenAI's form is at `/v1`."
+_INPUTS = {"message", "regenerate", "tool_results"}
 _OTHER_FORMS = ("messages", "prompt", "input", "content", "text", "query")
 """Members under which other APIs expect a message."""
 
 
-class ChatRequest(RequestBody):
-    """Request for one turn: a new message, or an answer to regenerate."""
+class ChatRequest(ToolOptions):
+    """Request for one turn: a new message, results of tool calls, or an answer to regenerate."""
 
     message: Message | None = None
     regenerate: Id | None = None
@@ -77,7 +79,7 @@ class ChatRequest(RequestBody):
     @model_validator(mode="before")
     @classmethod
     def _not_another_form(cls, data: Any) -> Any:
-        if isinstance(data, dict) and not data.keys() & {"message", "regenerate"} and data.keys() & set(_OTHER_FORMS):
+        if isinstance(data, dict) and not data.keys() & _INPUTS and data.keys() & set(_OTHER_FORMS):
             raise FieldValueError("wrong_shape", SHAPE)
         return data
 
@@ -90,16 +92,17 @@ class ChatRequest(RequestBody):
 
     @model_validator(mode="after")
     def _one_of(self) -> "ChatRequest":
-        if self.message is None and self.regenerate is None:
-            raise FieldValueError("exactly_one", "`message` (a string) is required, or `regenerate`.")
-        if self.message is not None and self.regenerate is not None:
-            raise FieldValueError("exactly_one", "Send either `message` or `regenerate`, not both.")
+        given = [name for name in ("message", "tool_results", "regenerate") if getattr(self, name) is not None]
+        if not given:
+            raise FieldValueError("exactly_one", "`message` (a string) is required, or `tool_results` or `regenerate`.")
+        if len(given) > 1:
+            raise FieldValueError("exactly_one", "Send one of `message`, `tool_results` and `regenerate`, not several.")
+        if self.conversation_id is None and (self.tool_results or self.regenerate or self.parent_id):
+            raise FieldValueError("required", "`tool_results`, `regenerate` and `parent_id` require `conversation_id`.")
         if self.files and self.message is None:
             raise FieldValueError(
                 "exclusive", "`files` belong to a `message`. An answer generated again keeps its own."
             )
-        if self.conversation_id is None and (self.regenerate or self.parent_id):
-            raise FieldValueError("required", "`regenerate` and `parent_id` require `conversation_id`.")
         return self
 
 
