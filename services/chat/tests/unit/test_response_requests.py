@@ -68,7 +68,7 @@ def items(given: list[Any]) -> list[dict[str, Any]]:
             "tool_choice.mode",
         ),
         ({"conversation": {"id": "conv_1", "mood": "good"}}, "conversation.mood"),
-        ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "input.0.type"),
+        ({"input": [{"type": "file_search_call", "id": "fs_1"}]}, "input.0.type"),
         ({"input": [{"type": "web_search_call", "id": "ws_1"}]}, "input.0.type"),
         ({"input": [{"role": "user"}]}, "input.0.content"),
         ({"input": [{"content": "Hi"}]}, "input.0.role"),

@@ -11,6 +11,7 @@ from chat import errors
 from chat.api.chat import JSON, failure_of
 from chat.api.dependencies import Caller, Service, Services
 from chat.api.documentation import COMPLETION_ERRORS, TURN_NOT_FOUND, TURN_PARAMETERS
+from chat.api.item_references import with_referenced_items
 from chat.api.pages import DEFAULT_LIMIT, After, Limit, Order
 from chat.api.request_checks import invalid
 from chat.api.request_parsing import idempotency_key_of, opened_headers, turn_headers
@@ -44,8 +45,9 @@ async def create_response(
     A disconnect cancels the response, unless it has ``background`` or the request has an ``Idempotency-Key``.
     ``Cache-Control`` as for ``POST /api/v1/chat``.
     """
-    model = check(body, services.catalogue, services.budgets.plan(principal.plan).allows)
     key = idempotency_key_of(request, principal.user_id, body)
+    body = await with_referenced_items(service, principal.user_id, body)
+    model = check(body, services.catalogue, services.budgets.plan(principal.plan).allows)
     source = await find_source(service, principal, body)
     opened = await service.open(to_turn_request(request, principal, body, model, source, key))
     turn, headers = opened.turn, opened_headers(opened)
