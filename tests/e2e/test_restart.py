@@ -106,7 +106,9 @@ async def test_ctrl_c_stops_every_process_with_status_0(stack: EmbeddedStack) ->
     assert not list((stack.folder / "data").glob("**/*.sock"))
 
 
+@pytest.mark.chaos
 async def test_an_account_of_a_stopped_stack_is_administered(stack: EmbeddedStack) -> None:
+    await stack.stop()
     statuses = []
     for arguments in (("create-admin", "root"), ("reset-password", "nobody")):
         status, output = await run_tool(

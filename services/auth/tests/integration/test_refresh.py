@@ -33,6 +33,7 @@ async def test_a_retry_after_a_lost_response_returns_the_same_successor(auth: Ru
     assert (await person.refresh(answers[0])).status_code == 200
 
 
+@pytest.mark.chaos
 async def test_twenty_clients_that_race_two_hundred_times_stay_logged_in(auth: RunningAuth) -> None:
     person = await auth.person()
     token = person.tokens["refresh_token"]

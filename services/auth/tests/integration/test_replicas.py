@@ -141,6 +141,7 @@ def _kid(token: str) -> str:
 
 
 @pytest.mark.alone
+@pytest.mark.chaos
 async def test_fifty_concurrent_logins_stall_neither_the_event_loop_nor_exhaust_memory(
     make_settings: MakeSettings, replica: StartReplica
 ) -> None:

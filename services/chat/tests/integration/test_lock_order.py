@@ -63,6 +63,7 @@ async def run_to_its_end(store: PostgresTurnStore, user_id: UUID) -> None:
     assert await store.finish(turn, make_outcome("done", cost=Decimal("0.01"))) is not None
 
 
+@pytest.mark.chaos
 async def test_two_hundred_turns_of_one_user_over_two_periods_never_deadlock(new_database: NewDatabase) -> None:
     user_id, slots = new_id(), asyncio.Semaphore(CONNECTIONS)
     async with stores_without_deadlocks(new_database) as store:
