@@ -4875,6 +4875,22 @@ export interface components {
         /**
          * UiChatRequest
          * @description ``POST /api/v1/chat/ui``: the members that ``useChat`` sends, and options of Parley.
+         * @example {
+         *       "id": "01a200aa-0000-7000-8000-000000000000",
+         *       "messages": [
+         *         {
+         *           "id": "01a200aa-0000-7000-8000-000000000001",
+         *           "role": "user",
+         *           "parts": [
+         *             {
+         *               "type": "text",
+         *               "text": "Hello"
+         *             }
+         *           ]
+         *         }
+         *       ],
+         *       "trigger": "submit-message"
+         *     }
          */
         UiChatRequest: {
             /**

@@ -3,7 +3,7 @@ import { t } from "../i18n";
 import { count, duration } from "../i18n/format";
 import { Badge, Card, Table } from "../ui/Page";
 import { Webhooks } from "../webhooks/Webhooks";
-import { useServices, type Service } from "./services";
+import { useServices, type Service } from "./serviceState";
 
 const DEAD_LETTERS = "parley.dead";
 /** Seconds that an event may wait before the page marks it. */

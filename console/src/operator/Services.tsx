@@ -2,7 +2,7 @@ import { Unread } from "../app/loading";
 import { t } from "../i18n";
 import { duration } from "../i18n/format";
 import { Badge, Card } from "../ui/Page";
-import { useServices, type Service } from "./services";
+import { useServices, type Service } from "./serviceState";
 
 /** Each service as the gateway reaches it, and what it says about the servers that it needs. */
 export function Services(): React.JSX.Element {
