@@ -229,7 +229,7 @@ async def test_a_webhook_tells_its_receiver_of_a_turn(project: ComposeProject, a
     docker("run", *options, "parley/chat:compose-test", "-c", RECEIVER)
     try:
         address = inspect(name)["NetworkSettings"]["Networks"][network]["IPAddress"]
-        body = {"url": f"http://{address}:8080/hooks", "events": ["conversation.turn.completed"]}
+        body = {"url": f"http://{address}:8080/hooks", "events": ["conversation.turn.completed"], "scope": "all"}
         created = await admin.request("POST", "/api/v1/webhooks", json=body)
         assert created.status_code == httpx2.codes.CREATED, created.text
         turn = str((await admin.chat("hook [[fake tokens=2]]"))["turn_id"])

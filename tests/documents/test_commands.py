@@ -47,7 +47,7 @@ NOT_RUNNABLE = {
     r"([A-Z_]+=\S+ )*docker (compose (up|down|build|run|exec rabbitmq).*|buildx .*|run .*)": "needs Docker",
     r"deploy/docker/(upgrade|rotate-secrets)": "needs Docker",
     r"git pull": "changes the clone",
-    r"kubectl .*": "needs a cluster",
+    r"(kubectl|kind|KUBECONFIG=\S+) .*": "needs a cluster",
     r"([A-Z_]+=\S+ )*deploy/k8s/(make-secrets|keep-replicas)( >secrets\.yaml)?": "tests/deploy runs both",
     r"(\.venv/bin/)?python (-m pytest|tests/bench/\S+) ?.*": "the tests themselves, and benchmarks that take minutes",
     r"parley (backup|restore)( .*)?": "cli/tests and the restore drill run them",
