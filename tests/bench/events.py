@@ -1,12 +1,15 @@
-"""Rate at which a subscriber of the kit drains a backlog, beside bare aio-pika on the same broker.
+"""Rate at which a subscriber of the kit drains what it missed, beside bare aio-pika on the same broker, and a replay.
 
-``python tests/bench/events.py [--events 20000] [--keys 500] [--prefetch 100]``; exits with 1 below the least ratio.
+``python tests/bench/events.py [--events 20000] [--keys 500] [--prefetch 100]``; exits with 1 below the least ratio, if
+an event is missing or out of order for its key, or if the memory grows with the number of events.
 """
 
 import argparse
 import asyncio
 import json
+import os
 import sys
+from datetime import UTC, datetime
 
 import uvloop
 from aio_pika import connect
@@ -20,11 +23,46 @@ from parley.observability.metrics import Metrics
 from parley_events import CloudEvent, Subscriber, TurnEnded
 from parley_events.testing import sample
 from parley_testing.backends.shared import SharedBackends
+from parley_testing.faults.processes import resident_bytes
 
 MIN_RATIO = 0.60
 BARE_QUEUE, KIT_QUEUE = "bench.events", "sub.bench.events"
 TIME_LIMIT = 300.0
 IN_FLIGHT = 64
+MAX_GROWTH = 64_000_000
+"""Most bytes of memory that a drain or a replay may add, however many events there are."""
+NEW_EVENT_INTERVAL = 0.01
+MEMORY_CHECK_INTERVAL = 500
+"""Events between two measurements of the memory."""
+
+
+class OrderCheck:
+    """Counts the events of a run: each once, in order for its key, in bounded memory."""
+
+    def __init__(self, expected: int) -> None:
+        self.left = expected
+        self.done = asyncio.Event()
+        self.misplaced = 0
+        self._last: dict[str, int] = {}
+        self._before = self._most = resident_bytes(os.getpid())
+
+    @property
+    def growth(self) -> int:
+        """Return the bytes of memory that were added at most."""
+        return self._most - self._before
+
+    async def handle(self, _turn: TurnEnded, event: CloudEvent) -> None:
+        """Take an event."""
+        self.misplaced += event.sequence != self._last.get(event.partition_key, 0) + 1
+        self._last[event.partition_key] = event.sequence
+        self.left -= 1
+        if self.left % MEMORY_CHECK_INTERVAL == 0:
+            self._most = max(self._most, resident_bytes(os.getpid()))
+        if not self.left:
+            self.done.set()
+
+    def __str__(self) -> str:
+        return f"{self.left} missing, {self.misplaced} out of order, memory +{self.growth / 1e6:.0f} MB"
 
 
 async def drain_bare(url: str, count: int, prefetch: int) -> Rate:
@@ -49,25 +87,46 @@ async def drain_bare(url: str, count: int, prefetch: int) -> Rate:
         return found[0]
 
 
-async def drain_kit(url: str, count: int, prefetch: int) -> Rate:
+async def drain_kit(url: str, check: OrderCheck, prefetch: int) -> Rate:
     """Consume with the kit: typed data, order within each key."""
-    done, left = asyncio.Event(), count
     subscriber = Subscriber(url, KIT_QUEUE, prefetch=prefetch)
-
-    @subscriber.on(TurnEnded)
-    async def handle(_turn: TurnEnded, _event: CloudEvent) -> None:
-        nonlocal left
-        left -= 1
-        if not left:
-            done.set()
-
+    subscriber.on(TurnEnded)(check.handle)
+    count = check.left
     task = asyncio.create_task(subscriber.run())
     await subscriber.consuming.wait()
     with stopwatch(count) as found:
-        await done.wait()
+        await check.done.wait()
     subscriber.stop()
     await task
     return found[0]
+
+
+async def replay(url: str, check: OrderCheck, since: datetime) -> Rate:
+    """Replay everything from the log while new events of other keys are published."""
+    subscriber = Subscriber(url, KIT_QUEUE)
+
+    async def handle(turn: TurnEnded, event: CloudEvent) -> None:
+        if event.partition_key.startswith("k"):
+            await check.handle(turn, event)
+
+    subscriber.on(TurnEnded)(handle)
+    publishing = asyncio.create_task(publish_new(url))
+    try:
+        with stopwatch(check.left) as found:
+            await subscriber.replay(since)
+        assert not publishing.done(), "no new events came during the replay"
+    finally:
+        publishing.cancel()
+        await asyncio.gather(publishing, return_exceptions=True)
+    return found[0]
+
+
+async def publish_new(url: str) -> None:
+    """Publish until cancelled."""
+    async with open_rabbit(url, service="bench", queue_type="classic", metrics=Metrics("bench", "0", "-")) as bus:
+        while True:
+            await bus.publish(sample(TurnEnded, key="new"))
+            await asyncio.sleep(NEW_EVENT_INTERVAL)
 
 
 async def fill(url: str, count: int, keys: int) -> None:
@@ -81,31 +140,44 @@ async def fill(url: str, count: int, keys: int) -> None:
     await subscriber.consuming.wait()
     subscriber.stop()
     await task
-    numbers = iter(range(count))
     async with open_rabbit(url, service="bench", queue_type="classic", metrics=Metrics("bench", "0", "-")) as bus:
 
-        async def publisher() -> None:
-            for number in numbers:
-                await bus.publish(sample(TurnEnded, key=f"k{number % keys}"))
+        async def publisher(first: int) -> None:
+            for number in range(count):
+                if number % keys % IN_FLIGHT != first:
+                    continue
+                await bus.publish(sample(TurnEnded, key=f"k{number % keys}", sequence=number // keys + 1))
 
-        await asyncio.gather(*(publisher() for _ in range(IN_FLIGHT)))
+        await asyncio.gather(*(publisher(first) for first in range(IN_FLIGHT)))
 
 
 async def _ignore(_turn: TurnEnded, _event: CloudEvent) -> None:
     """Only declare the queue."""
 
 
-async def run(options: argparse.Namespace) -> float:
-    """Print both rates; return their ratio."""
+async def run(options: argparse.Namespace) -> bool:
+    """Print the rates; return whether all is as it must be."""
     async with SharedBackends() as backends, asyncio.timeout(TIME_LIMIT):
         url = await backends.amqp_url()
         async with open_rabbit(url, service="bench", queue_type="classic", metrics=Metrics("bench", "0", "-")):
+            since = datetime.now(UTC)
             await fill(url, options.events, options.keys)
         bare = await drain_bare(url, options.events, options.prefetch)
-        kit = await drain_kit(url, options.events, options.prefetch)
+        missed = OrderCheck(options.events)
+        kit = await drain_kit(url, missed, options.prefetch)
+        replayed = OrderCheck(options.events)
+        again = await replay(url, replayed, since)
     ratio: float = kit.rate / bare.rate
-    print(f"bare {bare}, kit {kit}, ratio {ratio:.2f}, of CPU time {bare.cpu / kit.cpu:.2f}")
-    return ratio
+    print(f"bare {bare}, kit {kit}, ratio {ratio:.2f}, of CPU time {bare.cpu / kit.cpu:.2f}; {missed}")
+    print(f"replay while new events come {again}; {replayed}")
+    complete = all(not each.left and not each.misplaced for each in (missed, replayed))
+    growth = max(missed.growth, replayed.growth)
+    verdicts = [
+        judge(f"ratio {ratio:.2f}, least {MIN_RATIO:.2f}", met=ratio >= MIN_RATIO),
+        judge("every event once, in order for its key", met=complete),
+        judge(f"memory +{growth / 1e6:.0f} MB, most +{MAX_GROWTH / 1e6:.0f} MB", met=growth <= MAX_GROWTH),
+    ]
+    return all(verdicts)
 
 
 def main() -> int:
@@ -116,8 +188,7 @@ def main() -> int:
     options = parser.parse_args()
     logs.configure("warning", "console")
     print(f"events: {options.events:,} in {options.keys:,} keys, prefetch {options.prefetch}, {environment()}")
-    ratio = uvloop.run(run(options))
-    return 0 if judge(f"ratio {ratio:.2f}, least {MIN_RATIO:.2f}", met=ratio >= MIN_RATIO) else 1
+    return 0 if uvloop.run(run(options)) else 1
 
 
 if __name__ == "__main__":
