@@ -65,6 +65,8 @@ async def objects(owner: UserClient) -> Objects:
     me = (await owner.request("GET", "/api/v1/auth/me")).json()
     key = (await owner.request("POST", "/api/v1/auth/api-keys", json={"name": canary})).json()
     sessions = (await owner.request("GET", "/api/v1/auth/sessions")).json()["data"]
+    upload = {"file": (f"{canary}.txt", canary.encode())}
+    file = (await owner.request("POST", "/api/v1/files", files=upload)).json()
     tokens = dict(owner.tokens)
     await owner.log_in()  # the session among the objects is not the one that the tests use
     ids = {
@@ -73,6 +75,7 @@ async def objects(owner: UserClient) -> Objects:
         "response_id": f"resp_{turn['turn_id'].replace('-', '')}",
         "item_id": f"msg_{turn['turn_id'].replace('-', '')}",
         "key_id": key["id"],
+        "file_id": file["id"],
         "session_id": sessions[0]["id"],
         "user_id": me["id"],
         "erasure_id": secrets.token_urlsafe(32),

@@ -79,11 +79,13 @@ async def test_uploads_at_once_never_exceed_the_plan(files: FilesReplica) -> Non
 async def test_the_provider_gets_the_data_of_an_uploaded_image(files: FilesReplica, provider: FakeProvider) -> None:
     user, image = ChatUser(files.replica, new_id()), png(rest=new_id().bytes)
     made = await user.request("POST", "/api/v1/files", files={"file": ("a.png", image)})
-    answer = await user.chat("What is it?", files=[made.json()["id"]])
+    message = f"canary-{new_id()}"
+    answer = await user.chat(message, files=[made.json()["id"]])
     assert answer.status_code == 200, answer.text
     await user.chat("And now?", conversation_id=answer.json()["conversation_id"])
-    sent = f"data:image/png;base64,{base64.b64encode(image).decode()}"
-    assert len(await provider.journal(contains=sent)) == 2
+    shown = {"url": f"data:image/png;base64,{base64.b64encode(image).decode()}", "detail": "auto"}
+    calls = [call["request"]["messages"][0]["content"] for call in await provider.journal(contains=message)]
+    assert calls == [[{"type": "text", "text": message}, {"type": "image_url", "image_url": shown}]] * 2
 
 
 async def test_an_erased_user_leaves_no_object(files: FilesReplica) -> None:

@@ -1,13 +1,16 @@
 """Files: types, limits, hostile uploads, downloads, deletion and the collector, on in-memory stores."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from chat.files.media_types import MediaTypeDetector
 from chat.files.model import object_key
 from chat_testing.files import png
 from chat_testing.files_bench import FilesBench
+from parley.errors import InvalidRequest
 from parley.ids import new_id
 
 GIF = b"GIF89a\x02\x00\x02\x00\x00\x00\x00"
@@ -122,6 +125,19 @@ async def test_an_image_that_is_too_large_to_decode_is_refused(bench: FilesBench
     refused = await bench.upload(content)
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (400, "/file")
     assert (bench.objects.objects, bench.rows.rows) == ({}, {})
+
+
+@pytest.mark.parametrize(("comments", "found"), [(50, True), (100, False)])
+def test_the_size_of_a_photo_is_looked_for_behind_its_metadata(comments: int, *, found: bool) -> None:
+    comment = b"\xff\xfe\x0f\xa0" + bytes(3998)
+    photo = JPEG_HEAD + comments * comment + JPEG_FRAME + bytes(300_000)
+    detector, read = MediaTypeDetector(), 0
+    with contextlib.suppress(InvalidRequest):
+        for start in range(0, len(photo), 5000):
+            detector.feed(photo[start : start + 5000])
+            read += 5000
+        assert detector.finish() == "image/jpeg"
+    assert (read >= len(photo)) is found
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ class MediaTypeDetector:
         if size is not None or len(self._held) >= MAX_HEADER:
             require_decodable(size)
             self._held = None
-        self._next_check = 2 * len(self._held or b"")
+        self._next_check = min(2 * len(self._held or b""), MAX_HEADER)
 
     def _read_text(self, data: bytes, *, final: bool = False) -> None:
         if self._type != TEXT:
