@@ -2059,7 +2059,7 @@ export interface components {
              * Tools
              * @description Functions that the model may call, in OpenAI's form. Send them with each request.
              */
-            tools?: components["schemas"]["chat__protocols__parley__tools__FunctionTool"][] | null;
+            tools?: components["schemas"]["ChatTool"][] | null;
             /**
              * Tool Choice
              * @description Whether, and which, functions the model calls. Requires `tools`.
@@ -2111,6 +2111,18 @@ export interface components {
              * @description Images for the message: IDs of `/api/v1/files`. The model needs the capability `vision`.
              */
             files?: string[];
+        };
+        /**
+         * ChatTool
+         * @description A tool. Only functions are offered.
+         */
+        ChatTool: {
+            /**
+             * Type
+             * @constant
+             */
+            type: "function";
+            function: components["schemas"]["FunctionDefinition"];
         };
         /**
          * ChosenFunction
@@ -2756,6 +2768,24 @@ export interface components {
             } | null;
             /** Strict */
             strict?: boolean | null;
+        };
+        /**
+         * FunctionTool
+         * @description A tool. Only functions are offered.
+         */
+        FunctionTool: {
+            /** Type */
+            type: string;
+            /** Name */
+            name?: string | null;
+            /** Description */
+            description?: string | null;
+            /** Parameters */
+            parameters?: unknown;
+            /** Strict */
+            strict?: boolean | null;
+        } & {
+            [key: string]: unknown;
         };
         /**
          * ImportReport
@@ -4147,7 +4177,7 @@ export interface components {
             /** Max Output Tokens */
             max_output_tokens?: number | null;
             /** Tools */
-            tools?: components["schemas"]["chat__protocols__openai_responses__schemas__FunctionTool"][] | null;
+            tools?: components["schemas"]["FunctionTool"][] | null;
             /** Tool Choice */
             tool_choice?: unknown;
             /** Parallel Tool Calls */
@@ -5315,36 +5345,6 @@ export interface components {
              */
             created_at: string;
             last_delivery: components["schemas"]["LastDeliveryView"] | null;
-        };
-        /**
-         * FunctionTool
-         * @description A tool. Only functions are offered.
-         */
-        chat__protocols__openai_responses__schemas__FunctionTool: {
-            /** Type */
-            type: string;
-            /** Name */
-            name?: string | null;
-            /** Description */
-            description?: string | null;
-            /** Parameters */
-            parameters?: unknown;
-            /** Strict */
-            strict?: boolean | null;
-        } & {
-            [key: string]: unknown;
-        };
-        /**
-         * FunctionTool
-         * @description A tool. Only functions are offered.
-         */
-        chat__protocols__parley__tools__FunctionTool: {
-            /**
-             * Type
-             * @constant
-             */
-            type: "function";
-            function: components["schemas"]["FunctionDefinition"];
         };
     };
     responses: {

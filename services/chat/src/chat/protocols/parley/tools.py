@@ -25,7 +25,7 @@ class FunctionDefinition(RequestBody):
     strict: bool | None = Field(None, strict=True)
 
 
-class FunctionTool(RequestBody):
+class ChatTool(RequestBody):
     """A tool. Only functions are offered."""
 
     type: Literal["function"]
@@ -55,7 +55,7 @@ class ToolResultInput(RequestBody):
 class ToolOptions(RequestBody):
     """The members of a request that offer tools to the model."""
 
-    tools: Annotated[list[FunctionTool], Field(fail_fast=True), max_entries(MAX_TOOLS)] | None = Field(
+    tools: Annotated[list[ChatTool], Field(fail_fast=True), max_entries(MAX_TOOLS)] | None = Field(
         None, description="Functions that the model may call, in OpenAI's form. Send them with each request."
     )
     tool_choice: Literal["auto", "none", "required"] | FunctionChoice | None = Field(
