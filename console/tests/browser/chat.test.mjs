@@ -150,6 +150,23 @@ test("a second tab shows a conversation of the first as it is written", async ()
   assert.deepEqual(await finishedWords(page), numbered(60));
 });
 
+test("of 5,000 conversations only those in view are in the page, and the last can be reached", async () => {
+  const page = await person();
+  await page.route(/\/api\/v1\/conversations\?/, (route) => route.fulfill({ json: conversationPage(new URL(route.request().url()).searchParams) }));
+  await page.reload();
+  await page.getByText("Conversation 1", { exact: true }).waitFor();
+  const list = page.locator(".conversations");
+  let rows = 0;
+  while ((await page.getByText(`Conversation ${CONVERSATIONS}`, { exact: true }).count()) === 0) {
+    const now = await list.evaluate((box) => {
+      box.scrollTop = box.scrollHeight;
+      return box.querySelectorAll(".conversation").length;
+    });
+    rows = Math.max(rows, now);
+  }
+  assert.ok(rows < 100, `${rows} rows in the page`);
+});
+
 test("hostile text is shown as text", async () => {
   const page = await person();
   for (const text of HOSTILE) {
@@ -203,6 +220,22 @@ test("an ended session leads to the log-in, and nothing secret is stored where s
   await page.reload();
   await page.getByRole("button", { name: "Log in" }).waitFor();
 });
+
+const CONVERSATIONS = 5000;
+
+/** A page of conversations numbered from 1; the cursor is the last number of the page before. */
+function conversationPage(query) {
+  const after = Number(query.get("cursor") ?? 0);
+  const end = Math.min(CONVERSATIONS, after + Number(query.get("limit")));
+  const none = { model: null, system_prompt: null, active_message_id: null, running_turn_id: null, archived: false, metadata: {} };
+  const data = Array.from({ length: end - after }, (_, index) => {
+    const number = after + index + 1;
+    const at = new Date(Date.now() - number * 1_800_000).toISOString();
+    const id = `01a200aa-0000-7000-8000-${String(number).padStart(12, "0")}`;
+    return { ...none, id, title: `Conversation ${number}`, version: 1, message_count: 2, created_at: at, updated_at: at };
+  });
+  return { data, next_cursor: end < CONVERSATIONS ? String(end) : null };
+}
 
 const HOSTILE = [
   "<script>globalThis.xss = 1</script>",
