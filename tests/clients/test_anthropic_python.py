@@ -30,6 +30,7 @@ def asked(text: str) -> Any:
     return [{"role": "user", "content": text}]
 
 
+# [covers messages, usage]
 def test_a_message_is_whole_and_metered(client: anthropic.Anthropic) -> None:
     made = client.messages.create(
         **LIMITS,
@@ -45,6 +46,7 @@ def test_a_message_is_whole_and_metered(client: anthropic.Anthropic) -> None:
     assert client.messages.count_tokens(model="default", messages=asked("Hi")).input_tokens > 0
 
 
+# [covers messages, stream]
 def test_a_stream_gathers_to_the_message_and_names_every_event(client: anthropic.Anthropic) -> None:
     with client.messages.stream(**LIMITS, messages=asked("Hi [[fake tokens=4]]")) as stream:
         assert "".join(stream.text_stream) == "t1 t2 t3 t4"
@@ -55,6 +57,7 @@ def test_a_stream_gathers_to_the_message_and_names_every_event(client: anthropic
     assert kinds[-3:] == ["content_block_stop", "message_delta", "message_stop"]
 
 
+# [covers messages, tools]
 @pytest.mark.parametrize("streams", [False, True])
 def test_tool_results_continue_the_answer(client: anthropic.Anthropic, *, streams: bool) -> None:
     question = asked("Weather? [[fake tool_calls=2]]")
@@ -71,6 +74,7 @@ def test_tool_results_continue_the_answer(client: anthropic.Anthropic, *, stream
     assert answer.content
 
 
+# [covers errors]
 def test_errors_have_the_classes_of_the_client(account: Account, client: anthropic.Anthropic) -> None:
     import anthropic
 

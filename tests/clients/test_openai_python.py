@@ -38,10 +38,12 @@ def said(text: str) -> Any:
     return [{"role": "user", "content": text}]
 
 
+# [covers models]
 def test_models_are_listed(client: openai.OpenAI) -> None:
     assert "default" in [model.id for model in client.models.list()]
 
 
+# [covers chat completions, usage]
 def test_a_completion_is_whole_and_metered(client: openai.OpenAI) -> None:
     found = client.chat.completions.create(model="default", messages=said("Hi [[fake tokens=3]]"))
     assert found.choices[0].message.content == "t1 t2 t3"
@@ -50,6 +52,7 @@ def test_a_completion_is_whole_and_metered(client: openai.OpenAI) -> None:
     assert found.usage.completion_tokens == 3
 
 
+# [covers chat completions, stream, usage]
 def test_a_stream_ends_with_the_requested_usage(client: openai.OpenAI) -> None:
     stream = client.chat.completions.create(
         model="default", messages=said("Hi [[fake tokens=4]]"), stream=True, stream_options={"include_usage": True}
@@ -60,6 +63,7 @@ def test_a_stream_ends_with_the_requested_usage(client: openai.OpenAI) -> None:
     assert chunks[-1].usage.completion_tokens == 4
 
 
+# [covers chat completions, stream, tools]
 def test_the_stream_helper_gathers_tool_calls(client: openai.OpenAI) -> None:
     with client.chat.completions.stream(
         model="default", messages=said("Hi [[fake tool_calls=2]]"), tools=[WEATHER]
@@ -77,6 +81,7 @@ async def test_the_asynchronous_client_streams(async_client: openai.AsyncOpenAI)
     assert "".join([c.choices[0].delta.content or "" async for c in stream]) == "t1 t2 t3 t4"
 
 
+# [covers errors]
 @pytest.mark.parametrize(
     ("change", "error", "code"),
     [
@@ -117,6 +122,7 @@ def test_a_stream_that_the_provider_breaks_off_raises(client: openai.OpenAI) -> 
         list(stream)
 
 
+# [covers idempotency]
 async def test_the_same_idempotency_key_gets_the_same_completion(async_client: openai.AsyncOpenAI) -> None:
     create = async_client.chat.completions.with_raw_response.create
     headers = {"Idempotency-Key": str(new_id())}

@@ -41,6 +41,7 @@ def session_client(account: Account) -> Iterator[openai.OpenAI]:
         yield found
 
 
+# [covers responses, usage]
 def test_a_response_is_whole_metered_and_retrieved_as_it_was(client: openai.OpenAI) -> None:
     made = client.responses.create(
         model="default",
@@ -58,6 +59,7 @@ def test_a_response_is_whole_metered_and_retrieved_as_it_was(client: openai.Open
     assert (found.instructions, found.metadata) == ("Be short.", {"case": "7"})
 
 
+# [covers responses, stream, resume]
 def test_a_streamed_response_has_every_event_and_goes_on_behind_any(client: openai.OpenAI) -> None:
     events = list(client.responses.create(model="default", input="Hi [[fake tokens=4]]", stream=True))
     assert [event.sequence_number for event in events] == list(range(len(events)))
@@ -90,6 +92,7 @@ def test_a_response_follows_another_and_can_branch(client: openai.OpenAI) -> Non
     assert item.content[0].to_dict() == {"type": "input_text", "text": "And now?"}
 
 
+# [covers responses, tools]
 def test_tool_outputs_continue_the_turn(client: openai.OpenAI) -> None:
     asked = client.responses.create(
         model="default", input="Weather? [[fake tool_calls=2]]", tools=[WEATHER], tool_choice="auto"
@@ -104,6 +107,7 @@ def test_tool_outputs_continue_the_turn(client: openai.OpenAI) -> None:
     assert {item.type for item in client.responses.input_items.list(answer.id)} == {"function_call_output"}
 
 
+# [covers background, stop]
 def test_a_background_response_is_followed_cancelled_and_deleted(client: openai.OpenAI) -> None:
     import openai
 
@@ -124,6 +128,7 @@ def test_a_background_response_is_followed_cancelled_and_deleted(client: openai.
         client.responses.retrieve(made.id)
 
 
+# [covers structured output]
 def test_structured_output_reaches_the_provider(client: openai.OpenAI) -> None:
     schema: Any = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
     found = client.responses.create(
@@ -168,6 +173,7 @@ def test_a_refusal_raises_the_clients_own_error(
     assert caught.value.param == parameter
 
 
+# [covers conversations]
 def test_a_conversation_is_made_continued_listed_and_deleted(client: openai.OpenAI) -> None:
     import openai
 

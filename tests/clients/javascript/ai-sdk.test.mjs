@@ -8,6 +8,7 @@ const { PARLEY_TEST_URL: url, PARLEY_TEST_KEY: apiKey } = process.env;
 const parley = createOpenAICompatible({ name: "parley", baseURL: `${url}/v1`, apiKey, includeUsage: true });
 const model = parley("default");
 
+// [covers chat completions, usage]
 test("text is generated and metered", async () => {
   const { text, usage, finishReason } = await generateText({ model, prompt: "Hi [[fake tokens=3]]" });
   assert.equal(text, "t1 t2 t3");
@@ -15,6 +16,7 @@ test("text is generated and metered", async () => {
   assert.equal(usage.outputTokens, 3);
 });
 
+// [covers chat completions, stream, usage]
 test("text is streamed, with its usage at the end", async () => {
   const answer = streamText({ model, prompt: "Hi [[fake tokens=4]]" });
   let text = "";
@@ -23,6 +25,7 @@ test("text is streamed, with its usage at the end", async () => {
   assert.equal((await answer.usage).outputTokens, 4);
 });
 
+// [covers errors]
 test("a refusal is an API call error with its status", async () => {
   const refused = generateText({ model: parley("none"), prompt: "Hi", maxRetries: 0 });
   await assert.rejects(refused, (error) => APICallError.isInstance(error) && error.statusCode === 404);

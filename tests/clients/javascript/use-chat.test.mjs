@@ -21,7 +21,7 @@ async function until(holds) {
   assert.fail(`never true: ${holds}`);
 }
 
-// covers: stream, conversation, regenerate
+// [covers ui messages, stream, usage, regenerate]
 test("messages are streamed, follow each other and are in the history", async () => {
   const chat = chatOf();
   await chat.sendMessage({ text: "Hi [[fake tokens=3]]" });
@@ -37,7 +37,7 @@ test("messages are streamed, follow each other and are in the history", async ()
   assert.equal(data[3].sibling_ids.length, 1);
 });
 
-// covers: resume
+// [covers ui messages, resume]
 test("a page that is loaded again resumes the answer", async () => {
   const chat = chatOf();
   const sending = chat.sendMessage({ text: "Hi [[fake tokens=40 rate=20]]" });
@@ -51,7 +51,7 @@ test("a page that is loaded again resumes the answer", async () => {
   assert.equal(reloaded.status, "ready");
 });
 
-// covers: stop
+// [covers ui messages, stop]
 test("a stopped answer keeps its text and ends every stream", async () => {
   const chat = chatOf();
   const sending = chat.sendMessage({ text: "Hi [[fake endless rate=20]]" });
@@ -64,7 +64,7 @@ test("a stopped answer keeps its text and ends every stream", async () => {
   assert.deepEqual([turn.status, turn.message], ["cancelled", textOf(chat.lastMessage)]);
 });
 
-// covers: tools
+// [covers ui messages, tools]
 test("outputs of tools continue the message", async () => {
   const tools = [{ type: "function", function: { name: "weather", parameters: { type: "object", properties: {} } } }];
   const chat = chatOf(randomUUID(), {
@@ -82,7 +82,7 @@ test("outputs of tools continue the message", async () => {
   assert.equal(textOf(chat.lastMessage), "t1");
 });
 
-// covers: errors
+// [covers errors]
 test("failures and refusals are errors of the chat", async () => {
   const failed = chatOf();
   await failed.sendMessage({ text: "Hi [[fake status=400]]" });

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from parley_cli.documents import asyncapi, configuration, errors, portal
+from parley_cli.documents import asyncapi, clients, configuration, errors, portal
 from parley_cli.documents.openapi import document as openapi
 
 Render = Callable[[], str]
@@ -12,6 +12,7 @@ Render = Callable[[], str]
 PAGES: Mapping[str, Render] = {
     "docs/errors.md": errors.page,
     "docs/configuration.md": configuration.page,
+    "docs/clients.md": clients.page,
     ".env.example": configuration.example,
     "services/gateway/src/gateway/local/openapi.json": openapi.merged,
     "services/gateway/src/gateway/local/asyncapi.yaml": asyncapi.yaml_document,

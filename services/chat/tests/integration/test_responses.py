@@ -52,6 +52,20 @@ async def events_behind(user: ChatUser, response_id: str, number: int) -> list[S
     return await user.streamed(f"/v1/responses/{response_id}?stream=true&starting_after={number}", method="GET")
 
 
+async def first_events(user: ChatUser, response_id: str, count: int) -> list[Any]:
+    found: list[Any] = []
+    async with user.stream(f"/v1/responses/{response_id}?stream=true", method="GET") as (_, events):
+        async for event in events:
+            found.append(event.data)
+            if len(found) == count:
+                break
+    return found
+
+
+def text_of(events: list[Any]) -> str:
+    return "".join(event["delta"] for event in events if event["type"] == "response.output_text.delta")
+
+
 async def messages_sent(provider: FakeProvider, mark: str) -> Any:
     calls = await provider.journal(contains=mark)
     return calls[-1]["request"]["messages"]
@@ -133,36 +147,33 @@ async def test_a_background_response_of_a_killed_replica_goes_on_elsewhere_witho
     async with spawn(survivor.dsn, survivor.pool) as victim:
         user = victim.user()
         made = await created(user, input=f"{mark} [[fake tokens=200 rate=20]]", background=True)
-        seen: list[int] = []
-        async with user.stream(f"/v1/responses/{made['id']}?stream=true", method="GET") as (_, events):
-            async for event in events:
-                seen.append(event.data["sequence_number"])
-                if len(seen) == 12:
-                    break
+        seen = await first_events(user, made["id"], 12)
         await kill(victim.child)
     there = survivor.as_seen_by(user)
-    rest = await events_behind(there, made["id"], seen[-1])
-    numbers = [event.data["sequence_number"] for event in rest]
-    assert seen + numbers == list(range(len(seen) + len(numbers)))
-    last = rest[-1].data
-    assert last["type"] == "response.failed"
-    assert last["response"] == await retrieved(there, made["id"])
-    whole = await events_behind(there, made["id"], 0)
-    deltas = "".join(event.data["delta"] for event in whole if event.data["type"] == "response.output_text.delta")
-    assert deltas == last["response"]["output"][0]["content"][0]["text"]
-    assert deltas
+    rest = await events_behind(there, made["id"], seen[-1]["sequence_number"])
+    whole = [*seen, *(event.data for event in rest)]
+    assert [event["sequence_number"] for event in whole] == list(range(len(whole)))
+    assert whole[-1]["type"] == "response.failed"
+    assert whole[-1]["response"] == await retrieved(there, made["id"])
+    assert text_of(whole) == whole[-1]["response"]["output"][0]["content"][0]["text"]
+    assert [event.data for event in await events_behind(there, made["id"], 0)] == whole[1:]
     assert len(await provider.journal(contains=mark)) == 1
 
 
 @pytest.mark.chaos
 async def test_a_background_response_of_a_killed_replica_is_cancelled_elsewhere(
-    survivor: ChatReplica, spawn: SpawnChat
+    survivor: ChatReplica, spawn: SpawnChat, provider: FakeProvider
 ) -> None:
+    mark = str(new_id())
     async with spawn(survivor.dsn, survivor.pool) as victim:
         user = victim.user()
-        made = await created(user, input=f"{new_id()} [[fake tokens=200 rate=20]]", background=True)
+        made = await created(user, input=f"{mark} [[fake tokens=200 rate=20]]", background=True)
+        seen = await first_events(user, made["id"], 12)
         await kill(victim.child)
     there = survivor.as_seen_by(user)
     assert (await there.request("POST", f"/v1/responses/{made['id']}/cancel")).status_code == 200
+    rest = await events_behind(there, made["id"], seen[-1]["sequence_number"])
     found = await eventually(partial(ended, there, made["id"]), within=RECOVERED_WITHIN)
-    assert found["status"] == "cancelled"
+    assert (found["status"], rest[-1].data["response"]) == ("cancelled", found)
+    assert text_of([*seen, *(event.data for event in rest)]) == found["output"][0]["content"][0]["text"]
+    assert len(await provider.journal(contains=mark)) == 1

@@ -13,6 +13,7 @@ from gateway.routes import all_routes
 DOCUMENT = Path(__file__).resolve().parents[3] / "src/gateway/local/openapi.json"
 MESSAGE = {"message": "hi [[fake tokens=1]]"}
 COMPLETION = {"model": "default", "messages": [{"role": "user", "content": "hi [[fake tokens=1]]"}]}
+UI_MESSAGE = {"role": "user", "parts": [{"type": "text", "text": MESSAGE["message"]}]}
 PASSWORDS = {"current_password": "wrong-password-of-mine", "new_password": "another-password-of-mine"}
 BODIES: dict[str, Any] = {
     "POST /api/v1/auth/api-keys": {"name": "made by the test"},
@@ -23,6 +24,7 @@ BODIES: dict[str, Any] = {
     "PATCH /api/v1/conversations/{}": {"title": "Changed"},
     "POST /api/v1/chat": MESSAGE,
     "POST /api/v1/chat/stream": MESSAGE,
+    "POST /api/v1/chat/ui": {"id": "01a200aa-0000-7000-8000-000000000000", "message": UI_MESSAGE},
     "POST /v1/chat/completions": COMPLETION,
     "POST /v1/messages": {**COMPLETION, "max_tokens": 10},
     "POST /v1/messages/count_tokens": COMPLETION,
