@@ -27,7 +27,7 @@ def variables(account: Account) -> dict[str, str]:
 
 
 async def test_the_frameworks_in_python_work(run_program: Run, variables: dict[str, str]) -> None:
-    words = (str(PYTHON), "-m", "pytest", "-c", os.devnull, "-q", *SCRIPTS)
+    words = (str(PYTHON), "-m", "pytest", "-c", os.devnull, "--noconftest", "-q", *SCRIPTS)
     status, output = await run_program(*words, folder=FOLDER, seconds=TEST_TIMEOUT, **variables)
     if status == NOT_INSTALLED and "cannot install" in output:
         raise UnavailableError(f"the frameworks cannot be installed:\n{output[-2000:]}")

@@ -1,5 +1,6 @@
 // OpenAI's Agents SDK for JavaScript, with only another client.
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { test } from "node:test";
 import { Agent, OpenAIProvider, Runner, setTracingDisabled, tool } from "@openai/agents";
 import { z } from "zod";
@@ -32,14 +33,14 @@ test("an answer is streamed", async () => {
 
 // [covers responses, tools]
 test("tools run until there is an answer", async () => {
-  const found = await runnerOf(true).run(agent, "Weather? [[fake tool_calls=2 times=1]]");
+  const found = await runnerOf(true).run(agent, `Weather? ${randomUUID()} [[fake tool_calls=2 times=1]]`);
   assert.equal(found.newItems.filter((item) => item.type === "tool_call_output_item").length, 2);
   assert.ok(found.finalOutput.startsWith("t1 t2"));
 });
 
 // [covers chat completions, tools]
 test("an agent on chat completions answers", async () => {
-  const found = await runnerOf(false).run(agent, "Weather? [[fake tool_calls=1 times=1]]");
+  const found = await runnerOf(false).run(agent, `Weather? ${randomUUID()} [[fake tool_calls=1 times=1]]`);
   assert.ok(found.finalOutput.startsWith("t1 t2"));
 });
 

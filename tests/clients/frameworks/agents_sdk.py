@@ -3,11 +3,11 @@
 import asyncio
 import os
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from agents import (
     Agent,
-    OpenAIConversationsSession,
     OpenAIProvider,
     RunConfig,
     Runner,
@@ -60,28 +60,15 @@ def test_an_answer_is_streamed(client: AsyncOpenAI) -> None:
 
 # [covers responses, tools]
 def test_tools_run_until_there_is_an_answer(client: AsyncOpenAI) -> None:
-    found = run(client, "Weather? [[fake tool_calls=2 times=1]]")
+    found = run(client, f"Weather? {uuid4()} [[fake tool_calls=2 times=1]]")
     outputs = [item.output for item in found.new_items if item.type == "tool_call_output_item"]
     assert outputs == ["Day 1: sun", "Day 2: sun"]
     assert found.final_output.startswith("t1 t2")
 
 
-# [covers conversations]
-def test_a_session_is_a_conversation(client: AsyncOpenAI) -> None:
-    async def talked() -> list[Any]:
-        config = RunConfig(model_provider=OpenAIProvider(openai_client=client))
-        session = OpenAIConversationsSession(openai_client=client)
-        for number in (1, 2):
-            question = f"Message {number} [[fake tokens={number}]]"
-            await Runner.run(AGENT, question, session=session, run_config=config)
-        return await session.get_items()
-
-    assert [item["role"] for item in asyncio.run(talked())] == ["user", "assistant", "user", "assistant"]
-
-
 # [covers chat completions, tools]
 def test_an_agent_on_chat_completions_answers(client: AsyncOpenAI) -> None:
-    found = run(client, "Weather? [[fake tool_calls=1 times=1]]", responses=False)
+    found = run(client, f"Weather? {uuid4()} [[fake tool_calls=1 times=1]]", responses=False)
     assert found.final_output.startswith("t1 t2")
 
 

@@ -2,6 +2,7 @@
 
 import os
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from langchain_core.messages import HumanMessage, ToolMessage
@@ -39,7 +40,7 @@ def test_a_completion_is_streamed() -> None:
 # [covers chat completions, tools]
 def test_results_of_tools_are_answered() -> None:
     bound = chat().bind_tools([WEATHER])
-    question = HumanMessage("Weather? [[fake tool_calls=2 times=1]]")
+    question = HumanMessage(f"Weather? {uuid4()} [[fake tool_calls=2 times=1]]")
     asked = bound.invoke([question])
     assert [call["name"] for call in asked.tool_calls] == ["weather", "weather"]
     results = [ToolMessage("Sun", tool_call_id=call["id"]) for call in asked.tool_calls]
@@ -55,7 +56,7 @@ def test_a_schema_gives_an_object() -> None:
 # [covers responses, stream]
 def test_responses_are_whole_and_streamed() -> None:
     responses = chat(use_responses_api=True)
-    assert responses.invoke("Hi [[fake tokens=3]]").text == "t1 t2 t3"
+    assert responses.invoke("A response [[fake tokens=3]]").text == "t1 t2 t3"
     assert "".join(chunk.text for chunk in responses.stream("Hi [[fake tokens=4]]")) == "t1 t2 t3 t4"
 
 

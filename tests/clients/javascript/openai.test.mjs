@@ -1,5 +1,6 @@
 // OpenAI's JavaScript client, with only another base URL and one of our keys.
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { test } from "node:test";
 import OpenAI from "openai";
 
@@ -52,7 +53,7 @@ const WEATHER = { type: "function", name: "weather", parameters: { type: "object
 
 // [covers responses, usage]
 test("a response is whole, metered and retrieved as it was", async () => {
-  const made = await client.responses.create({ model: "default", input: "Hi [[fake tokens=3]]" });
+  const made = await client.responses.create({ model: "default", input: "A response [[fake tokens=3]]" });
   assert.deepEqual([made.output_text, made.usage.output_tokens], ["t1 t2 t3", 3]);
   assert.equal((await client.responses.retrieve(made.id)).output_text, "t1 t2 t3");
 });
@@ -89,7 +90,7 @@ test("a response in the background is resumed behind an event and cancelled", as
 // [covers responses, tools]
 test("outputs of tools continue the response", async () => {
   const asked = { model: "default", tools: [WEATHER] };
-  const made = await client.responses.create({ ...asked, input: "Weather? [[fake tool_calls=2 times=1]]" });
+  const made = await client.responses.create({ ...asked, input: `Weather? ${randomUUID()} [[fake tool_calls=2 times=1]]` });
   const calls = made.output.filter((item) => item.type === "function_call");
   const input = calls.map(({ call_id }) => ({ type: "function_call_output", call_id, output: "Sun" }));
   assert.equal(calls.length, 2);

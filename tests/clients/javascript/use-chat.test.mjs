@@ -73,7 +73,7 @@ test("outputs of tools continue the message", async () => {
     onToolCall: ({ toolCall }) =>
       void chat.addToolOutput({ tool: toolCall.toolName, toolCallId: toolCall.toolCallId, output: { sky: "blue" } }),
   });
-  await chat.sendMessage({ text: "Weather? [[fake tool_calls=2 times=1]]" });
+  await chat.sendMessage({ text: `Weather? ${randomUUID()} [[fake tool_calls=2 times=1]]` });
   await until(() => chat.status === "ready" && textOf(chat.lastMessage).endsWith("t16"));
   assert.equal(chat.messages.length, 2);
   const calls = chat.lastMessage.parts.filter((part) => part.type === "dynamic-tool");
