@@ -40,6 +40,17 @@ def answer_in_chunks(body: bytes, size: int) -> bytes:
     return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\nX-Trailer: 1\r\n\r\n"
 
 
+async def test_a_body_that_nobody_read_is_not_part_of_the_next_response() -> None:
+    connection, _ = started()
+    connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nunread")
+    assert connection.reusable  # as after a reader that was cancelled when the response had arrived
+
+    connection.start_request("GET", b"GET / HTTP/1.1\r\n\r\n", timeout=5)
+    connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nread")
+
+    assert await collect(connection) == (200, b"read")
+
+
 @given(BODY, st.integers(1, 50), st.lists(st.integers(0, 1000), max_size=20))
 def test_any_chunking_of_a_response_gives_the_same_body(body: bytes, size: int, cuts: list[int]) -> None:
     async def scenario() -> None:

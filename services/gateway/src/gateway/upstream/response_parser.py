@@ -35,6 +35,9 @@ class ResponseParser:
         self.head_complete = self.complete = False
 
     def reset(self, method: str) -> None:
+        """Prepare for the response to a request. A body that a cancelled reader left behind is not part of it."""
+        self._chunks.clear()
+        self._buffered = 0
         if not self._expects_body:  # after a HEAD request, the parser still waits for a body that never comes
             self._parser = httptools.HttpResponseParser(self)
         self._expects_body = method != "HEAD"
