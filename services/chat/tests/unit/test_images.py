@@ -22,6 +22,8 @@ from chat_testing.generator import answer_of
 from chat_testing.turns import MODEL, make_catalogue
 from parley.ids import new_id
 
+NO_FILE = UUID("01a224fc-c1e2-729a-904b-aae9e3f0cbec")
+"""A parameter has the same name in all workers, so that it is no new ID."""
 SEES = replace(MODEL, capabilities=("stream", "vision"))
 PNG = f"data:image/png;base64,{base64.b64encode(png()).decode()}"
 BOMB = f"data:image/png;base64,{base64.b64encode(png(60_000, 60_000)).decode()}"
@@ -117,7 +119,7 @@ async def test_a_model_without_vision_and_a_file_that_is_no_image_are_refused(be
         f"{PNG}!",
         "data:image/png;base64,",
         "file:///etc/passwd",
-        reference(new_id()),
+        reference(NO_FILE),
         "https://169.254.169.254/latest/meta-data",
     ],
 )
