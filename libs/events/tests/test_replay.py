@@ -12,9 +12,11 @@ from aio_pika.exceptions import ChannelNotFoundEntity, ProbableAuthenticationErr
 from aiormq.exceptions import ChannelAccessRefused
 
 from parley_events import CloudEvent, TopologyError, TurnEnded
+from parley_events.cloudevents import OFFSET_HEADER
 from parley_events.offsets import FileOffsets, Progress, Start
-from parley_events.replay import MAX_LOOKUPS, REPORT_EVERY, LogReplay
+from parley_events.replay import MAX_LOOKUPS, PREFETCH, REPORT_EVERY, LogReplay
 from parley_events.testing import InProcessBus, sample
+from parley_testing.fakes.amqp import FakeBroker, FakeMessage
 from parley_testing.virtual_time import virtual_time
 
 Handler = Callable[[CloudEvent], Awaitable[None]]
@@ -67,6 +69,26 @@ def test_a_replay_handles_the_events_between_its_ends_and_returns_where_to_conti
         assert end == (expected.stop if len(expected) else 10)
 
     scenario()
+
+
+@virtual_time
+async def test_no_event_is_skipped_when_the_broker_delivers_more_than_the_prefetch_count() -> None:
+    broker, handled = FakeBroker(), list[int]()
+    for number in range(3 * PREFETCH):
+        message = FakeMessage(sample(TurnEnded, key="k", sequence=number))
+        message.headers[OFFSET_HEADER] = number
+        broker.log.append(message)
+
+    async def handle(event: CloudEvent) -> None:
+        await asyncio.sleep(0)
+        handled.append(event.sequence)
+        if len(handled) == len(broker.log):
+            raise EOFError
+
+    with pytest.raises(EOFError):
+        async with asyncio.timeout(30):
+            await LogReplay("amqp://broker/", handle, connect=broker.connect).run("first", until="never")
+    assert handled == list(range(3 * PREFETCH))
 
 
 @virtual_time

@@ -169,7 +169,8 @@ class LogReplay:
 
     @contextlib.asynccontextmanager
     async def _opened(self, start: Start | Literal["last"]) -> AsyncIterator[tuple[Messages, AbstractChannel]]:
-        messages: Messages = asyncio.Queue(PREFETCH + 1)
+        # The broker delivers whole chunks, more than the prefetch count; at a limit, messages would overtake.
+        messages: Messages = asyncio.Queue()  # nosemgrep: unbounded-queue - the broker waits for acknowledgements
         connection = await self._connect(self._urls.next(), "parley-replay")
         connection.close_callbacks.add(lambda *_: _note_lost(messages))
         try:
@@ -178,7 +179,7 @@ class LogReplay:
                 channel.close_callbacks.add(lambda *_: _note_lost(messages))
                 await channel.set_qos(prefetch_count=PREFETCH)
                 stream = await channel.get_queue(EVENT_LOG)
-                await stream.consume(messages.put, arguments={OFFSET_HEADER: start})
+                await stream.consume(_receive_into(messages), arguments={OFFSET_HEADER: start})
             yield messages, channel
         finally:
             await close(connection)
@@ -204,9 +205,14 @@ def _is_published_after(message: AbstractIncomingMessage, until: End) -> bool:
 
 
 def _note_lost(messages: Messages) -> None:
-    # A full queue has messages to handle before the loss shows: the next delivery or acknowledgement finds it.
-    with contextlib.suppress(asyncio.QueueFull):
-        messages.put_nowait(None)
+    messages.put_nowait(None)
+
+
+def _receive_into(messages: Messages) -> Callable[[AbstractIncomingMessage], Awaitable[None]]:
+    async def receive(message: AbstractIncomingMessage) -> None:
+        messages.put_nowait(message)
+
+    return receive
 
 
 async def _has_nothing(messages: Messages, channel: AbstractChannel) -> bool:
