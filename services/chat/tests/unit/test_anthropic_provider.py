@@ -10,6 +10,7 @@ from chat.generation import Prompt
 from chat.providers.anthropic_events import MessageParser
 from chat.providers.anthropic_format import JSON_INSTRUCTION, AnthropicFormat
 from chat.providers.anthropic_prompt import conversation_of
+from chat.providers.failures import AttemptFailed
 from chat_testing.parsed_answers import Answer
 
 FORMAT = AnthropicFormat()
@@ -92,6 +93,37 @@ def test_tools_and_their_choice_are_translated(options: dict[str, Any], choice: 
     made = body(tools=[TOOL], **options)
     assert made["tools"] == [{"name": "f", "description": "d", "input_schema": {"type": "object"}}]
     assert made.get("tool_choice") == choice
+
+
+def test_calls_of_a_prompt_without_tools_have_definitions_that_are_not_offered() -> None:
+    call = {"id": "a", "function": {"name": "weather", "arguments": "{}"}}
+    asked, result = {"role": "user", "content": "?"}, {"role": "tool", "tool_call_id": "a", "content": "Sun"}
+    made = body(asked, {"role": "assistant", "content": None, "tool_calls": [call]}, result)
+    assert made["tools"] == [{"name": "weather", "input_schema": {"type": "object", "properties": {}}}]
+    assert made["tool_choice"] == {"type": "none"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"tools": "f"},
+        {"tools": ["f"]},
+        {"tools": [{"type": "web_search"}]},
+        {"tools": [TOOL], "tool_choice": ["f"]},
+        {"stop": [1]},
+        {"stop": 1},
+        {"reasoning_effort": ["low"]},
+    ],
+)
+def test_options_without_the_form_of_openai_are_refused_like_by_a_server(options: dict[str, Any]) -> None:
+    with pytest.raises(AttemptFailed) as refused:
+        body(**options)
+    assert (refused.value.failure.code, refused.value.retryable) == ("provider_error", False)
+
+
+def test_a_call_without_a_name_is_refused() -> None:
+    with pytest.raises(AttemptFailed):
+        body({"role": "assistant", "content": None, "tool_calls": [{"id": "a"}]})
 
 
 def test_options_have_the_names_of_the_api() -> None:

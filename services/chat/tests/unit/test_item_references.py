@@ -76,6 +76,13 @@ async def test_a_reference_to_what_is_not_there_is_not_found(bench: ServiceBench
         assert refused["error"]["param"] == "input.1.id"
 
 
+async def test_an_item_is_referenced_once(bench: ServiceBench, http: httpx2.AsyncClient) -> None:
+    bench.engine.generator.chunks = answer_of("Hi")
+    made = await create(http, [ASKED])
+    refused = await create(http, [ASKED, *references(*made["output"] * 2)], 400)
+    assert refused["error"]["param"] == "input.2.id"
+
+
 async def test_items_of_too_many_responses_are_refused_before_any_is_read(http: httpx2.AsyncClient) -> None:
     items = [{"id": item_id("msg", new_id())} for _ in range(MAX_REFERENCED_RESPONSES + 1)]
     refused = await create(http, [ASKED, *references(*items)], 400)

@@ -159,6 +159,14 @@ async def test_outputs_of_tools_continue_the_message(chat: Chat, bench: ServiceB
     assert turns_of(bench)[-1].parent_id == UUID(answer[0]["messageMetadata"]["turn_id"])
 
 
+async def test_two_outputs_of_one_call_are_refused(chat: Chat, bench: ServiceBench) -> None:
+    bench.engine.generator.chunks = calls("weather")
+    asks = await chat.send(user("Weather?"), tools=[TOOL])
+    part = {"type": "dynamic-tool", "toolCallId": "call_0", "state": "output-available", "output": "Sun"}
+    refused = await chat.post(user("Weather?"), shown(asks, part, part), tools=[TOOL])
+    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (400, "duplicate")
+
+
 @pytest.mark.parametrize(
     ("messages", "code"),
     [
@@ -257,6 +265,22 @@ def test_every_event_belongs_to_an_open_part_and_any_rest_is_the_end_of_the_whol
     assert texts["reasoning"] == "".join(entry.reasoning for entry in entries)
     first = data.draw(st.integers(0, len(events) + 1))
     assert written(turn, first) == b"".join(part + b"\n\n" for part in whole.split(b"\n\n")[first:-1])
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "run"),
+    [
+        ("completed", "tool_calls", ["a", "b"]),
+        ("completed", "length", ["a"]),
+        ("failed", "error", []),
+        ("cancelled", "cancelled", []),
+    ],
+)
+def test_a_call_whose_arguments_are_cut_is_not_run(status: Any, reason: Any, run: list[str]) -> None:
+    deltas = (call(0, '{"n":1}', id="a"), call(1, '{"n":', id="b"))
+    turn = replace(ended_turn(make_turn()), entries=(LogEntry("", deltas),), status=status, finish_reason=reason)
+    available = [event["toolCallId"] for event in parsed(written(turn)) if event["type"] == "tool-input-available"]
+    assert available == run
 
 
 def test_a_failure_and_an_interruption_are_errors() -> None:

@@ -20,10 +20,12 @@ MAX_REFERENCED_RESPONSES = 100
 async def with_referenced_items(service: ChatService, user_id: UUID, body: ResponseRequest) -> ResponseRequest:
     """Return the request with the referenced items in place of their references.
 
-    Raises TurnNotFound for an item that the user has not, and InvalidRequest for items of too many responses.
+    Raises TurnNotFound for an item that the user has not, and InvalidRequest for an item that is referenced twice and
+    for items of too many responses.
     """
     if not isinstance(body.input, list) or all(item.type != REFERENCE for item in body.input):
         return body
+    _check_duplicates(body.input)
     turn_ids = {ids.turn_of_item(item.id or "") for item in body.input if item.type == REFERENCE} - {None}
     if len(turn_ids) > MAX_REFERENCED_RESPONSES:
         detail = f"Items of at most {MAX_REFERENCED_RESPONSES} responses can be referenced."
@@ -35,6 +37,17 @@ async def with_referenced_items(service: ChatService, user_id: UUID, body: Respo
         _item(item, known, position) if item.type == REFERENCE else item for position, item in enumerate(body.input)
     ]
     return body.model_copy(update={"input": found})
+
+
+def _check_duplicates(items: list[InputItem]) -> None:
+    """Raise InvalidRequest for a second reference to an item, which would make a short request arbitrarily large."""
+    seen: set[str | None] = set()
+    for position, item in enumerate(items):
+        if item.type != REFERENCE:
+            continue
+        if item.id in seen:
+            raise invalid(f"/input/{position}/id", "duplicate", "The item is referenced twice. Remove one reference.")
+        seen.add(item.id)
 
 
 def _item(reference: InputItem, known: dict[str, dict[str, Any]], position: int) -> InputItem:

@@ -18,6 +18,7 @@ from parley.security.identity import Principal
 NO_MESSAGE = "The last message must be one of the user, or an answer whose tool calls have their outputs."
 LONG_MESSAGE = f"Must have at most {MAX_TEXT:,} characters."
 TEXT_ONLY = "Parts of the type `text` are supported in a message of the user."
+DUPLICATE_OUTPUT = "The last message has two outputs of one tool call."
 DENIED = "The user has denied the call."
 
 
@@ -93,6 +94,8 @@ def _last_of_user(shown: list[UiMessage]) -> UiMessage | None:
 
 
 def _tool_results(calls: list[UiPart]) -> tuple[ToolResult, ...]:
+    if len({call.tool_call_id for call in calls}) < len(calls):
+        raise invalid("/messages", "duplicate", DUPLICATE_OUTPUT)
     return tuple(ToolResult(new_id(), call.tool_call_id, _output(call)) for call in calls)
 
 

@@ -1,12 +1,14 @@
 """Wire format of Anthropic's Messages API."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chat.catalogue import Target
+from chat.errors import ProviderFailure
 from chat.generation import Prompt
 from chat.providers.anthropic_events import MessageParser
 from chat.providers.anthropic_prompt import answers_results, conversation_of
+from chat.providers.failures import AttemptFailed
 
 VERSION = "2023-06-01"
 """Version of the API, which every request names."""
@@ -31,31 +33,42 @@ class AnthropicFormat:
         return {"anthropic-version": VERSION, **key}
 
     def body(self, provider_model: str, prompt: Prompt) -> dict[str, Any]:
-        """Return the body of a streamed message."""
-        options = prompt.options or {}
-        system, messages = conversation_of(prompt.messages)
-        if _response_format(options) == "json_object":
-            system = f"{system}\n\n{JSON_INSTRUCTION}" if system else JSON_INSTRUCTION
-        if not messages:  # the API requires a question
-            system, messages = "", [{"role": "user", "content": [{"type": "text", "text": system}]}]
-        body: dict[str, Any] = {
-            "model": provider_model,
-            "max_tokens": prompt.max_tokens,
-            "messages": messages,
-            "stream": True,
-            **_tools(options),
-            **_output(options),
-        }
-        if system:
-            body["system"] = system
-        stop = options.get("stop")
-        if found := [text for text in ([stop] if isinstance(stop, str) else stop or ()) if text.strip()]:
-            body["stop_sequences"] = found
-        if options.get("user"):
-            body["metadata"] = {"user_id": options["user"]}
-        # Without the signatures of the model's thinking, an answer to tool results can not go on with it.
-        thinking = None if answers_results(messages) else _thinking(options.get("thinking"), prompt.max_tokens)
-        return {**body, **({"thinking": thinking} if thinking else _sampling(prompt, options))}
+        """Return the body of a streamed message.
+
+        Raises AttemptFailed for options and calls that do not have the form of OpenAI's API. Nobody has checked them:
+        other servers refuse them themselves.
+        """
+        try:
+            return _body(provider_model, prompt)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise AttemptFailed(ProviderFailure(), retryable=False) from error
+
+
+def _body(provider_model: str, prompt: Prompt) -> dict[str, Any]:
+    options = prompt.options or {}
+    system, messages = conversation_of(prompt.messages)
+    if _response_format(options) == "json_object":
+        system = f"{system}\n\n{JSON_INSTRUCTION}" if system else JSON_INSTRUCTION
+    if not messages:  # the API requires a question
+        system, messages = "", [{"role": "user", "content": [{"type": "text", "text": system}]}]
+    body: dict[str, Any] = {
+        "model": provider_model,
+        "max_tokens": prompt.max_tokens,
+        "messages": messages,
+        "stream": True,
+        **(_tools(options) or _called_tools(messages)),
+        **_output(options),
+    }
+    if system:
+        body["system"] = system
+    stop = options.get("stop")
+    if found := [text for text in ([stop] if isinstance(stop, str) else stop or ()) if text.strip()]:
+        body["stop_sequences"] = found
+    if options.get("user"):
+        body["metadata"] = {"user_id": options["user"]}
+    # Without the signatures of the model's thinking, an answer to tool results can not go on with it.
+    thinking = None if answers_results(messages) else _thinking(options.get("thinking"), prompt.max_tokens)
+    return {**body, **({"thinking": thinking} if thinking else _sampling(prompt, options))}
 
 
 def _sampling(prompt: Prompt, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,16 +106,24 @@ def _response_format(options: Mapping[str, Any]) -> Any:
 
 
 def _tools(options: Mapping[str, Any]) -> dict[str, Any]:
-    tools = [_tool(tool["function"]) for tool in options.get("tools") or () if isinstance(tool.get("function"), dict)]
+    tools = [_tool(tool["function"]) for tool in options.get("tools") or ()]
     if not tools:
         return {}
-    asked = options.get("tool_choice")
-    named = asked.get("function") if isinstance(asked, dict) else None
-    kind = _CHOICES.get(asked, "auto") if isinstance(asked, str) else "auto"
-    choice: dict[str, Any] = {"type": "tool", "name": named.get("name")} if isinstance(named, dict) else {"type": kind}
+    asked = options.get("tool_choice") or "auto"
+    choice: dict[str, Any] = (
+        {"type": _CHOICES[asked]} if isinstance(asked, str) else {"type": "tool", "name": asked["function"]["name"]}
+    )
     if options.get("parallel_tool_calls") is False and choice["type"] != "none":
         choice["disable_parallel_tool_use"] = True
     return {"tools": tools} if choice == {"type": "auto"} else {"tools": tools, "tool_choice": choice}
+
+
+def _called_tools(messages: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return definitions of the tools of earlier calls. The API refuses calls in a prompt without any tools."""
+    blocks = (block for message in messages for block in message["content"])
+    names = dict.fromkeys(block["name"] for block in blocks if block["type"] == "tool_use")
+    tools = [_tool({"name": name}) for name in names]
+    return {"tools": tools, "tool_choice": {"type": "none"}} if tools else {}
 
 
 def _tool(function: dict[str, Any]) -> dict[str, Any]:

@@ -41,6 +41,14 @@ class _ToolCall:
         self._arguments.append(arguments)
         return {"type": "tool-input-delta", **self._ids, "inputTextDelta": arguments}
 
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether the arguments are complete."""
+        try:
+            return isinstance(orjson.loads("".join(self._arguments)), dict)
+        except orjson.JSONDecodeError:
+            return False
+
     def end(self) -> Event:
         return {
             "type": "tool-input-available",
@@ -73,7 +81,7 @@ class UiMessageEvents:
 
     def finished(self, turn: Turn) -> bytes:
         """Return the events that end the answer."""
-        last = self._write(self._end_part() + ([] if turn.status == "cancelled" else self._end_calls()))
+        last = self._write(self._end_part() + self._end_calls(turn))
         if turn.log_lost:  # a reader may have more events than were stored
             self._next = max(self._next, self._first)
         if turn.status == "cancelled":
@@ -121,8 +129,12 @@ class UiMessageEvents:
         ended, self._open = self._open, None
         return [] if ended is None else [{"type": f"{ended[0]}-end", "id": ended[1]}]
 
-    def _end_calls(self) -> list[Event]:
-        return [call.end() for call in self._calls.values()]
+    def _end_calls(self, turn: Turn) -> list[Event]:
+        """Return the events after which the frontend runs the calls: none for a call whose arguments are cut."""
+        if turn.status == "cancelled" or failed(turn):
+            return []
+        ended = turn.finish_reason in {"stop", "tool_calls"}
+        return [call.end() for call in self._calls.values() if ended or call.is_whole]
 
     def _write(self, events: list[Event], *last: bytes) -> bytes:
         written = []
