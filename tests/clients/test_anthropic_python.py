@@ -40,7 +40,7 @@ def test_a_message_is_whole_and_metered(client: anthropic.Anthropic) -> None:
         metadata={"user_id": "u-7"},
         extra_body={"temperature": 0.5, "top_p": 0.9},
     )
-    assert [block.to_dict() for block in made.content] == [{"type": "text", "text": "t1 t2 t3"}]
+    assert [block.to_dict() for block in made.content] == [{"type": "text", "text": "t1 t2 t3", "citations": None}]
     assert (made.role, made.stop_reason, made.usage.cache_read_input_tokens) == ("assistant", "end_turn", 1)
     assert made.usage.output_tokens == 3
     assert client.messages.count_tokens(model="default", messages=asked("Hi")).input_tokens > 0
