@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import socket
-import struct
 import sys
 from collections.abc import AsyncIterator
 
@@ -14,7 +13,7 @@ from gateway.upstream.connection import UpstreamConnection
 from gateway.upstream.endpoint import FAILURES_TO_EJECT, Endpoint
 from gateway.upstream.failures import ConnectFailed, ConnectionBroken, ResponseTimeout
 from gateway.upstream.pool import Pool, PoolLimits
-from gateway_testing.fakes import FakeTransport
+from gateway_testing.fakes import VanishedPeer
 from parley_testing.http.scripted_server import ScriptedServer, respond, scripted_server
 
 REFUSED = ConnectFailed(refused=True)
@@ -183,18 +182,6 @@ async def test_the_kernel_watches_connections_to_services() -> None:
         assert connection._transport is not None
         opened = connection._transport.get_extra_info("socket")
         assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
-
-
-class VanishedPeer(FakeTransport):
-    """A transport whose socket repeats bytes that nobody acknowledges."""
-
-    family = socket.AF_INET
-
-    def get_extra_info(self, name: str, default: object = None) -> object:
-        return self
-
-    def getsockopt(self, _level: int, _option: int, size: int) -> bytes:
-        return struct.pack("=2xB21xI28xI44x", 5, 1, 11_000)[:size]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other kernels report otherwise")

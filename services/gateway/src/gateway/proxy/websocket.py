@@ -13,12 +13,20 @@ from gateway.access.streams import OpenStream, OpenStreams
 from gateway.errors import StreamTerminated
 from gateway.http import Receive, Send
 from gateway.proxy.websocket_frames import ClientFrame, read_frame
-from gateway.proxy.websocket_upstream import BEARER_PREFIX, PROTOCOL, SWITCHING_PROTOCOLS, open_upstream
+from gateway.proxy.websocket_upstream import (
+    BEARER_PREFIX,
+    PROTOCOL,
+    SWITCHING_PROTOCOLS,
+    abort_if_lost,
+    open_upstream,
+)
 from gateway.request import Request
 from gateway.routes import Route
 from gateway.server.websocket_protocol import EXTENSION
 from gateway.upstream.pool import Pool
 from parley.errors import AmbiguousCredentials, InvalidRequest, ParleyError, RateLimited, Unauthenticated
+from parley.process.sockets import PEER_TIMEOUT
+from parley.process.timeouts import IdleTimer
 
 NORMAL, GOING_AWAY, INTERNAL_ERROR = 1000, 1001, 1011
 INVALID_FRAME, UNAUTHENTICATED, RATE_LIMITED = 4400, 4401, 4429
@@ -71,6 +79,8 @@ class WebSocketProxy:
             caller_known()
         stream = OpenStream(session, endless=True, end=lambda reason: _resolve(closed, _close_for(reason)))
         async with contextlib.AsyncExitStack() as reservations:
+            # The timer is never touched, so it repeats.
+            reservations.callback(IdleTimer(PEER_TIMEOUT.seconds / 2, lambda: abort_if_lost(upstream)).stop)
             reservations.enter_context(self._streams.watch(stream))
 
             async def admit(frame: ClientFrame) -> None:

@@ -11,7 +11,7 @@ from gateway.request import Request
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.failures import ConnectFailed
 from gateway.upstream.pool import Pool
-from parley.process.sockets import PEER_TIMEOUT, set_options
+from parley.process.sockets import PEER_TIMEOUT, is_peer_lost, set_options
 
 PROTOCOL, BEARER_PREFIX = "parley.v1", "parley.bearer."
 MAX_FRAME = 1_048_576
@@ -65,6 +65,13 @@ async def _connect(endpoint: Endpoint, request: Request, offered: Sequence[str])
     except (OSError, TimeoutError, InvalidHandshake) as error:
         raise ConnectFailed(refused=isinstance(error, ConnectionRefusedError)) from None
     return upstream
+
+
+def abort_if_lost(upstream: ClientConnection) -> None:
+    """Abort a connection whose host vanished before it acknowledged a frame, which keepalive does not notice."""
+    transport = upstream.transport
+    if not transport.is_closing() and is_peer_lost(transport.get_extra_info("socket"), PEER_TIMEOUT.seconds):
+        transport.abort()
 
 
 def _headers(request: Request) -> list[tuple[str, str]]:

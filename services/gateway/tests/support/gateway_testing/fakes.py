@@ -1,6 +1,8 @@
 """Fakes for unit tests of the gateway's stages."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -90,6 +92,21 @@ class FakeTransport(asyncio.Transport):
 
     def abort(self) -> None:
         self.aborted = True
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+
+class VanishedPeer(FakeTransport):
+    """A transport whose socket repeats bytes that nobody acknowledges."""
+
+    family = socket.AF_INET
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return self
+
+    def getsockopt(self, _level: int, _option: int, size: int) -> bytes:
+        return struct.pack("=2xB21xI28xI44x", 5, 1, 11_000)[:size]
 
 
 def make_request(headers: Mapping[str, str] | None = None, *, method: str = "GET", path: str = "/") -> Request:
