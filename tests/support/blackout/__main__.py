@@ -5,8 +5,9 @@ import asyncio
 import sys
 from itertools import groupby
 from pathlib import Path
+from typing import get_args
 
-from blackout.cells import CLOCKS, DEPENDENCIES, REPLICAS, Cell, matrix
+from blackout.cells import CLOCKS, DEPENDENCIES, REPLICAS, Cell, Fault, matrix
 from blackout.faults import clock_library
 from blackout.laboratory import enter_laboratory, rig_folder
 from blackout.measure import run_cell
@@ -30,6 +31,8 @@ def main() -> int:
     if not clock_library():
         print("Without libfaketime (or its path in FAKETIME_LIBRARY), no clock is changed.")
         cells = [cell for cell in cells if cell.fault not in CLOCKS]
+    if not cells:
+        sys.exit("No cell was chosen: nothing was measured.")
     results = asyncio.run(run(cells, options.logs))
     found = {result.cell: result for result in results}
     print(table(found))
@@ -57,7 +60,7 @@ async def run(cells: list[Cell], logs: Path | None) -> list[CellResult]:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="blackout", description=__doc__)
     parser.add_argument("victims", nargs="*", metavar="VICTIM", help=", ".join([*DEPENDENCIES, *REPLICAS]))
-    parser.add_argument("--fault", action="append", help="only this fault; may be repeated")
+    parser.add_argument("--fault", action="append", choices=get_args(Fault), help="only this fault; may be repeated")
     parser.add_argument("--logs", type=Path, help="keep the logs of all processes in this folder")
     parser.add_argument("--write", action="store_true", help="keep the results and write the runbook's table")
     options = parser.parse_args()

@@ -86,8 +86,9 @@ class Sampler:
 
     def problems(self) -> list[str]:
         """Return what grows."""
-        problems = []
-        for name, found in self.lasting().items():
+        lasting = self.lasting()
+        problems = [] if lasting else ["no process was looked at from the beginning to the end"]
+        for name, found in lasting.items():
             first, last = found[0], found[-1]
             if slope(found) > MAX_SLOPE:
                 problems.append(f"{name} grows by {slope(found):.2f} MiB a minute")

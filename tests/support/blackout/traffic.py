@@ -55,27 +55,22 @@ class Traffic:
     answers: list[Answer] = field(default_factory=list)
     turns: list[AnsweredTurn] = field(default_factory=list)
     """The turns of requests that succeeded."""
-    _open: set[asyncio.Task[None]] = field(default_factory=set)
 
     @contextlib.asynccontextmanager
     async def flowing(self) -> AsyncIterator[None]:
         """Send requests at a steady rate while the context is open, however long each takes; then await the rest."""
         async with asyncio.TaskGroup() as group:
-            loops = [group.create_task(self._send_all(kind, interval)) for kind, interval in INTERVALS.items()]
+            loops = [group.create_task(self._send_all(group, kind, interval)) for kind, interval in INTERVALS.items()]
             try:
                 yield
             finally:
                 for loop in loops:
                     loop.cancel()
-        await asyncio.gather(*self._open)
 
-    async def _send_all(self, kind: Kind, interval: float) -> None:
+    async def _send_all(self, group: asyncio.TaskGroup, kind: Kind, interval: float) -> None:
         number = 0
         while True:
-            user = self.users[number % len(self.users)]
-            task = asyncio.create_task(self.send(kind, user))
-            self._open.add(task)
-            task.add_done_callback(self._open.discard)
+            group.create_task(self.send(kind, self.users[number % len(self.users)]))
             number += 1
             await asyncio.sleep(interval)
 
