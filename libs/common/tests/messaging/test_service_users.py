@@ -11,6 +11,7 @@ from aio_pika import connect
 from aio_pika.exceptions import AMQPError
 
 from parley.ids import new_id
+from parley.messaging.bus import DEAD_LETTERS
 from parley.messaging.rabbit_bus import RabbitBus, open_rabbit
 from parley.observability.metrics import Metrics
 from parley_embedded.rabbitmq.server import EmbeddedRabbitMQ
@@ -41,6 +42,7 @@ async def test_the_user_of_a_service_runs_its_bus_and_reads_neither_the_log_nor_
         await bus.ping()
         await bus.publish(event)
         await eventually(lambda: event in handler.seen)
+        assert (await bus.waiting([queue, DEAD_LETTERS])).keys() == {queue, DEAD_LETTERS}
     async with await connect(broker.url, timeout=10) as connection:
         await (await connection.channel()).queue_delete(queue)
     for name in ("parley.log", "chat.users", "sub.team.turns"):
