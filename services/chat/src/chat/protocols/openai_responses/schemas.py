@@ -30,7 +30,8 @@ class InputPart(OpenModel):
     text: Text | None = None
     refusal: Text | None = None
     image_url: Text | None = None
-    file_id: Text | None = Field(None, max_length=64)
+    # Left out of the digest of a request without it, which is compared with those of the release before.
+    file_id: Text | None = Field(None, max_length=64, exclude_if=lambda file_id: file_id is None)
     detail: Literal["low", "high", "auto", "original"] | None = None
     annotations: Json = None
     logprobs: Json = None

@@ -52,18 +52,30 @@ class ToolResultInput(RequestBody):
     content: Annotated[Text, StringConstraints(max_length=MAX_RESULT_LENGTH)]
 
 
+def is_none(value: object) -> bool:
+    """Tell whether a member is not given."""
+    return value is None
+
+
 class ToolOptions(RequestBody):
     """The members of a request that offer tools to the model."""
 
+    # Left out of the digest of a request without them, which is compared with those of the release before.
+
     tools: Annotated[list[ChatTool], Field(fail_fast=True), max_entries(MAX_TOOLS)] | None = Field(
-        None, description="Functions that the model may call, in OpenAI's form. Send them with each request."
+        None,
+        exclude_if=is_none,
+        description="Functions that the model may call, in OpenAI's form. Send them with each request.",
     )
     tool_choice: Literal["auto", "none", "required"] | FunctionChoice | None = Field(
-        None, description="Whether, and which, functions the model calls. Requires `tools`."
+        None,
+        exclude_if=is_none,
+        description="Whether, and which, functions the model calls. Requires `tools`.",
     )
-    parallel_tool_calls: bool | None = Field(None, strict=True)
+    parallel_tool_calls: bool | None = Field(None, strict=True, exclude_if=is_none)
     tool_results: Annotated[list[ToolResultInput], Field(min_length=1), max_entries(MAX_RESULTS)] | None = Field(
         None,
+        exclude_if=is_none,
         description="Results of the calls of the answer `parent_id`, one for each call; the model goes on with them. "
         "Sent in place of `message`.",
     )
