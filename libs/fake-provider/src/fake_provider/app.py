@@ -12,7 +12,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fake_provider.anthropic_messages import AnthropicApi
-from fake_provider.chat_completions import ChatEndpoint
+from fake_provider.endpoint import ModelEndpoint
 from fake_provider.errors import error_body
 from fake_provider.journal import CallJournal
 from fake_provider.knob_resolver import KnobResolver
@@ -42,8 +42,8 @@ def create_app(
     call_journal = journal or CallJournal()
     resolver = KnobResolver(knobs or Knobs())
     calls = {
-        CHAT_PATH: ChatEndpoint(call_journal, resolver, longest_wait=longest_wait),
-        MESSAGES_PATH: ChatEndpoint(call_journal, resolver, AnthropicApi(), longest_wait=longest_wait),
+        CHAT_PATH: ModelEndpoint(call_journal, resolver, longest_wait=longest_wait),
+        MESSAGES_PATH: ModelEndpoint(call_journal, resolver, AnthropicApi(), longest_wait=longest_wait),
     }
     others = Starlette(
         routes=[*_openai_routes(models), *_ControlRoutes(call_journal, resolver).routes()],

@@ -53,7 +53,7 @@ class OpenAIApi:
         return error.body()
 
 
-class ChatEndpoint:
+class ModelEndpoint:
     """ASGI application of one route; benchmarks measure that of OpenAI's format."""
 
     def __init__(
