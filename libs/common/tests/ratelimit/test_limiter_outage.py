@@ -58,7 +58,8 @@ async def test_a_redis_that_fails_once_while_the_process_starts_is_no_outage() -
         async with fake_redis_server(answer) as server, limiter_at(server) as limiter:
             await eventually(lambda: server.count(b"ZCARD") >= 2)
             assert limiter.exact
-    assert [line["event"] for line in logs] == []
+    # Services of other tests may log in this process meanwhile.
+    assert "rate_limits_local" not in [line["event"] for line in logs]
 
 
 async def test_concurrent_checks_share_redis_calls() -> None:
