@@ -21,7 +21,7 @@ from gateway.observability.request_trace import RequestTrace
 from gateway.proxy.http_proxy import HttpProxy
 from gateway.proxy.websocket import WebSocketProxy, offered_token
 from gateway.request import Request
-from gateway.routes import RouteTable
+from gateway.route_table import RouteTable
 from parley import errors
 from parley.errors import ParleyError
 from parley.observability.metrics import Metrics

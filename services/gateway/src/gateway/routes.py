@@ -1,13 +1,7 @@
-"""Route table: every path that the gateway forwards, its service, and its requirements."""
+"""Routes: every path that the gateway forwards, its service, and its requirements."""
 
-import re
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
-
-from gateway.openai_endpoints import NOT_OFFERED_PATHS, openai_hint
-from parley import errors
-from parley.web.middleware import UNMATCHED_ROUTE
 
 Service = Literal["auth", "chat", "history", "webhooks"]
 PUBLIC = None
@@ -21,8 +15,6 @@ FILES_MAX_BODY = 537_919_488
 """Maximum body of an upload in bytes: the largest file of any plan, and the form around it."""
 REQUEST_TIMEOUT, TURN_TIMEOUT = 30.0, 330.0
 """Seconds until the head of the response, on most routes and on routes that wait for a model."""
-_SEGMENT = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~:-]*\Z")
-"""An id in a path. No character may be decoded or normalised into another path."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,56 +193,3 @@ def status_routes() -> list[Route]:
 def all_routes() -> list[Route]:
     """Return all routes."""
     return [*auth_routes(), *chat_routes(), *history_routes(), *webhook_routes(), *status_routes()]
-
-
-class RouteTable:
-    """Finds the route of a request: exact paths in a dictionary, templates segment by segment."""
-
-    def __init__(self, routes: Iterable[Route]) -> None:
-        """Raise ValueError when two routes have the same method and template."""
-        self.routes = tuple(routes)
-        self._methods = {method for each in self.routes for method in each.methods}
-        self._exact: dict[tuple[str, str], Route] = {}
-        self._patterns: dict[tuple[str, int], list[tuple[list[str], Route]]] = {}
-        for each in self.routes:
-            for method in each.methods:
-                if (method, each.template) in self._exact:
-                    raise ValueError(f"{method} {each.template} is defined twice")
-                self._exact[method, each.template] = each
-                if "{" in each.template:
-                    segments = each.template.split("/")
-                    self._patterns.setdefault((method, len(segments)), []).append((segments, each))
-
-    def find(self, method: str, path: str) -> Route:
-        """Return the route. Raise NotFound, or MethodNotAllowed with the allowed methods."""
-        found = self._find(method, path)
-        if found is not None:
-            return found
-        allowed = self.allowed_methods(path)
-        if allowed and path not in NOT_OFFERED_PATHS:
-            raise errors.MethodNotAllowed(headers={"Allow": ", ".join(allowed)})
-        raise errors.NotFound(openai_hint(path))
-
-    def allowed_methods(self, path: str) -> list[str]:
-        """Return the methods of a path, with OPTIONS. Empty if there is no route. ``*`` stands for all paths."""
-        found = [method for method in self._methods if path == "*" or self._find(method, path)]
-        return sorted([*found, "OPTIONS"]) if found else []
-
-    def _find(self, method: str, path: str) -> Route | None:
-        exact = self._exact.get((method, path))
-        if exact is not None:
-            return None if "{" in path else exact
-        segments = path.split("/")
-        for pattern, found in self._patterns.get((method, len(segments)), ()):
-            if all(map(_fits, pattern, segments)):
-                return found
-        return None
-
-    def templates(self) -> Iterator[str]:
-        """Return the route labels of the metrics."""
-        yield from dict.fromkeys(each.template for each in self.routes)
-        yield UNMATCHED_ROUTE
-
-
-def _fits(pattern: str, segment: str) -> bool:
-    return pattern == segment or (pattern.startswith("{") and _SEGMENT.match(segment) is not None)

@@ -29,7 +29,8 @@ from gateway.proxy.http_proxy import HttpProxy
 from gateway.proxy.response_headers import ResponseHeaders
 from gateway.proxy.resuming import StreamResumer
 from gateway.proxy.websocket import WebSocketProxy
-from gateway.routes import RouteTable, all_routes
+from gateway.route_table import RouteTable
+from gateway.routes import all_routes
 from gateway.settings import GatewaySettings, split_list
 from gateway.upstream.endpoint import parse_endpoint
 from gateway.upstream.pool import DEADLINE_CHECK_INTERVAL, Pool, PoolLimits

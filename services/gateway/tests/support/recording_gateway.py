@@ -14,7 +14,8 @@ import orjson
 from gateway import wiring
 from gateway.access.policy import LimitChecker
 from gateway.main import create_app
-from gateway.routes import RouteTable, all_routes
+from gateway.route_table import RouteTable
+from gateway.routes import all_routes
 from gateway.settings import GatewaySettings
 from gateway.wiring import GatewayParts
 from parley.config.settings import load_or_exit

@@ -2,7 +2,8 @@
 
 import pytest
 
-from gateway.routes import RouteTable, all_routes, route
+from gateway.route_table import RouteTable
+from gateway.routes import all_routes, route
 from parley import errors
 
 TABLE = RouteTable(all_routes())

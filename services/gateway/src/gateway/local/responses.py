@@ -10,7 +10,8 @@ from gateway.proxy.relaying import send_response
 from gateway.proxy.response_headers import ResponseHeaders
 from gateway.proxy.websocket import INTERNAL_ERROR, UNAUTHENTICATED, accept_message
 from gateway.request import Request
-from gateway.routes import RouteTable, route
+from gateway.route_table import RouteTable
+from gateway.routes import route
 from parley import errors
 from parley.errors import ParleyError
 from parley.web import problems

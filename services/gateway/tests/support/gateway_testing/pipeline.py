@@ -13,7 +13,8 @@ from gateway.access.streams import OpenStreams
 from gateway.http import Header, Send
 from gateway.observability.access_log import AccessLog
 from gateway.pipeline import Pipeline
-from gateway.routes import RouteTable, all_routes
+from gateway.route_table import RouteTable
+from gateway.routes import all_routes
 from gateway.settings import GatewaySettings
 from gateway_testing.fakes import FakeLimitChecker, FakeStreamLeases
 from parley.config.settings import load

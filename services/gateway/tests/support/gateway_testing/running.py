@@ -12,7 +12,8 @@ import orjson
 
 from gateway import wiring
 from gateway.main import Gateway, create_app
-from gateway.routes import Route, RouteTable, all_routes
+from gateway.route_table import RouteTable
+from gateway.routes import Route, all_routes
 from gateway.settings import GatewaySettings
 from gateway.upstream.pool import Pool
 from gateway.wiring import GatewayParts
