@@ -92,6 +92,20 @@ async def test_no_event_is_skipped_when_the_broker_delivers_more_than_the_prefet
 
 
 @virtual_time
+async def test_a_log_that_is_deleted_during_a_replay_ends_it() -> None:
+    broker = FakeBroker()
+    replay = asyncio.create_task(
+        LogReplay("amqp://broker/", Recorder(), connect=broker.connect).run("first", until="never")
+    )
+    await asyncio.sleep(1)
+    broker.queue_errors.extend(ChannelNotFoundEntity("NOT_FOUND") for _ in range(MAX_LOOKUPS))
+    broker.connections[0].channels[0].on_consumer_cancel_callbacks.notify()
+    with pytest.raises(TopologyError, match=r"no queue parley\.log"):
+        async with asyncio.timeout(60):
+            await replay
+
+
+@virtual_time
 async def test_a_replay_ends_although_events_keep_coming() -> None:
     bus, handled = await bus_with(), list[int]()
 

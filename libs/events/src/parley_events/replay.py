@@ -171,12 +171,18 @@ class LogReplay:
     async def _opened(self, start: Start | Literal["last"]) -> AsyncIterator[tuple[Messages, AbstractChannel]]:
         # The broker delivers whole chunks, more than the prefetch count; at a limit, messages would overtake.
         messages: Messages = asyncio.Queue()  # nosemgrep: unbounded-queue - the broker waits for acknowledgements
+
+        def note_lost(*_: object) -> None:
+            messages.put_nowait(None)
+
         connection = await self._connect(self._urls.next(), "parley-replay")
-        connection.close_callbacks.add(lambda *_: _note_lost(messages))
+        connection.close_callbacks.add(note_lost)
         try:
             async with asyncio.timeout(SETUP_TIMEOUT):
                 channel = await connection.channel(publisher_confirms=False)
-                channel.close_callbacks.add(lambda *_: _note_lost(messages))
+                channel.close_callbacks.add(note_lost)
+                # A deleted queue ends the consumer and leaves the channel open.
+                (await channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(note_lost)
                 await channel.set_qos(prefetch_count=PREFETCH)
                 stream = await channel.get_queue(EVENT_LOG)
                 await stream.consume(_receive_into(messages), arguments={OFFSET_HEADER: start})
@@ -202,10 +208,6 @@ def _is_published_after(message: AbstractIncomingMessage, until: End) -> bool:
         return False
     published = message.timestamp
     return published is not None and published >= until
-
-
-def _note_lost(messages: Messages) -> None:
-    messages.put_nowait(None)
 
 
 def _receive_into(messages: Messages) -> Callable[[AbstractIncomingMessage], Awaitable[None]]:
