@@ -60,18 +60,23 @@ export interface Pages<T> extends Reading {
 /** Read a list page by page. */
 export function usePages<T>(read: (cursor: string | undefined) => Promise<Page<T>>, keys: readonly unknown[] = []): Pages<T> {
   const [page, reading] = useLoaded(() => read(undefined), keys);
-  const [rest, setRest] = useState<Page<T> | null>(null);
-  useEffect(() => setRest(null), [page]);
-  const last = rest ?? page;
-  const cursor = last?.next_cursor;
+  /** What follows a first page; it is dropped with that page. */
+  const [rest, setRest] = useState<(Page<T> & { first: Page<T> }) | null>(null);
+  const following = rest?.first === page ? rest : null;
+  const cursor = (following ?? page)?.next_cursor;
   const more = (): void => {
+    if (page === null) return;
     read(cursor ?? undefined).then(
       (found) =>
-        setRest((before) => ((before ?? page)?.next_cursor === cursor ? { data: [...(before?.data ?? []), ...found.data], next_cursor: found.next_cursor } : before)),
+        setRest((before) => {
+          const known = before?.first === page ? before : null;
+          if ((known ?? page).next_cursor !== cursor) return before;
+          return { first: page, data: [...(known?.data ?? []), ...found.data], next_cursor: found.next_cursor };
+        }),
       notifyError,
     );
   };
-  return { items: page && [...page.data, ...(rest?.data ?? [])], more: cursor ? more : null, ...reading };
+  return { items: page && [...page.data, ...(following?.data ?? [])], more: cursor ? more : null, ...reading };
 }
 
 /** The button for the next page of a list, while there is one. */
