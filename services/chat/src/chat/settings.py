@@ -55,6 +55,7 @@ class ChatSettings(DataSettings):
         None,
         description="Where files of users are stored: a folder (`file:///var/lib/parley/files`), or a bucket "
         "(`s3://bucket/prefix`, `gs://…`, `az://…`) with the credentials of its provider in the environment. "
+        "All replicas need the same one: a folder serves one host, unless the others mount it. "
         "Without it, files are not offered. `make run` uses a folder.",
     )
 

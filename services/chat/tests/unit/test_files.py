@@ -3,14 +3,15 @@
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from chat.files.media_types import MediaTypeDetector
-from chat.files.model import object_key
-from chat_testing.files import png
+from chat.files.model import StoredFile, object_key
+from chat_testing.files import InMemoryFileRows, png
 from chat_testing.files_bench import FilesBench
-from parley.errors import InvalidRequest
+from parley.errors import DependencyUnavailable, InvalidRequest
 from parley.ids import new_id
 
 GIF = b"GIF89a\x02\x00\x02\x00\x00\x00\x00"
@@ -226,6 +227,34 @@ async def test_a_deletion_while_the_storage_is_away_is_finished_by_the_collector
     assert bench.objects.objects
     await bench.collector.remove_deleted()
     assert (bench.objects.objects, bench.rows.rows) == ({}, {})
+
+
+class UnconfirmedRows(InMemoryFileRows):
+    """Rows that lose their connection after the commit of a completion, and, if ``away``, stay out of reach."""
+
+    away = False
+
+    async def complete(self, *arguments: Any) -> StoredFile | None:
+        await super().complete(*arguments)
+        raise DependencyUnavailable
+
+    async def abandon(self, file_id: UUID) -> None:
+        if self.away:
+            raise DependencyUnavailable
+        await super().abandon(file_id)
+
+
+@pytest.mark.parametrize("away", [False, True])
+async def test_a_file_whose_completion_is_not_confirmed_is_whole_or_gone(*, away: bool) -> None:
+    rows = UnconfirmedRows()
+    rows.away = away
+    bench = FilesBench(rows=rows)
+    assert (await bench.upload(b"x")).status_code == 503
+    listed = (await bench.send("GET", "/api/v1/files")).json()["data"]
+    assert len(listed) == len(bench.objects.objects) == int(away)
+    for file in listed:
+        assert (await bench.send("GET", f"/api/v1/files/{file['id']}/content")).content == b"x"
+    await bench.http.aclose()
 
 
 async def test_objects_without_a_row_are_removed_and_others_stay(bench: FilesBench) -> None:

@@ -1,5 +1,6 @@
 """Images in requests of every protocol: files of the caller, data, addresses, and how the provider gets them."""
 
+import asyncio
 import base64
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ import pytest
 from chat.catalogue import Model
 from chat.errors import ImagesUnavailable
 from chat.file_references import openai_id, reference
-from chat.files.image_loader import LEFT_OUT, MAX_PROMPT_BYTES, ImageLoader
+from chat.files.image_loader import LEFT_OUT, MAX_LOADED_BYTES, MAX_PROMPT_BYTES, ImageLoader
 from chat.files.model import object_key
 from chat.generation import AnswerChunk, ModelSelected, Prompt, PromptFor, PromptImage
 from chat_testing.bench import EngineBench
@@ -21,6 +22,7 @@ from chat_testing.files_bench import FilesBench
 from chat_testing.generator import answer_of
 from chat_testing.turns import MODEL, make_catalogue
 from parley.ids import new_id
+from parley_testing.waiting import eventually
 
 NO_FILE = UUID("01a224fc-c1e2-729a-904b-aae9e3f0cbec")
 """A parameter has the same name in all workers, so that it is no new ID."""
@@ -157,16 +159,19 @@ async def test_a_wrong_list_of_files_is_refused(bench: FilesBench, members: dict
 
 
 class Recorder:
-    """An AnswerGenerator that keeps the prompts of its models."""
+    """An AnswerGenerator that keeps the prompts of its models, and answers once it may."""
 
     def __init__(self) -> None:
         self.prompts: list[Prompt | None] = []
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
 
     async def stream(
         self, models: Sequence[Model], prompt_for: PromptFor
     ) -> AsyncGenerator[ModelSelected | Sequence[AnswerChunk], None]:
         for model in models:
             self.prompts.append(await prompt_for(model))
+        await self.may_answer.wait()
         yield []
 
     def is_available(self, model: Model) -> bool:
@@ -226,3 +231,25 @@ async def test_a_turn_fails_clearly_while_the_storage_is_away() -> None:
     file_id = new_id()
     with pytest.raises(ImagesUnavailable):
         await load(prompt_of(part_of(file_id), sizes={file_id: 1}), InMemoryObjects(unavailable=True))
+
+
+async def test_prompts_wait_while_others_hold_their_images_until_the_first_token() -> None:
+    file_id, recorder = new_id(), Recorder()
+    loader = ImageLoader(recorder, InMemoryObjects({object_key(file_id): png()}))
+
+    async def prompt_for(model: Model) -> Prompt | None:
+        return prompt_of(part_of(file_id), part_of(file_id), sizes={file_id: MAX_PROMPT_BYTES})
+
+    fitting = MAX_LOADED_BYTES // MAX_PROMPT_BYTES
+    recorder.may_answer.clear()
+    streams = [loader.stream([SEES], prompt_for) for _ in range(fitting + 2)]
+    answers = [asyncio.ensure_future(anext(stream)) for stream in streams]
+    await eventually(lambda: len(recorder.prompts) == fitting)
+    answers[0].cancel()
+    await eventually(lambda: len(recorder.prompts) == fitting + 1)
+    recorder.may_answer.set()
+    assert await asyncio.gather(*answers[1:]) == [[]] * (fitting + 1)
+    again = loader.stream([SEES] * (fitting + 1), prompt_for)  # although no answer has ended yet
+    assert await anext(again) == []
+    for stream in (*streams, again):
+        await stream.aclose()

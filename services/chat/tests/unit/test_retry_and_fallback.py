@@ -1,15 +1,19 @@
 """Retries and fallbacks before the first token."""
 
+import gc
+import weakref
 from collections.abc import AsyncGenerator, Sequence
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from chat.catalogue import Model, Target
 from chat.errors import ProviderFailure, ProviderRateLimited, ProviderTimeout
-from chat.generation import AnswerChunk, ModelSelected, Prompt
+from chat.generation import AnswerChunk, ModelSelected, Prompt, Provider
 from chat.metrics import ChatMetrics
 from chat.model import LogEntry
+from chat.providers.call_slots import CallSlots
 from chat.providers.circuit_breaker import CircuitBreakers
 from chat.providers.failures import AttemptFailed
 from chat.providers.retry_and_fallback import FallbackGenerator
@@ -103,3 +107,37 @@ async def test_a_fallback_without_a_prompt_is_skipped() -> None:
     with pytest.raises(ProviderFailure):
         await generate(ScriptedProvider(FINAL), fallback, skipped=[FALLBACK])
     assert fallback.calls == 0
+
+
+class Messages(list[dict[str, Any]]):
+    """Messages to which a weak reference is possible."""
+
+
+class ForgetfulProvider:
+    """A provider that keeps no prompt while it answers."""
+
+    async def stream(self, provider_model: str, prompt: Prompt) -> AsyncGenerator[Sequence[AnswerChunk], None]:
+        del prompt
+        yield [AnswerChunk(LogEntry("yes"))]
+        yield [AnswerChunk(LogEntry("yes"))]
+
+
+async def test_the_prompt_with_its_images_is_not_held_while_the_answer_is_streamed() -> None:
+    slots = CallSlots()
+
+    def provider_of(model: Model) -> Provider:
+        return slots.limit(ForgetfulProvider(), Target("http://one/v1", None, max_concurrent=1), timeout=5)
+
+    generator = FallbackGenerator(provider_of, CircuitBreakers(), ChatMetrics(CollectorRegistry()), max_retries=1)
+    given = list[weakref.ref[Messages]]()
+
+    async def prompt_for(model: Model) -> Prompt | None:
+        messages = Messages()
+        given.append(weakref.ref(messages))
+        return Prompt(messages, 10)
+
+    answer = generator.stream([MODEL], prompt_for)
+    assert await anext(answer) == ModelSelected(MODEL)
+    gc.collect()
+    assert [found() for found in given] == [None]
+    await answer.aclose()

@@ -4,6 +4,7 @@ import contextlib
 import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
@@ -99,7 +100,7 @@ async def list_files(
     cursor: Annotated[str | None, Query(max_length=128)] = None,
 ) -> Page[FileResource]:
     """List the caller's files, newest first."""
-    before = parse_id(cursors.decode(CURSOR, cursor, [str])[0]) if cursor is not None else None
+    before = cursors.decode(CURSOR, cursor, [UUID])[0] if cursor is not None else None
     found = await files_of(services).page(principal.user_id, before, limit + 1)
     data = [resource(file) for file in found[:limit]]
     more = len(found) > limit

@@ -1,15 +1,18 @@
 """Images of a prompt: loaded right before the call of the provider, so that no turn, log or cache contains them."""
 
-import asyncio
 import base64
+import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+import structlog
+
 from chat.catalogue import Model
 from chat.errors import FilesUnavailable, ImagesUnavailable
-from chat.file_references import referenced_file
+from chat.file_references import referenced_file, referenced_files
+from chat.files.image_memory import ImageMemory
 from chat.files.model import object_key
 from chat.files.store import Objects
 from chat.generation import (
@@ -23,10 +26,12 @@ from chat.generation import (
 
 MAX_PROMPT_BYTES = 10_485_760
 """Bytes of the images of one prompt. Older images that do not fit are left out."""
-MAX_LOADING = 4
-"""Prompts of a process whose images are loaded at once."""
+MAX_LOADED_BYTES = 67_108_864
+"""Bytes of the images that the prompts of a process hold. A prompt holds them until its first token."""
 LEFT_OUT = "[An image that is not shown.]"
 """Stands for an image that is gone, that does not fit, or that the model cannot read."""
+
+log = structlog.get_logger()
 
 Message = dict[str, Any]
 
@@ -36,21 +41,40 @@ class ImageLoader:
 
     def __init__(self, generator: AnswerGenerator, objects: Objects | None) -> None:
         self._generator, self._objects = generator, objects
-        self._loading = asyncio.Semaphore(MAX_LOADING)
+        self._memory = ImageMemory(MAX_LOADED_BYTES)
 
-    def stream(
+    async def stream(
         self, models: Sequence[Model], prompt_for: PromptFor
     ) -> AsyncGenerator[ModelSelected | Sequence[AnswerChunk], None]:
         """Stream an answer to the prompt with its images; raises ProviderFailure."""
+        held = 0
+
+        def release() -> None:
+            nonlocal held
+            self._memory.release(held)
+            held = 0
 
         async def loaded(model: Model) -> Prompt | None:
+            nonlocal held
+            release()  # the prompt of the model before is not sent again
             prompt = await prompt_for(model)
             if prompt is None or not has_images(prompt):
                 return prompt
-            async with self._loading:
-                return await self._loaded(prompt, shows="vision" in model.capabilities)
+            shows = "vision" in model.capabilities
+            if shows:
+                size = _size_of_images(prompt)
+                await self._memory.acquire(size)
+                held = size
+            return await self._loaded(prompt, shows=shows)
 
-        return self._generator.stream(models, loaded)
+        try:
+            async with contextlib.aclosing(self._generator.stream(models, loaded)) as found:
+                async for item in found:
+                    if held:
+                        release()
+                    yield item
+        finally:
+            release()
 
     def is_available(self, model: Model) -> bool:
         """Tell whether requests are sent to the model's server."""
@@ -90,9 +114,16 @@ class ImageLoader:
         try:
             return b"".join([piece async for piece in self._objects.read(object_key(file_id))])
         except FileNotFoundError:
+            log.warning("file_without_object", file_id=str(file_id))
             return None
         except FilesUnavailable as error:
             raise ImagesUnavailable from error
+
+
+def _size_of_images(prompt: Prompt) -> int:
+    """Return the bytes of the files that a prompt shows: each as often as it is shown, and no more than fit."""
+    found = (prompt.images.get(file_id) for file_id in referenced_files(prompt.messages))
+    return min(MAX_PROMPT_BYTES, sum(image.size for image in found if image is not None))
 
 
 def _without_image(part: Message) -> Message:

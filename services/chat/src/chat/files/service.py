@@ -102,9 +102,12 @@ class FileService:
         return stored
 
     async def _abandon(self, file_id: UUID) -> None:
-        with contextlib.suppress(DependencyUnavailable):
+        try:
             await self._rows.abandon(file_id)
-        await self._remove(file_id)
+        except DependencyUnavailable:  # the row may be that of a complete file, whose commit was not confirmed
+            log.warning("upload_left_to_the_collector", file_id=str(file_id))
+        else:
+            await self._remove(file_id)
 
     async def _remove(self, file_id: UUID) -> None:
         try:

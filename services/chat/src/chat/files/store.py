@@ -35,7 +35,7 @@ class FileRows(Protocol):
         ...
 
     async def abandon(self, file_id: UUID) -> None:
-        """Give up an upload. Its object is still to be removed."""
+        """Give up an upload, also one whose completion was not confirmed. Its object is still to be removed."""
         ...
 
     async def erase(self, user_id: UUID) -> None:

@@ -39,6 +39,7 @@ class LimitedProvider:
             raise AttemptFailed(ProviderUnavailable(retry_after=1), retryable=False)
         try:
             async with contextlib.aclosing(self._provider.stream(provider_model, prompt)) as found:
+                del prompt
                 async for chunks in found:
                     yield chunks
         finally:

@@ -62,6 +62,7 @@ class HttpProvider:
         Raises AttemptFailed before the first chunk and ProviderFailure afterwards. Closing the generator ends the call.
         """
         response = await self._post(provider_model, prompt)
+        del prompt  # its images are not held while the answer is streamed
         answer = ResponseReader(response, self._format.parser(), self._timeout)
         started = False
         try:

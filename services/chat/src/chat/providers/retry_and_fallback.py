@@ -54,12 +54,14 @@ class FallbackGenerator:
                         break
                 else:
                     self._metrics.record_call(model.alias, "answered")
+                    del prompt
                     async with contextlib.aclosing(answer):
                         yield ModelSelected(model)
                         yield first
                         async for chunks in answer:
                             yield chunks
                     return
+            del prompt  # the images of two models are never in memory at once
         raise last.failure
 
     def is_available(self, model: Model) -> bool:

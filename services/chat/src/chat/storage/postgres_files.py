@@ -25,7 +25,7 @@ WHERE user_id = $1 AND id < coalesce($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffff
 ORDER BY id DESC LIMIT $3"""
 _DELETE = """
 UPDATE files SET status = 'deleted', filename = '' WHERE id = $2 AND user_id = $1 AND status = 'ready'"""
-_ABANDON = "UPDATE files SET status = 'deleted', filename = '' WHERE id = $1 AND status = 'uploading'"
+_ABANDON = "UPDATE files SET status = 'deleted', filename = '' WHERE id = $1 AND status <> 'deleted'"
 _ERASE_ACCOUNT = """
 INSERT INTO accounts AS a (user_id, erased_at) VALUES ($1, now())
 ON CONFLICT (user_id) DO UPDATE SET erased_at = coalesce(a.erased_at, excluded.erased_at)"""
@@ -87,7 +87,7 @@ class PostgresFileRows:
         return await self._database.execute(_DELETE, user_id, file_id) > 0
 
     async def abandon(self, file_id: UUID) -> None:
-        """Give up an upload."""
+        """Give up an upload, also one whose completion was not confirmed."""
         await self._database.execute(_ABANDON, file_id)
 
     async def erase(self, user_id: UUID) -> None:

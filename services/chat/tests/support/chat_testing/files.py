@@ -76,7 +76,7 @@ class InMemoryFileRows:
         return True
 
     async def abandon(self, file_id: UUID) -> None:
-        if self.rows[file_id].status == "uploading":
+        if file_id in self.rows:
             self.rows[file_id].status = "deleted"
 
     async def erase(self, user_id: UUID) -> None:

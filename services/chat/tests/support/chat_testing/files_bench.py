@@ -47,8 +47,10 @@ class NoPlans:
 class FilesBench:
     """The app with files in memory, and its users."""
 
-    def __init__(self, *, offered: bool = True, engine: EngineBench | None = None) -> None:
-        self.rows, self.objects = InMemoryFileRows(), InMemoryObjects()
+    def __init__(
+        self, *, offered: bool = True, engine: EngineBench | None = None, rows: InMemoryFileRows | None = None
+    ) -> None:
+        self.rows, self.objects = rows or InMemoryFileRows(), InMemoryObjects()
         bench = ServiceBench(engine or EngineBench(), plan=PLAN, files=self.rows if offered else None)
         self.bench = bench
         self.collector = FileCollector(self.rows, self.objects)
