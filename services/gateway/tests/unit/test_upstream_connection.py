@@ -51,6 +51,17 @@ async def test_a_body_that_nobody_read_is_not_part_of_the_next_response() -> Non
     assert await collect(connection) == (200, b"read")
 
 
+async def test_a_response_that_nobody_requested_is_not_part_of_the_one_before_it() -> None:
+    connection, _ = started()
+    connection.data_received(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nread"
+        b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 6\r\n\r\nunread"
+    )
+
+    assert await collect(connection) == (200, b"read")
+    assert not connection.reusable
+
+
 @given(BODY, st.integers(1, 50), st.lists(st.integers(0, 1000), max_size=20))
 def test_any_chunking_of_a_response_gives_the_same_body(body: bytes, size: int, cuts: list[int]) -> None:
     async def scenario() -> None:

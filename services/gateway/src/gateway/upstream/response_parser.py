@@ -68,6 +68,8 @@ class ResponseParser:
             self.connection_options |= connection_options(value)
 
     def on_headers_complete(self) -> None:
+        if self.complete:  # another response, which nobody requested
+            raise ConnectionBroken
         status = self._parser.get_status_code()
         if status == _SWITCHING_PROTOCOLS:
             raise ConnectionBroken
