@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from chat.files.images import image_size
 from chat.files.media_types import MediaTypeDetector
 from chat.files.model import StoredFile, object_key
 from chat_testing.files import InMemoryFileRows, png
@@ -139,6 +140,12 @@ def test_the_size_of_a_photo_is_looked_for_behind_its_metadata(comments: int, *,
             read += 5000
         assert detector.finish() == "image/jpeg"
     assert (read >= len(photo)) is found
+
+
+@pytest.mark.parametrize("part", [b"\xff", b"\xff\xd0", b"\xff\xfe\x00\x02"])
+def test_the_size_of_a_photo_is_not_looked_for_behind_parts_without_end(part: bytes) -> None:
+    assert image_size("image/jpeg", JPEG_HEAD + part * 100 + JPEG_FRAME) == (2, 2)
+    assert image_size("image/jpeg", JPEG_HEAD + part * 1000 + JPEG_FRAME) is None
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ MAX_HEADER = 262_144
 MAX_SIDE = 16_384
 MAX_PIXELS = 50_000_000
 """Bounds of an image: its decoder needs four bytes for each pixel, however few bytes the file has."""
+MAX_SEGMENTS = 1000
+"""Parts of a JPEG before its size. A photo has a few dozen; a header of nothing else would take long to read."""
 _MARKER = 0xFF
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
@@ -70,7 +72,7 @@ def _bytes(head: bytes, start: int, length: int) -> bytes:
 
 def _jpeg(head: bytes) -> Size | None:
     position = 2
-    while True:
+    for _ in range(MAX_SEGMENTS):
         if head[position] != _MARKER:
             return None
         marker = head[position + 1]
@@ -84,6 +86,7 @@ def _jpeg(head: bytes) -> Size | None:
         else:
             (length,) = struct.unpack_from(">H", head, position + 2)
             position += 2 + length
+    return None
 
 
 _READERS: dict[str, Callable[[bytes], Size | None]] = {
