@@ -1,5 +1,6 @@
 """The state of a service, for administrators."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
@@ -9,10 +10,12 @@ import pytest
 
 from parley.config.settings import ServiceSettings, load
 from parley.ids import new_id
+from parley.observability.metrics import Metrics
 from parley.security.identity import Principal
 from parley.service_status import service_status_router
 from parley.web.app import build_app
-from parley.web.runtime import Runtime
+from parley.web.runtime import PING_TIMEOUT, Runtime
+from parley_testing.virtual_time import virtual_time
 
 PATH = "/api/v1/admin/services/test"
 
@@ -74,3 +77,18 @@ async def test_an_administrator_sees_dependencies_outbox_and_queues(client: http
 @pytest.mark.parametrize(("headers", "status"), [({}, 401), ({"Authorization": "Bearer account,webhooks"}, 403)])
 async def test_nobody_else_sees_the_state(client: httpx2.AsyncClient, headers: dict[str, str], status: int) -> None:
     assert (await client.get(PATH, headers=headers)).status_code == status
+
+
+@virtual_time
+async def test_a_server_that_is_silent_delays_the_state_for_the_time_of_one_ping() -> None:
+    runtime = Runtime("test", "1", load(ServiceSettings, admin_port=0), Metrics("test", "1", "-"))
+
+    async def hang() -> dict[str, object]:
+        await asyncio.sleep(3600)
+        return {}
+
+    runtime.pings["postgres"] = hang
+    runtime.reports += [hang, hang]
+    async with asyncio.timeout(PING_TIMEOUT + 0.1):
+        found = await runtime.status()
+    assert found["status"] == "degraded"

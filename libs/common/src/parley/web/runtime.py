@@ -32,11 +32,12 @@ class Runtime:
     """Each report adds fields to ``/status``, for example the outbox backlog."""
 
     async def status(self) -> dict[str, Any]:
-        """Ping every dependency and return the response body of ``/status``."""
-        found = await asyncio.gather(*(self._ping(name, ping) for name, ping in self.pings.items()))
-        extra: dict[str, Any] = {}
-        for found_by_report in await asyncio.gather(*map(_report_or_empty, self.reports)):
-            extra.update(found_by_report)
+        """Ping every dependency and return the response body of ``/status``, within ``PING_TIMEOUT``."""
+        found, reported = await asyncio.gather(
+            asyncio.gather(*(self._ping(name, ping) for name, ping in self.pings.items())),
+            asyncio.gather(*map(_report_or_empty, self.reports)),
+        )
+        extra = {name: value for report in reported for name, value in report.items()}
         healthy = all(d["status"] == "up" for d in found)
         return {
             "status": "ok" if healthy else "degraded",
