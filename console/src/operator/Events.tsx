@@ -28,14 +28,16 @@ function Flow(): React.JSX.Element {
       </Card>
     );
   }
-  const dead = Math.max(0, ...services.map((each) => queue(each, DEAD_LETTERS) ?? 0));
+  // Each service reports the dead letters of all; null while none can read them.
+  const reported = services.map((each) => queue(each, DEAD_LETTERS)).filter((each) => each !== undefined);
+  const dead = reported.length ? Math.max(...reported) : null;
   return (
     <Card
       title={t("flow.title")}
       text={t("flow.text")}
-      actions={<Badge text={t(dead ? "flow.dead" : "flow.noDead", { count: count(dead) })} look={dead ? "bad" : "good"} />}
+      actions={<DeadLetters dead={dead} />}
     >
-      {dead > 0 && <p className="form-error">{t("flow.deadText")}</p>}
+      {dead !== null && dead > 0 && <p className="form-error">{t("flow.deadText")}</p>}
       <Table label={t("flow.title")} head={[t("flow.service"), t("flow.outbox"), t("flow.oldest"), t("flow.queue"), t("flow.deliveries")]} numbersFrom={1}>
         {services.map((each) => (
           <Row key={each.name} service={each} />
@@ -43,6 +45,11 @@ function Flow(): React.JSX.Element {
       </Table>
     </Card>
   );
+}
+
+function DeadLetters({ dead }: { dead: number | null }): React.JSX.Element {
+  if (dead === null) return <Badge text={t("flow.dead", { count: t("flow.unknown") })} look="" />;
+  return dead > 0 ? <Badge text={t("flow.dead", { count: count(dead) })} look="bad" /> : <Badge text={t("flow.noDead")} look="good" />;
 }
 
 function Row({ service }: { service: Service }): React.JSX.Element {
