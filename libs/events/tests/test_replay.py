@@ -71,13 +71,17 @@ def test_a_replay_handles_the_events_between_its_ends_and_returns_where_to_conti
     scenario()
 
 
+def logged(number: int) -> FakeMessage:
+    """Return the message at an offset of the log; its event has the same sequence."""
+    message = FakeMessage(sample(TurnEnded, key="k", sequence=number))
+    message.headers[OFFSET_HEADER] = number
+    return message
+
+
 @virtual_time
 async def test_no_event_is_skipped_when_the_broker_delivers_more_than_the_prefetch_count() -> None:
     broker, handled = FakeBroker(), list[int]()
-    for number in range(3 * PREFETCH):
-        message = FakeMessage(sample(TurnEnded, key="k", sequence=number))
-        message.headers[OFFSET_HEADER] = number
-        broker.log.append(message)
+    broker.log.extend(logged(number) for number in range(3 * PREFETCH))
 
     async def handle(event: CloudEvent) -> None:
         await asyncio.sleep(0)
@@ -103,6 +107,24 @@ async def test_a_log_that_is_deleted_during_a_replay_ends_it() -> None:
     with pytest.raises(TopologyError, match=r"no queue parley\.log"):
         async with asyncio.timeout(60):
             await replay
+
+
+@virtual_time
+async def test_restarts_of_the_broker_between_events_do_not_end_a_replay() -> None:
+    broker, handler = FakeBroker(), Recorder()
+    replay = asyncio.create_task(
+        LogReplay("amqp://broker/", handler, connect=broker.connect).run("first", until="never")
+    )
+    for number in range(2):
+        broker.log[:] = [logged(each) for each in range(number + 1)]
+        broker.queue_errors.extend(ChannelNotFoundEntity("NOT_FOUND") for _ in range(MAX_LOOKUPS - 1))
+        if broker.connections:
+            broker.connections[-1].channels[-1].lose()
+        await asyncio.sleep(60)
+    replay.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await replay
+    assert handler.sequences == [0, 1]
 
 
 @virtual_time

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 PREFETCH = 100
 MAX_LOOKUPS = 5
-"""Attempts to find the log, ``RECONNECT_DELAY`` seconds apart, before it counts as missing."""
+"""Attempts to find the log without an event between them, ``RECONNECT_DELAY`` s apart, before it counts as missing."""
 END_QUIET, END_LIMIT = 0.5, 1.0
 """Seconds without an event after which the end of the log is known, and the most seconds to look for it."""
 REPORT_EVERY = 500
@@ -89,7 +89,7 @@ class LogReplay:
 
     async def _insist(self, action: Action) -> int:
         """Try again during an outage; end on a refusal."""
-        lookups = 0
+        lookups, reached = 0, self._next
         while True:
             try:
                 return await action()
@@ -97,6 +97,8 @@ class LogReplay:
                 raise failed.cause from None
             except OUTAGES as error:
                 reason = _explain(error)
+                if self._next != reached:
+                    lookups, reached = 0, self._next
                 # A broker that has just started answers "not found" until it has recovered the log.
                 lookups += bool(reason)
                 if lookups >= MAX_LOOKUPS or isinstance(error, LOGIN_REFUSED):
