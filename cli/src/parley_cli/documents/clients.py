@@ -46,12 +46,14 @@ class TestedClient:
 
     @property
     def version(self) -> str:
-        """Return the pinned version."""
+        """Return the pinned version; raises LookupError if the file does not pin the package."""
         text = self.lock.read_text(encoding="utf-8")
         if self.lock.suffix == ".json":
             return str(json.loads(text)["packages"][f"node_modules/{self.package}"]["version"])
         found = re.search(rf"^{re.escape(self.package)}==(\S+)", text, re.MULTILINE)
-        return found.group(1) if found else ""
+        if found is None:
+            raise LookupError(f"{self.lock} does not pin {self.package}")
+        return found.group(1)
 
     def features(self) -> set[str]:
         """Return the features that the tests use; raises ValueError for an unknown one."""
