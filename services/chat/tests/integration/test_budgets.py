@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
+import httpx2
 import pytest
 
 from chat_testing.replica import ChatReplica, NewDatabase, OpenReplica
 from chat_testing.users import ChatUser
 from fake_provider.process import FakeProvider
 from parley.ids import new_id
+from parley_testing import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -69,15 +71,19 @@ async def test_fifty_turns_at_once_never_overspend(metered: ChatReplica, provide
     user, mark = metered.user(), str(new_id())
     responses = await asyncio.gather(*(user.chat(f"{mark} [[fake tokens=20 rate=100]]") for _ in range(50)))
     codes = {r.status_code for r in responses}
-    assert codes <= {200, 429, 503}
-    assert 429 in codes
-    refused = next(r for r in responses if r.status_code == 429)
-    assert refused.json()["code"] == "quota_exceeded"
-    assert refused.json()["error"]["type"] == "insufficient_quota"
-    assert refused.headers["x-should-retry"] == "false"
+    assert codes <= {200, 429, 503}  # 503: the process sheds load
     row = await spent(metered, user)
     assert row["tokens"] <= 300 + 20
     assert row["reserved_tokens"] == 0
+
+    async def refusal() -> httpx2.Response | None:
+        response = await user.chat(f"{mark} [[fake tokens=20 rate=100]]")
+        return response if response.status_code == 429 else None
+
+    refused = await eventually(refusal)
+    assert refused.json()["code"] == "quota_exceeded"
+    assert refused.json()["error"]["type"] == "insufficient_quota"
+    assert refused.headers["x-should-retry"] == "false"
 
 
 async def test_the_remaining_budget_caps_the_answer(metered: ChatReplica) -> None:
