@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -127,13 +127,19 @@ async def _other_clock(rig: Rig, victim: Victim, seconds: int) -> AsyncIterator[
     replica = replicas_of(rig.stack)[victim]
     settings = replica.settings
     clock = {"LD_PRELOAD": clock_library(), "FAKETIME": f"{seconds:+d}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-    replica.settings = {**settings, **clock}
-    await replica.start()
+    await _restart(rig, victim, {**settings, **clock})
     try:
         difference = await _clock_of(replica) - time.time()
         assert abs(difference - seconds) < CLOCK_TOLERANCE, f"the clock of {victim} differs by {difference:.0f} s"
         yield
     finally:
+        await _restart(rig, victim, settings)
+
+
+async def _restart(rig: Rig, victim: Victim, settings: Mapping[str, str]) -> None:
+    """Start a replica again; its host refuses connections until it is ready, as that of a stopped process does."""
+    replica = replicas_of(rig.stack)[victim]
+    async with rig.hosts[victim].refusing(SERVICE):
         replica.settings = settings
         await replica.start()
 
