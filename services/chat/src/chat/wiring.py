@@ -20,9 +20,8 @@ from chat.events.deletions import DeletionComparison
 from chat.events.erasure import LifecycleEventHandler
 from chat.events.reconciler import Reconciler
 from chat.events.verification import VerificationReport, verify
-from chat.files.collector import FileCollector
 from chat.files.image_loader import ImageLoader
-from chat.files.service import FileService
+from chat.files.service import OpenFiles, open_files
 from chat.metrics import ChatMetrics
 from chat.providers.access_check import ProviderAccess, ProviderAccessChecks, ProviderAccessError, check_in_background
 from chat.providers.answer_generator import open_generator
@@ -138,12 +137,9 @@ async def open_services(
         engine = await enter(open_engine(settings, runtime, adapters, catalogue, metrics, lease_length=lease_length))
         history = await enter(open_history(settings, runtime.tracer))
         rows = PostgresFileRows(PostgresDatabase(infrastructure.pool, queue=infrastructure.queue))
-        collector = FileCollector(rows, adapters.objects)
-        await enter(background("files", collector.run, service=runtime.service))
-        files = FileService(rows, adapters.objects) if adapters.objects is not None else None
-        images = ImageFinder(rows if adapters.objects is not None else None)
+        files = await enter(open_files(rows, adapters.objects, service=runtime.service))
         erasure = PostgresTurnErasureStore(turns)
-        consumer = LifecycleEventHandler(erasure, adapters.logs, engine.supervisor, collector.erase)
+        consumer = LifecycleEventHandler(erasure, adapters.logs, engine.supervisor, files.collector.erase)
         await enter(infrastructure.bus.consume(consumer.subscription()))
         reconciler = _reconciler(settings, turns, consumer, history, metrics)
         await enter(background("reconciler", reconciler.run, service=runtime.service))
@@ -153,7 +149,7 @@ async def open_services(
         token_limits = TokenLimits(limiter)
         service = ChatService(
             store=adapters.turns,
-            admission=_admission(config, adapters.turns, history, budgets, token_limits, cache, images),
+            admission=_admission(config, adapters.turns, history, budgets, token_limits, cache, files),
             supervisor=engine.supervisor,
             readers=TurnReaders(engine.supervisor, engine.remote_logs, adapters.logs),
             draining=runtime.lifecycle.drain_started,
@@ -170,7 +166,7 @@ async def open_services(
             started_at=times.now(),
             supervisor=engine.supervisor,
             reconciler=reconciler,
-            files=files,
+            files=files.service,
         )
 
 
@@ -181,7 +177,7 @@ def _admission(
     budgets: Budgets,
     token_limits: TokenLimits,
     cache: ResponseCache | None,
-    images: ImageFinder,
+    files: OpenFiles,
 ) -> TurnAdmission:
     return TurnAdmission(
         store=turns,
@@ -192,7 +188,7 @@ def _admission(
         token_limits=token_limits,
         turn_timeout=config.settings.turn_timeout,
         cache=cache,
-        images=images,
+        images=ImageFinder(files.rows),
     )
 
 

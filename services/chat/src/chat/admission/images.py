@@ -1,4 +1,4 @@
-"""Files that the messages of a prompt refer to: those of the caller that exist."""
+"""Lookup of the files that a prompt refers to."""
 
 from dataclasses import replace
 from itertools import islice

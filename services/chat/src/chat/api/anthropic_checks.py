@@ -7,6 +7,7 @@ from chat import errors
 from chat.api.image_checks import check_file_id, check_image
 from chat.api.request_checks import capabilities, invalid, require_tools, unsupported_type
 from chat.catalogue import Catalogue, Model
+from chat.files.model import IMAGE_TYPES
 from chat.protocols.anthropic_messages.prompt import MEMBERS, address_of, options_of
 from chat.protocols.anthropic_messages.schemas import InputBlock, MessageRequest, PromptRequest
 from chat.protocols.openai_chat.schemas import OpenModel
@@ -24,7 +25,6 @@ BLOCKS: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 """Required members of content blocks, by role and type."""
-IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 _SOURCES = {"base64": ("media_type", "data"), "url": ("url",), "file": ("file_id",)}
 _THINKING = {"enabled", "disabled", "adaptive"}
 

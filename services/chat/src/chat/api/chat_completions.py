@@ -17,7 +17,7 @@ from chat.api.dependencies import Caller, Service, Services
 from chat.api.documentation import COMPLETION, COMPLETION_ERRORS, TURN_PARAMETERS
 from chat.api.request_parsing import cache_policy_of, idempotency_key_of, opened_headers
 from chat.api.resumption import completion_resumption_headers, resumes
-from chat.api.streaming import StreamingTurnResponse
+from chat.api.streaming import StreamingTurnResponse, abandonment
 from chat.model import IdempotencyKey, ToolResult, Turn
 from chat.protocols.openai_chat import projection
 from chat.protocols.openai_chat.schemas import CompletionRequest
@@ -51,17 +51,14 @@ async def create_completion(
     check(body, services.catalogue, services.budgets.plan(principal.plan).allows)
     key = idempotency_key_of(request, principal.user_id, body)
     opened = await service.open(_turn_request(body, request, principal, key))
-
-    async def cancel_abandoned() -> None:
-        if key is None:
-            await service.abandon(opened.turn, resumable=bool(body.stream) and resumes(request))
-
+    resumable = bool(body.stream) and resumes(request)
+    on_disconnect = abandonment(service, opened.turn, cancel=key is None, resumable=resumable)
     if not body.stream:
         return StreamingTurnResponse(
             _whole(service, opened.turn),
             media_type=JSON,
             headers=opened_headers(opened),
-            on_disconnect=cancel_abandoned,
+            on_disconnect=on_disconnect,
         )
     include_usage = bool(body.stream_options and body.stream_options.include_usage)
     updates = service.follow(opened.turn, 1, idle_after=PEER_TIMEOUT.ping_interval)
@@ -69,7 +66,7 @@ async def create_completion(
     return StreamingTurnResponse(
         completion_events(opened.turn, updates, include_usage=include_usage, moves=resumes(request)),
         headers=opened_headers(opened) | resumption,
-        on_disconnect=cancel_abandoned,
+        on_disconnect=on_disconnect,
     )
 
 

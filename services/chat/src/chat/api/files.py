@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -11,6 +10,7 @@ from fastapi.responses import Response, StreamingResponse
 
 from chat import errors
 from chat.api.dependencies import ApiServices, Caller, Services
+from chat.api.pages import DEFAULT_LIMIT, Limit
 from chat.files.model import StoredFile
 from chat.files.receiving import DEFAULT_PURPOSE
 from chat.files.service import FileService
@@ -29,7 +29,7 @@ router = APIRouter(prefix="/api/v1/files", tags=["files"])
 PURPOSES = frozenset({DEFAULT_PURPOSE})
 CURSOR = "files"
 INERT = "sandbox; default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-"""Policy of a download: a browser that shows it runs and loads nothing of it."""
+"""``Content-Security-Policy`` of a download: a browser that displays it runs no script and loads nothing."""
 _SUFFIX = re.compile(r"[A-Za-z0-9]{1,16}\Z")
 FORM: dict[str, Any] = {
     "requestBody": {
@@ -96,7 +96,7 @@ async def upload_file(request: Request, response: Response, principal: Caller, s
 async def list_files(
     principal: Caller,
     services: Services,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    limit: Limit = DEFAULT_LIMIT,
     cursor: Annotated[str | None, Query(max_length=128)] = None,
 ) -> Page[FileResource]:
     """List the caller's files, newest first."""
@@ -131,7 +131,7 @@ async def receive(
 ) -> StoredFile:
     """Store the file of a request, whose body is read piece by piece."""
     files = files_of(services)
-    form = read_form(_pieces(request), boundary_of(request.headers.get("content-type", "")))
+    form = read_form(request.stream(), boundary_of(request.headers.get("content-type", "")))
     length = request.headers.get("content-length", "")
     async with contextlib.aclosing(form):
         return await files.upload(
@@ -158,8 +158,3 @@ async def download(files: FileService, file: StoredFile) -> StreamingResponse:
             "Cache-Control": "private, no-store",
         },
     )
-
-
-async def _pieces(request: Request) -> AsyncIterator[bytes]:
-    async for piece in request.stream():
-        yield piece

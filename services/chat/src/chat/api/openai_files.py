@@ -9,11 +9,13 @@ from fastapi.responses import Response, StreamingResponse
 from chat.api.dependencies import Caller, Services
 from chat.api.files import CONTENT, FORM, NOT_FOUND, UPLOAD_ERRORS, download, files_of, receive
 from chat.api.pages import DEFAULT_LIMIT, After, Limit
+from chat.api.response_documentation import json_docs
 from chat.errors import FilesNotOffered
 from chat.file_references import openai_id, parse_openai_id
 from chat.files.model import StoredFile
+from chat.protocols.openai_responses.pages import first_page
 from parley.errors import InvalidCursor
-from parley.web.openapi import ResponseDocs, problems
+from parley.web.openapi import problems
 
 router = APIRouter(prefix="/v1/files", tags=["openai"])
 
@@ -28,23 +30,16 @@ _FILE = {
     "purpose": "user_data",
     "status": "processed",
 }
-
-
-def _json_docs(description: str, example: dict[str, Any]) -> ResponseDocs:
-    content = {"application/json": {"schema": {"type": "object"}, "example": example}}
-    return {200: {"description": description, "content": content}}
-
-
 _PAGE = {"object": "list", "data": [_FILE], "first_id": _FILE["id"], "last_id": _FILE["id"], "has_more": False}
 
 
-@router.post("", openapi_extra=FORM, responses={**_json_docs("The file.", _FILE), **UPLOAD_ERRORS})
+@router.post("", openapi_extra=FORM, responses={**json_docs("The file.", _FILE), **UPLOAD_ERRORS})
 async def upload_openai_file(request: Request, principal: Caller, services: Services) -> Response:
     """Upload a file. Purposes are `user_data`, `vision`, `assistants` and `chat`; they change nothing."""
     return _json(_object(await receive(request, principal, services, PURPOSES)))
 
 
-@router.get("", responses={**_json_docs("A page of files.", _PAGE), **problems(FilesNotOffered, InvalidCursor)})
+@router.get("", responses={**json_docs("A page of files.", _PAGE), **problems(FilesNotOffered, InvalidCursor)})
 async def list_openai_files(
     principal: Caller, services: Services, limit: Limit = DEFAULT_LIMIT, after: After = None
 ) -> Response:
@@ -53,13 +48,10 @@ async def list_openai_files(
     if after is not None and before is None:
         raise InvalidCursor("`after` is no ID of a file.")
     found = await files_of(services).page(principal.user_id, before, limit + 1)
-    data = [_object(file) for file in found[:limit]]
-    first, last = (data[0]["id"], data[-1]["id"]) if data else (None, None)
-    more = len(found) > limit
-    return _json({"object": "list", "data": data, "first_id": first, "last_id": last, "has_more": more})
+    return _json(first_page([_object(file) for file in found], limit))
 
 
-@router.get("/{file_id}", responses={**_json_docs("The file.", _FILE), **NOT_FOUND})
+@router.get("/{file_id}", responses={**json_docs("The file.", _FILE), **NOT_FOUND})
 async def get_openai_file(file_id: str, principal: Caller, services: Services) -> Response:
     """Return one file."""
     return _json(_object(await files_of(services).find(principal.user_id, parse_openai_id(file_id))))
@@ -75,7 +67,7 @@ async def download_openai_file(file_id: str, principal: Caller, services: Servic
 @router.delete(
     "/{file_id}",
     responses={
-        **_json_docs("The file is deleted.", {"id": _FILE["id"], "object": "file", "deleted": True}),
+        **json_docs("The file is deleted.", {"id": _FILE["id"], "object": "file", "deleted": True}),
         **NOT_FOUND,
     },
 )

@@ -37,7 +37,8 @@ _ITEM = {
 }
 
 
-def _json(description: str, example: dict[str, Any]) -> ResponseDocs:
+def json_docs(description: str, example: dict[str, Any]) -> ResponseDocs:
+    """Return the description of a response that is a JSON object."""
     return {
         200: {
             "description": description,
@@ -48,7 +49,7 @@ def _json(description: str, example: dict[str, Any]) -> ResponseDocs:
 
 def _response(description: str, headers: dict[str, Any]) -> ResponseDocs:
     stream = {"schema": {"type": "string"}, "example": EVENT_EXAMPLE}
-    found = _json(description, RESPONSE_EXAMPLE)
+    found = json_docs(description, RESPONSE_EXAMPLE)
     found[200]["headers"] = headers
     found[200]["content"]["text/event-stream"] = stream
     return found
@@ -60,14 +61,14 @@ RESPONSE = _response(
     NEW_TURN_HEADERS,
 )
 STORED_RESPONSE = _response("The response, or its events.", TURN_HEADERS)
-DELETED = _json("The response is deleted.", {"id": _ID, "object": "response", "deleted": True})
-INPUT_ITEMS = _json(
+DELETED = json_docs("The response is deleted.", {"id": _ID, "object": "response", "deleted": True})
+INPUT_ITEMS = json_docs(
     "A page of input items.",
     {"object": "list", "data": [_ITEM], "first_id": _ITEM["id"], "last_id": _ITEM["id"], "has_more": False},
 )
-CONVERSATION = _json(
+CONVERSATION = json_docs(
     "A conversation in OpenAI's format.",
     {"id": "conv_01a200aa000070008000000000000000", "object": "conversation", "created_at": 1795307719, "metadata": {}},
 )
 ITEMS = INPUT_ITEMS
-ITEM = _json("The item.", _ITEM)
+ITEM = json_docs("The item.", _ITEM)

@@ -76,12 +76,12 @@ def _parent(body: UiChatRequest) -> UUID | None:
 
 
 def _question(shown: list[UiMessage]) -> str:
-    last = _last_of_user(shown)
-    if last is None or shown[-1] is not last:
+    if not shown or shown[-1].role != "user":
         raise invalid("/messages", "required", NO_MESSAGE)
+    last = shown[-1]
     for position, part in enumerate(last.parts):
         if part.type != "text":
-            raise unsupported_type(f"/messages/{shown.index(last)}/parts/{position}", TEXT_ONLY)
+            raise unsupported_type(f"/messages/{len(shown) - 1}/parts/{position}", TEXT_ONLY)
     if not last.text.strip():
         raise invalid("/messages", "blank", "The message must not be blank.")
     if len(last.text) > MAX_TEXT:

@@ -1,4 +1,4 @@
-"""Collector: removes the objects of deleted files, of uploads that were given up, and those that no row knows."""
+"""Removal of objects that nothing needs: those of deleted files, of abandoned uploads, and those without a row."""
 
 import asyncio
 import random
@@ -28,7 +28,7 @@ class FileCollector:
     """Runs periodically on every replica. Concurrent runs do no harm."""
 
     def __init__(self, rows: FileRows, objects: Objects | None) -> None:
-        """Without ``objects``, files are not offered, and those of before are only hidden."""
+        """Without ``objects``, files are not offered: those that exist are hidden, and their objects stay."""
         self._rows, self._objects = rows, objects
         self._sweep_at = time.monotonic() + random.uniform(0, 3600)  # noqa: S311 - jitter
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 MAX_FILE_BYTES = 536_870_912
 """Bytes of the largest file that a plan can allow."""
-IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 
 
 @dataclass(frozen=True, slots=True)

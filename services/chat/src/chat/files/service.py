@@ -3,17 +3,20 @@
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterator
+from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
 
 from chat.errors import FileNotFound
+from chat.files.collector import FileCollector
 from chat.files.model import FileLimits, StoredFile, object_key
 from chat.files.receiving import receive_file, start_of_file
 from chat.files.store import FileRows, Objects
 from chat.files.upload_form import FormEvent
 from parley.errors import DependencyUnavailable, InvalidRequest, Overloaded
 from parley.ids import new_id
+from parley.process.tasks import background
 from parley.process.timeouts import at_most
 
 log = structlog.get_logger()
@@ -22,7 +25,7 @@ MAX_UPLOADS = 16
 """Uploads of a process at once. One holds 10 MiB for a bucket, and 256 KiB for a folder."""
 MAX_UPLOADS_OF_USER = 2
 UPLOAD_TIMEOUT = 3600.0
-"""Seconds for one upload. The collector gives up those that are twice as old, because their process has died."""
+"""Maximum seconds of an upload. After twice as long, its process must have died: the collector removes what is left."""
 
 
 class FileService:
@@ -72,7 +75,7 @@ class FileService:
         return _chained(first, pieces)
 
     async def delete(self, user_id: UUID, file_id: UUID | None) -> None:
-        """Delete a user's file; raises FileNotFound. The collector removes the object if that is not possible now."""
+        """Delete a user's file; raises FileNotFound. The collector retries the removal of its object."""
         if file_id is None or not await self._rows.delete(user_id, file_id):
             raise FileNotFound
         await self._remove(file_id)
@@ -127,6 +130,23 @@ class FileService:
             self._uploads[user_id] -= 1
             if not self._uploads[user_id]:
                 del self._uploads[user_id]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFiles:
+    """What a running chat has of files. ``rows`` and ``service`` are None if files are not offered."""
+
+    collector: FileCollector
+    rows: FileRows | None = None
+    service: FileService | None = None
+
+
+@contextlib.asynccontextmanager
+async def open_files(rows: FileRows, objects: Objects | None, *, service: str) -> AsyncIterator[OpenFiles]:
+    """Run the collector. Without ``objects``, files are not offered."""
+    collector = FileCollector(rows, objects)
+    async with background("files", collector.run, service=service):
+        yield OpenFiles(collector) if objects is None else OpenFiles(collector, rows, FileService(rows, objects))
 
 
 async def _chained(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -1,7 +1,6 @@
 """Reader of a provider's response: a stream of events, or a whole completion although a stream was asked for."""
 
 from collections.abc import Iterable
-from typing import Protocol
 
 import aiohttp
 import structlog
@@ -9,7 +8,7 @@ import structlog
 from chat.errors import ProviderFailure, ProviderTimeout
 from chat.generation import AnswerChunk
 from chat.providers.body_parser import BodyParser
-from chat.providers.chunks import has_entry
+from chat.providers.chunks import ChunkParser, has_entry
 from chat.providers.failures import AttemptFailed
 from parley.process.timeouts import IdleTimer
 
@@ -18,25 +17,6 @@ log = structlog.get_logger()
 DONE_MARKER = b"[DONE]"
 TRAILER_TIMEOUT = 5.0
 """Seconds to wait for the usage and the end of the stream after the finish reason."""
-
-
-class AnswerParser(Protocol):
-    """Parser of one answer: events in, answer chunks out (see ``chat.providers.chunks.ChunkParser``)."""
-
-    event_names: frozenset[bytes]
-    failure: AttemptFailed | None
-    damaged: bool
-    begun: bool
-    ended: bool
-    finish_reason: str | None
-
-    def parse(self, data: bytes, *, error: bool = False) -> list[AnswerChunk]:
-        """Return the answer chunks of one event; ``error`` if the event has that name."""
-        ...
-
-    def finish(self, reason: str | None = None) -> list[AnswerChunk]:
-        """Return the chunks that were held back, and the finish reason if there was none yet."""
-        ...
 
 
 class _SilentTooLong(Exception):
@@ -49,7 +29,7 @@ class ResponseReader:
     After the finish reason the answer is whole: whatever goes wrong then ends the response without a failure.
     """
 
-    def __init__(self, response: aiohttp.ClientResponse, parser: AnswerParser, idle: float) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, parser: ChunkParser, idle: float) -> None:
         self._response, self._parser, self._idle = response, parser, idle
         self._body = BodyParser()
         self._idle_timer = self._timer(idle)

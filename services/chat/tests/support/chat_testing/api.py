@@ -1,10 +1,12 @@
 """Chat's routes on in-memory stores."""
 
 import contextlib
+import functools
 from collections.abc import AsyncIterator
 from uuid import UUID
 
 import httpx2
+from fastapi import FastAPI
 
 from chat.admission.budget_report import BudgetReports
 from chat.admission.budgets import Budgets
@@ -12,6 +14,7 @@ from chat.admission.context_window import ContextLoader
 from chat.admission.conversations import ConversationCreator, ConversationReader
 from chat.admission.token_limits import TokenLimits
 from chat.api.dependencies import ApiServices
+from chat.files.service import FileService
 from chat.main import create_app
 from chat.settings import ChatSettings
 from chat_testing.service_bench import ServiceBench
@@ -29,12 +32,17 @@ class NoPlans:
         return None
 
 
-@contextlib.asynccontextmanager
-async def open_api(bench: ServiceBench, issuer: TestIssuer) -> AsyncIterator[httpx2.AsyncClient]:
-    """Open a client of the app on the services of a bench."""
+@functools.cache
+def shared_app() -> FastAPI:
+    """Return the app, which takes longer to make than a test."""
+    return create_app(load(ChatSettings, database_url="postgresql://nowhere/chat", redis_url="redis://nowhere"))
+
+
+def client_of(bench: ServiceBench, issuer: TestIssuer, files: FileService | None = None) -> httpx2.AsyncClient:
+    """Return a client of the app, which from now on uses the services of a bench."""
     turns, history = bench.engine.turns, bench.history
     budgets = Budgets(Plans({}, bench.plan), turns)
-    app = create_app(load(ChatSettings, database_url="postgresql://nowhere/chat", redis_url="redis://nowhere"))
+    app = shared_app()
     app.state.wired = ApiServices(
         verifier=issuer.verifier(),
         service=bench.service,
@@ -45,6 +53,13 @@ async def open_api(bench: ServiceBench, issuer: TestIssuer) -> AsyncIterator[htt
         budgets=budgets,
         budget_reports=BudgetReports(budgets, TokenLimits(bench.limiter), NoPlans()),
         started_at=times.now(),
+        files=files,
     )
-    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://chat") as found:
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://chat")
+
+
+@contextlib.asynccontextmanager
+async def open_api(bench: ServiceBench, issuer: TestIssuer) -> AsyncIterator[httpx2.AsyncClient]:
+    """Open a client of the app on the services of a bench."""
+    async with client_of(bench, issuer) as found:
         yield found

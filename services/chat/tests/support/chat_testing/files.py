@@ -1,11 +1,11 @@
-"""In-memory doubles of the stores of files, files of every kind, and an app with the routes of files."""
+"""In-memory doubles of the stores of files, and an image."""
 
 import contextlib
 import struct
 import zlib
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 from chat.errors import Erased, FilesUnavailable, StorageFull
@@ -29,7 +29,6 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 class _Row:
     file: StoredFile
     status: str
-    began: datetime
 
 
 @dataclass
@@ -47,7 +46,7 @@ class InMemoryFileRows:
         if room < 1 or len(used) >= limits.count:
             raise StorageFull
         file = StoredFile(file_id, user_id, filename, "", room, b"", "", times.now())
-        self.rows[file_id] = _Row(file, "uploading", times.now())
+        self.rows[file_id] = _Row(file, "uploading")
         return room
 
     async def complete(self, file_id: UUID, user_id: UUID, content: FileContent, purpose: str) -> StoredFile | None:
@@ -91,7 +90,7 @@ class InMemoryFileRows:
             file_id
             for file_id, row in self.rows.items()
             if (user_id is None or row.file.user_id == user_id)
-            and (row.status == "deleted" or (row.status == "uploading" and row.began < late))
+            and (row.status == "deleted" or (row.status == "uploading" and row.file.created_at < late))
         ][:limit]
 
     async def removed(self, file_ids: Collection[UUID]) -> None:

@@ -49,7 +49,7 @@ def stop_reason(turn: Turn) -> str:
 
 
 def usage(found: Usage) -> dict[str, Any]:
-    """Return the usage of an event in Anthropic's format, whose input tokens are those that were not cached."""
+    """Return the usage of an event. Anthropic's ``input_tokens`` exclude the cached ones."""
     return {
         "input_tokens": max(0, found.prompt_tokens - found.cached_tokens),
         "cache_creation_input_tokens": 0,

@@ -33,6 +33,8 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 }
 """Values that ask for nothing, of parameters that are not forwarded."""
 TEXT_PARTS = frozenset({"text", "refusal"})
+_FILE_MEMBERS = {"file": "file_id", "image_url": "url"}
+"""Members that can have the ID of a file, by the type of the part."""
 
 
 class OpenModel(BaseModel):
@@ -95,20 +97,17 @@ class CompletionMessage(OpenModel):
         return {"role": self.role, "content": None, **found}
 
 
-def file_of_part(part: Any) -> str | None:
-    """Return the ID of the file that a part names, as far as it is one; None for other parts."""
-    file = part.get("file") if isinstance(part, dict) and part.get("type") == "file" else None
-    image = part.get("image_url") if isinstance(part, dict) and part.get("type") == "image_url" else None
-    found = file.get("file_id") if isinstance(file, dict) else image.get("url") if isinstance(image, dict) else None
-    return found if isinstance(found, str) and parse_openai_id(found) is not None else None
-
-
 def _with_reference(part: dict[str, Any]) -> dict[str, Any]:
-    file_id = parse_openai_id(file_of_part(part) or "")
+    """Return a part with a reference to the file whose ID it has; any other part as it is."""
+    kind = part["type"]
+    source = part.get(kind)
+    if kind not in _FILE_MEMBERS or not isinstance(source, dict):
+        return part
+    given = source.get(_FILE_MEMBERS[kind])
+    file_id = parse_openai_id(given) if isinstance(given, str) else None
     if file_id is None:
         return part
-    image = part.get("image_url")
-    detail = {"detail": image["detail"]} if isinstance(image, dict) and image.get("detail") else {}
+    detail = {"detail": source["detail"]} if kind == "image_url" and source.get("detail") else {}
     return {"type": "image_url", "image_url": {"url": reference(file_id), **detail}}
 
 

@@ -16,6 +16,11 @@ def page(
         start = next((index for index, item in enumerate(items, 1) if item["id"] == after), -1)
         if start < 0:
             return None
-    found, has_more = list(items[start : start + limit]), more or len(items) > start + limit
+    return first_page(items[start:], limit, more=more)
+
+
+def first_page(items: Sequence[dict[str, Any]], limit: int, *, more: bool = False) -> dict[str, Any]:
+    """Return the first items of a list. ``more``: the list goes on behind ``items``."""
+    found, has_more = list(items[:limit]), more or len(items) > limit
     first, last = (found[0]["id"], found[-1]["id"]) if found else (None, None)
     return {"object": "list", "data": found, "first_id": first, "last_id": last, "has_more": has_more}

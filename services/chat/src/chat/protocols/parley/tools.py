@@ -93,7 +93,7 @@ class ToolOptions(RequestBody):
     @model_validator(mode="after")
     def _offers_what_it_chooses(self) -> "ToolOptions":
         names = {tool.function.name for tool in self.tools or ()}
-        if not names and (self.tool_choice not in (None, "auto", "none") or self.parallel_tool_calls is not None):
+        if not names and (self.requires_call or self.parallel_tool_calls is not None):
             raise FieldValueError("required", "`tool_choice` and `parallel_tool_calls` require `tools`.")
         if isinstance(self.tool_choice, FunctionChoice) and self.tool_choice.function.name not in names:
             raise FieldValueError("unknown_tool", "`tool_choice` names a function that is not in `tools`.")
