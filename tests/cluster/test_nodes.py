@@ -60,7 +60,7 @@ async def test_a_vanished_node_loses_nothing_that_was_shown(
     answered = sorted(seconds for sent, seconds in traffic.report["seconds"] if sent > AFTER)
     print(
         f"\nvanished node, noticed after {noticed:.0f} s, with {len(gone)} pods of gateway and chat: "
-        f"{traffic.summary()}\n  p99 of the answers 10 s later: {answered[int(len(answered) * 0.99)]:.2f} s"
+        f"{traffic.summary()}\n  p99 of those sent after {AFTER:.0f} s: {answered[int(len(answered) * 0.99)]:.2f} s"
     )
     assert gone
     assert traffic.report["wrong"] == []

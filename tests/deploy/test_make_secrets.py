@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from parley_testing.deployment.manifests import Object
+from parley_testing.deployment.manifests import Object, Render
 
 
 def secrets(root: Path, **environment: str) -> dict[str, Object]:
@@ -58,24 +58,19 @@ def test_an_existing_broker_may_have_one_user_for_all_services(root: Path) -> No
 
 
 def test_the_permissions_of_the_broker_users_are_those_of_compose(
-    root: Path, tmp_path: Path, made: dict[str, Object]
+    root: Path, tmp_path: Path, made: dict[str, Object], render_chart: Render
 ) -> None:
+    chart = {each["metadata"]["name"]: each.get("stringData", {}) for each in render_chart("bundled")}
     compose = [root / "deploy/docker/make-secrets", tmp_path]
     subprocess.run(compose, env={"PATH": os.environ["PATH"]}, check=True, timeout=60)
 
-    for written in (tmp_path / "rabbitmq_definitions.json").read_text(), rendered_definitions(root):
+    for written in (tmp_path / "rabbitmq_definitions.json").read_text(), definitions(chart):
         assert json.loads(written)["permissions"] == json.loads(definitions(made))["permissions"]
 
 
 def definitions(made: dict[str, Object]) -> str:
     found: str = made["parley-stores"]["rabbitmq_definitions.json"]
     return found
-
-
-def rendered_definitions(root: Path) -> str:
-    """Return the definitions that the chart writes for its bundled stores."""
-    objects = yaml.safe_load_all((root / "deploy/helm/rendered/bundled.yaml").read_text())
-    return definitions({each["metadata"]["name"]: each.get("stringData") for each in objects if each})
 
 
 def test_passwords_are_new_each_time_and_a_quote_stays_a_quote(root: Path, made: dict[str, Object]) -> None:

@@ -47,6 +47,7 @@ MIN_DOWN, MAX_DOWN = 15.0, 120.0
 """Seconds for which it is down at least and at most: less than the retries last."""
 SLOW = Toxics(latency=0.2)
 SLOW_SECONDS = 5.0
+TURN_TIMEOUT = 120.0
 SETTLE_TIMEOUT = 240.0
 RATE_WINDOW = 5.0
 ORDERED, UNORDERED = "/ordered", "/unordered"
@@ -251,7 +252,7 @@ async def test_no_event_is_lost_and_each_key_is_in_order_whatever_breaks_between
             await create_webhook(owner, receiver.url + path, ordered=path == ORDERED)
         await subscriber.consuming.wait()
         gateway = await opened.enter_async_context(open_http(drill.stack.url))
-        talkers = [TalkingUser(user, [gateway], "go on [[fake tokens=2]]") for user in users]
+        talkers = [TalkingUser(user, [gateway], "go on [[fake tokens=2]]", TURN_TIMEOUT) for user in users]
         began = time.monotonic()
         async with asyncio.TaskGroup() as group:
             broken = group.create_task(break_everything(drill, talkers, random.Random(seed)))

@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 MESSAGE = "go on [[fake tokens=15 rate=15]]"
 CONVERSATIONS = 16
 KILLS = {"broker": 3, "worker": 10, "chat": 8, "everything": 16}
+TURN_TIMEOUT = 60.0
 SETTLE_TIMEOUT = 120.0
 ENDED_WITH_OUTPUT = {"completed", "incomplete"}
 
@@ -75,7 +76,7 @@ async def test_each_accepted_turn_is_stored_once(
     gateways: list[httpx2.AsyncClient],
     event_recorder: EventRecorder,
 ) -> None:
-    talkers = [TalkingUser(users[i % len(users)], gateways, MESSAGE) for i in range(CONVERSATIONS)]
+    talkers = [TalkingUser(users[i % len(users)], gateways, MESSAGE, TURN_TIMEOUT) for i in range(CONVERSATIONS)]
     over = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         for talker in talkers:

@@ -110,7 +110,7 @@ async def _vanished(rig: Rig, victim: Victim) -> AsyncIterator[None]:
 @contextlib.asynccontextmanager
 async def _slow(rig: Rig, victim: Victim, seconds: float) -> AsyncIterator[None]:
     host = rig.hosts[victim]
-    with host.delayed(seconds / 2):
+    async with host.delayed(seconds / 2):
         received = host.received
         await eventually(lambda: host.received > received, message=f"nothing was sent to {victim}")
         yield

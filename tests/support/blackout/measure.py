@@ -13,6 +13,7 @@ from blackout.faults import broken
 from blackout.replica_hosts import replicas_of
 from blackout.results import CellResult, forbidden, summarize
 from blackout.rig import Rig
+from blackout.samples import MIB
 from blackout.traffic import Streams, Traffic
 from parley_testing.faults.processes import resident_bytes
 from parley_testing.stacks.commands import run_parley
@@ -29,7 +30,6 @@ STATUS_TIMEOUT = 10.0
 POLL_INTERVAL = 0.2
 MAX_GROWTH = 64
 """MiB by which a process may grow."""
-MIB = 1024 * 1024
 STATUS_NAMES = {"redis": "redis", "postgres": "postgres", "rabbitmq": "bus"}
 """Names of dependencies in ``/status``."""
 NOTICED: tuple[Fault, ...] = ("stopped", "paused", "vanished", "wrong password")
@@ -59,7 +59,7 @@ async def run_cell(rig: Rig, cell: Cell) -> CellResult:
     result.streams = dict(Counter(reader.status for reader in streams.readers))
     result.resumed, result.turns = streams.broken, len(turns)
     result.noticed, result.growth = watch.noticed, watch.growth
-    result.recovered = recovered - (began if cell.fault == "failed over" and cell.victim != "postgres" else ended)
+    result.recovered = recovered - (ended if cell.seconds else began)
     result.problems = [
         *(f"before: {line}" for line in forbidden(Cell(cell.victim, cell.fault, {}), traffic.before(breaking))),
         *forbidden(cell, during),

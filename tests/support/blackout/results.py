@@ -50,7 +50,7 @@ class CellResult:
     noticed: float | None = None
     """Seconds until ``/status`` of a chat called the dependency down; None if it did not."""
     recovered: float = 0.0
-    """Seconds from the end of the fault until everything worked."""
+    """Seconds until everything worked, from the end of the fault, or from its beginning if servers elect."""
     turns: int = 0
     """Accepted turns, each of which history stored once."""
     growth: int = 0

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import contextlib
 import random
 import sys
 import time
@@ -86,8 +85,7 @@ async def _repair(rig: Rig) -> None:
     """Start what a failover left dead; it becomes a replica."""
     if rig.sentinels:
         for server in rig.sentinels.servers:
-            with contextlib.suppress(AssertionError):
-                await server.start()
+            await server.start()
 
 
 if __name__ == "__main__":

@@ -110,6 +110,19 @@ async def _request(kind: Kind, user: UserClient) -> httpx2.Response:
     return await user.http.post("/api/v1/auth/token", data=form, timeout=CLIENT_TIMEOUT)
 
 
+def _reader(
+    users: Sequence[UserClient], gateways: Sequence[httpx2.AsyncClient], number: int, retry_timeout: float
+) -> ResumingReader:
+    """Return the reader of a stream; every second one begins at the second gateway."""
+    first = number % 2
+    return ResumingReader(
+        replace(users[number % len(users)]),
+        [*gateways[first:], *gateways[:first]],
+        retry_timeout=retry_timeout,
+        retried_statuses=RETRIED,
+    )
+
+
 @dataclass
 class SoakStreams:
     """Streams that are read one after the other, some at a time, each resumed when it breaks."""
@@ -132,12 +145,7 @@ class SoakStreams:
 
     async def _read_on(self, number: int) -> None:
         while not self._ending:
-            reader = ResumingReader(
-                replace(self.users[number % len(self.users)]),
-                [*self.gateways[number % 2 :], *self.gateways[: number % 2]],
-                retry_timeout=FIRST_TEXT_TIMEOUT,
-                retried_statuses=RETRIED,
-            )
+            reader = _reader(self.users, self.gateways, number, FIRST_TEXT_TIMEOUT)
             try:
                 self.turns.append(await reader.read(SOAK_STREAM))
             except AssertionError:
@@ -159,15 +167,8 @@ class Streams:
     ) -> "Streams":
         """Begin turns that stream for some seconds, and wait until each has text."""
         length = round((seconds + SPARE_SECONDS) * STREAM_RATE)
-        readers = [
-            ResumingReader(
-                replace(users[i % len(users)]),
-                [*gateways[i % 2 :], *gateways[: i % 2]],
-                retry_timeout=4 * (seconds + SPARE_SECONDS),
-                retried_statuses=RETRIED,
-            )
-            for i in range(STREAMS)
-        ]
+        retry_timeout = 4 * (seconds + SPARE_SECONDS)
+        readers = [_reader(users, gateways, number, retry_timeout) for number in range(STREAMS)]
         message = f"stream [[fake tokens={length} rate={STREAM_RATE}]]"
         reading = []
         for reader in readers:

@@ -301,15 +301,17 @@ def test_the_rest_behind_any_event_completes_the_stream(entries: list[LogEntry],
 def test_a_message_says_why_it_ended_and_counts_cached_tokens_apart(reason: str, calls: Any, expected: str) -> None:
     found = message(ended([LogEntry("Hi")], finish_reason=reason, tool_calls=calls))
     assert (found["stop_reason"], found["stop_sequence"]) == (expected, None)
-    assert (
-        found["usage"].items()
-        >= {
-            "input_tokens": 5,
-            "cache_creation_input_tokens": 0,
-            "cache_read_input_tokens": 2,
-            "output_tokens": 3,
-        }.items()
-    )
+    assert found["usage"] == {
+        "input_tokens": 5,
+        "cache_creation": None,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": 2,
+        "output_tokens": 3,
+        "output_tokens_details": {"thinking_tokens": 0},
+        "server_tool_use": None,
+        "inference_geo": None,
+        "service_tier": "standard",
+    }
 
 
 async def streamed(turn: Turn, *updates: TurnUpdate, holds: bool = False, received: int = 0) -> list[bytes]:

@@ -206,8 +206,8 @@ async def load(prompt: Prompt, objects: InMemoryObjects | None, model: Model = S
 async def test_the_provider_gets_the_data_of_the_newest_images_that_fit() -> None:
     old, new, gone = new_id(), new_id(), new_id()
     objects = InMemoryObjects({object_key(file_id): png() for file_id in (old, new)})
-    sizes = {old: 10, new: MAX_PROMPT_BYTES - len(png()) + 1, gone: 1}
-    sizes[old] = MAX_PROMPT_BYTES - len(png()) + 1
+    large = MAX_PROMPT_BYTES - len(png()) + 1
+    sizes = {old: large, new: large, gone: 1}
     sent = {"type": "image_url", "image_url": {"url": PNG}}
     prompt = prompt_of(part_of(old), part_of(gone), sent, part_of(new), sizes=sizes)
     left_out = {"type": "text", "text": LEFT_OUT}

@@ -11,6 +11,7 @@ from standardwebhooks.webhooks import Webhook
 from svix.webhooks import Webhook as SvixWebhook
 
 from parley.ids import new_id
+from parley_events import CloudEvent
 from parley_testing.waiting import eventually
 from webhooks.database import Database
 from webhooks.sending.postgres import PostgresDeliveryQueue
@@ -106,21 +107,27 @@ async def test_a_delivery_is_dead_after_the_last_retry_and_can_be_sent_again(
     assert await user.send("POST", f"/{webhook['id']}/redeliver", status=202, json=rest) == found | {"deliveries": 0}
 
 
-async def test_a_delivery_that_is_being_sent_is_not_sent_beside_itself(
-    webhooks: RunningWebhooks, receiver: Receiver
-) -> None:
-    user = webhooks.user()
-    released = asyncio.Event()
+async def _begin_delivery(
+    webhooks: RunningWebhooks, user: ApiUser, receiver: Receiver, released: asyncio.Event
+) -> tuple[dict[str, Any], CloudEvent]:
+    """Send an event to a new webhook, whose receiver answers no request before ``released`` is set."""
 
     async def wait(_request: web.Request) -> web.Response:
         await released.wait()
         return web.Response()
 
     receiver.answer = wait
-    webhook = await user.create(receiver.url)
-    event = user.turn()
+    webhook, event = await user.create(receiver.url), user.turn()
     await webhooks.publish(event)
     await eventually(lambda: receiver.requests)
+    return webhook, event
+
+
+async def test_a_delivery_that_is_being_sent_is_not_sent_beside_itself(
+    webhooks: RunningWebhooks, receiver: Receiver
+) -> None:
+    user, released = webhooks.user(), asyncio.Event()
+    webhook, event = await _begin_delivery(webhooks, user, receiver, released)
     (sent,) = await user.deliveries(webhook)
     await user.send("POST", f"/{webhook['id']}/deliveries/{sent['id']}/redeliver", status=202)
     # A test event is due after the delivery would be.
@@ -134,16 +141,7 @@ async def test_the_claim_of_a_request_in_progress_is_renewed_and_a_finished_one_
     webhooks: RunningWebhooks, receiver: Receiver
 ) -> None:
     user, released = webhooks.user(), asyncio.Event()
-
-    async def wait(_request: web.Request) -> web.Response:
-        await released.wait()
-        return web.Response()
-
-    receiver.answer = wait
-    webhook = await user.create(receiver.url)
-    event = user.turn()
-    await webhooks.publish(event)
-    await eventually(lambda: receiver.requests)
+    webhook, event = await _begin_delivery(webhooks, user, receiver, released)
     queue = PostgresDeliveryQueue(Database(webhooks.pool), max_in_flight=5, disable_after=60, lease=3600)
     state = "SELECT claim, claimed_until > now() + interval '30 min' AS renewed FROM deliveries WHERE event_id = $1"
     claim, renewed = await webhooks.pool.fetchrow(state, event.id)

@@ -99,15 +99,13 @@ class SentinelGroup:
 @contextlib.asynccontextmanager
 async def open_sentinel_group(folder: Path) -> AsyncIterator[SentinelGroup]:
     """Run the servers and Sentinels in a context; they are ready for a failover."""
-    first = EmbeddedValkey(folder / "redis-1", tcp=True)
-    first.data_dir.mkdir(parents=True, mode=0o700)
-    authentication = f"masterauth {read_or_create_secret(first.data_dir / CREDENTIALS)}"
-    first = EmbeddedValkey(folder / "redis-1", tcp=True, directives=[authentication])
-    second = EmbeddedValkey(
-        folder / "redis-2", tcp=True, directives=[authentication, f"replicaof 127.0.0.1 {first.port}"]
-    )
-    second.data_dir.mkdir(parents=True, mode=0o700)
-    shutil.copy(first.data_dir / CREDENTIALS, second.data_dir / CREDENTIALS)
+    folders = folder / "redis-1", folder / "redis-2"
+    for each in folders:
+        each.mkdir(parents=True, mode=0o700)
+    authentication = f"masterauth {read_or_create_secret(folders[0] / CREDENTIALS)}"
+    shutil.copy(folders[0] / CREDENTIALS, folders[1] / CREDENTIALS)
+    first = EmbeddedValkey(folders[0], tcp=True, directives=[authentication])
+    second = EmbeddedValkey(folders[1], tcp=True, directives=[authentication, f"replicaof 127.0.0.1 {first.port}"])
     sentinels = tuple(Sentinel(folder / f"sentinel-{number}", first) for number in range(1, SENTINELS + 1))
     async with contextlib.AsyncExitStack() as opened:
         for server in (first, second, *sentinels):

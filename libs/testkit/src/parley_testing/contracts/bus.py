@@ -133,16 +133,18 @@ class BusContract:
 
     async def test_the_bus_counts_the_events_that_wait_in_the_queues_that_exist(self, bus: Bus, queue: str) -> None:
         async def handler(_event: CloudEvent) -> None:
-            return
+            raise Rejected("never")
 
+        before = await bus.waiting([DEAD_LETTERS])
         async with bus.consume(Subscription(queue, ("#",), handler)):
             await publish_until_confirmed(bus, make_event())
 
-            async def handled() -> bool:
+            async def is_dead() -> bool:
                 found = await bus.waiting([queue, "no.such.queue", DEAD_LETTERS])
-                return found.keys() == {queue, DEAD_LETTERS} and found[queue] == 0
+                counted = found.keys() == {queue, DEAD_LETTERS} and found[queue] == 0
+                return counted and found[DEAD_LETTERS] > before[DEAD_LETTERS]
 
-            await eventually(handled)
+            await eventually(is_dead)
 
     async def test_the_bus_answers_a_ping(self, bus: Bus) -> None:
         await bus.ping()

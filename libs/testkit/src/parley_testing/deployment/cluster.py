@@ -3,12 +3,11 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from parley_testing.deployment.kustomize import KUBECTL
 from parley_testing.deployment.manifests import Object
 
 COMMAND_TIMEOUT = 900.0
@@ -45,7 +44,7 @@ class Cluster:
     """The cluster of ``KUBECONFIG``, and one namespace in it."""
 
     namespace: str
-    program: str = os.environ.get("KUBECTL", str(Path(sys.prefix) / "bin/kubectl"))
+    program: str = os.environ.get("KUBECTL", KUBECTL)
 
     def kubectl(self, *arguments: str, stdin: str = "", timeout: float = COMMAND_TIMEOUT, check: bool = True) -> str:
         """Run kubectl in the namespace and return what it wrote, standard error included."""
@@ -54,7 +53,7 @@ class Cluster:
     def status(
         self, *arguments: str, stdin: str = "", timeout: float = COMMAND_TIMEOUT, check: bool = False
     ) -> "subprocess.CompletedProcess[str]":
-        """Run kubectl in the namespace, which may fail."""
+        """Run kubectl in the namespace; return its status and output. A failure raises only with ``check``."""
         command = [self.program, "--namespace", self.namespace, *arguments]
         return run_command(command, stdin=stdin, timeout=timeout, check=check)
 
@@ -88,7 +87,7 @@ class Cluster:
         return sorted(found, key=lambda each: str(each["metadata"]["creationTimestamp"]))
 
     def restarts(self) -> dict[str, int]:
-        """Return the number of restarts of each pod of a deployment, without those that never restarted."""
+        """Return the restarts of each pod of the deployments; pods that never restarted are left out."""
         counts = {
             each["metadata"]["name"]: sum(one["restartCount"] for one in each["status"].get("containerStatuses", []))
             for each in self.get("pods", "--selector", f"{NAME} in ({','.join(self.replicas())})")
@@ -96,7 +95,7 @@ class Cluster:
         return {name: count for name, count in counts.items() if count}
 
     def scale(self, kind: str, name: str, replicas: int) -> None:
-        """Set the number of pods of a workload, and wait for none that a workload shrinks to nothing."""
+        """Set the number of pods of a workload; if it is 0, wait until they are gone."""
         self.kubectl("scale", kind, name, f"--replicas={replicas}")
         if not replicas:
             self.kubectl("wait", "pod", "--selector", f"{NAME}={name}", "--for=delete", "--timeout=180s", check=False)

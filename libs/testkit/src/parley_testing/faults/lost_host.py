@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from parley_testing.faults.tcp_proxy import TcpProxy
+from parley_testing.faults.tcp_proxy import TcpProxy, Toxics
 from parley_testing.waiting import eventually
 
 CLONE_NEWNET = 0x40000000
@@ -105,16 +105,13 @@ class LostHost:
         finally:
             await proxy.listen(_in_namespace(self._namespace, self._host, port))
 
-    @contextlib.contextmanager
-    def delayed(self, seconds: float) -> Iterator[None]:
+    @contextlib.asynccontextmanager
+    async def delayed(self, seconds: float) -> AsyncIterator[None]:
         """Delay what is sent, in each direction, while the context is open."""
-        for proxy in self._proxies.values():
-            proxy.toxics.latency = seconds
-        try:
-            yield
-        finally:
+        async with contextlib.AsyncExitStack() as delays:
             for proxy in self._proxies.values():
-                proxy.toxics.latency = 0
+                await delays.enter_async_context(proxy.with_toxics(Toxics(latency=seconds)))
+            yield
 
     def _deliver(self, macs: dict[str, str]) -> None:
         own, far = self._links

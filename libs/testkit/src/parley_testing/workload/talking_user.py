@@ -12,7 +12,6 @@ from parley.ids import new_id
 from parley_testing.http.client import UserClient
 
 RETRY_DELAY = 0.3
-TURN_TIMEOUT = 120.0
 
 
 @dataclass
@@ -22,6 +21,8 @@ class TalkingUser:
     user: UserClient
     gateways: Sequence[httpx2.AsyncClient]
     message: str
+    turn_timeout: float
+    """Maximum seconds until a turn is answered, all attempts together."""
     conversation: str | None = None
     answered: list[str] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
@@ -35,7 +36,7 @@ class TalkingUser:
         """Take one turn."""
         body = {"message": self.message, **({"conversation_id": self.conversation} if self.conversation else {})}
         key = str(new_id())
-        async with asyncio.timeout(TURN_TIMEOUT):
+        async with asyncio.timeout(self.turn_timeout):
             while (answer := await self._try(body, key)) is None:
                 await asyncio.sleep(RETRY_DELAY)
         self.conversation = answer["conversation_id"]
