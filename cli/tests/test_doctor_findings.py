@@ -195,7 +195,7 @@ def test_a_queue_is_judged_by_its_messages_and_consumers(depth: tuple[int, int] 
 class BlockedBroker:
     """A connection to a broker with an alarm: after a message it reads nothing more."""
 
-    transport = None
+    transport, is_closed = None, False
 
     def __init__(self) -> None:
         self.default_exchange, self.declaration_result = self, SimpleNamespace(message_count=0, consumer_count=1)

@@ -10,7 +10,7 @@ from parley_cli.backup.archive_reader import ArchiveReader
 from parley_cli.backup.catalogue import quoted
 from parley_cli.backup.errors import BackupError
 from parley_cli.backup.services import AFTER_RESTORE, in_order, migration_sources
-from parley_cli.backup.target import APPLICATION, Target
+from parley_cli.backup.target import APPLICATION, RestoreTarget
 
 
 async def load(archive: ArchiveReader, dsns: Mapping[str, str], *, replace: bool) -> None:
@@ -33,17 +33,19 @@ async def load(archive: ArchiveReader, dsns: Mapping[str, str], *, replace: bool
         await migrations.migrate(each.dsn, *migration_sources(each.service))
 
 
-async def _open_target(stack: contextlib.AsyncExitStack, archive: ArchiveReader, service: str, dsn: str) -> Target:
+async def _open_target(
+    stack: contextlib.AsyncExitStack, archive: ArchiveReader, service: str, dsn: str
+) -> RestoreTarget:
     part = archive.manifest.database(service)
     if part is None:
         raise BackupError(f"{archive.path} has no database of {service}.")
     target.require_known_migrations(part, archive.manifest.product_version)
     connection = await catalogue.connect(dsn, application=APPLICATION)
     stack.push_async_callback(connection.close, timeout=5)
-    return Target(part, dsn, connection)
+    return RestoreTarget(part, dsn, connection)
 
 
-async def _load(archive: ArchiveReader, into: Target) -> None:
+async def _load(archive: ArchiveReader, into: RestoreTarget) -> None:
     """Replace the rows of a database in its open transaction."""
     connection, part = into.connection, into.part
     names = ", ".join(quoted(table.name) for table in part.tables)
@@ -69,7 +71,7 @@ async def _load(archive: ArchiveReader, into: Target) -> None:
     await connection.execute("ANALYZE")
 
 
-async def _catch_up(into: Target) -> None:
+async def _catch_up(into: RestoreTarget) -> None:
     """Run the statements of the packages for restored rows: recent events are published and confirmed again."""
     snapshot_at = into.part.snapshot_at.isoformat()
     await into.connection.execute("SELECT set_config('parley.snapshot_at', $1, true)", snapshot_at)

@@ -23,7 +23,7 @@ WHERE p.pronamespace = current_schema()::regnamespace
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class RestoreTarget:
     """A database into which a part of an archive is restored."""
 
     part: DatabasePart
@@ -51,7 +51,7 @@ def require_known_migrations(part: DatabasePart, product_version: str) -> None:
             )
 
 
-async def require_ready(target: Target, *, replace: bool) -> None:
+async def require_ready(target: RestoreTarget, *, replace: bool) -> None:
     """Raise BackupError when the database is in use, is not Parley's, or has rows that may not be replaced."""
     sessions = await target.connection.fetchval(_SESSIONS)
     if sessions:
@@ -68,7 +68,7 @@ async def require_ready(target: Target, *, replace: bool) -> None:
         )
 
 
-async def prepare(target: Target) -> None:
+async def prepare(target: RestoreTarget) -> None:
     """Make the tables of the archive's version, unless the database has them.
 
     If it has them, the restore's transaction replaces the rows. Otherwise this drops them with the tables.
@@ -92,7 +92,7 @@ async def _drop_everything(connection: Connection) -> None:
             await connection.execute(f"DROP {kind} IF EXISTS {row['name']} CASCADE")
 
 
-async def require_schema(target: Target) -> None:
+async def require_schema(target: RestoreTarget) -> None:
     """Raise BackupError unless the schema is exactly the archive's: another process may have migrated it since."""
     if _keys(await catalogue.applied_migrations(target.connection)) != _keys(target.part.migrations):
         raise target.failure("was migrated by another process meanwhile. Stop the services, then restore again.")

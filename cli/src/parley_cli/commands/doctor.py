@@ -18,7 +18,10 @@ from parley_cli.stack import connections
 COMMAND = "parley doctor"
 MISUSED = 2
 SETTINGS_OF_A_SYSTEM = (
-    *("AUTH_DATABASE_URL", "CHAT_DATABASE_URL", "HISTORY_DATABASE_URL", "WEBHOOKS_DATABASE_URL"),
+    "AUTH_DATABASE_URL",
+    "CHAT_DATABASE_URL",
+    "HISTORY_DATABASE_URL",
+    "WEBHOOKS_DATABASE_URL",
     "AMQP_URL",
 )
 """One of these in the environment, or as a secret file, says that a system runs with the settings of this shell."""

@@ -12,6 +12,7 @@ from parley.process.timeouts import at_most
 from parley_cli.diagnosis.findings import Finding, fault, warning
 from parley_cli.diagnosis.probes import Unreachable, reason
 from parley_events.connection import OUTAGES, NodeUrls, close, connect, refusal
+from parley_events.topology import queue_depth
 
 MAX_WAITING = 1000
 CONFIRM_TIMEOUT = 2.0
@@ -73,12 +74,11 @@ def server_version(connection: AbstractConnection) -> str:
 
 async def _depth(connection: AbstractConnection, queue: str) -> tuple[int, int] | None:
     """Return the waiting messages and the consumers of a queue; None if there is no such queue."""
-    channel = await connection.channel(publisher_confirms=False)
     try:
-        result = (await channel.declare_queue(queue, passive=True)).declaration_result
+        found = await queue_depth(connection, queue)
     except ChannelNotFoundEntity:
         return None
-    return result.message_count or 0, result.consumer_count or 0
+    return found.waiting, found.consumers
 
 
 def check_queue(target: str, queue: str, depth: tuple[int, int] | None) -> Finding:

@@ -1,4 +1,4 @@
-"""docs/clients.md: which features each client of others is tested with, from the comments of the tests."""
+"""docs/clients.md: the features that are tested with each third-party client, from comments in the tests."""
 
 import json
 import re

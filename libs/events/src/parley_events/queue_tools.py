@@ -13,18 +13,9 @@ from parley_events.cloudevents import CONTENT_TYPE, CloudEvent, to_headers
 from parley_events.connection import Connect, NodeUrls, close, connect
 from parley_events.routing import matches
 from parley_events.side_queues import PUBLISH_TIMEOUT
-from parley_events.topology import MAIN, SubscriberNames, topology_error
+from parley_events.topology import MAIN, QueueDepth, SubscriberNames, queue_depth, topology_error
 
 Put: TypeAlias = Callable[[CloudEvent], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class QueueDepth:
-    """Messages of one queue that wait for delivery, and its consumers."""
-
-    queue: str
-    waiting: int
-    consumers: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +37,11 @@ async def depths(url: str, queue: str, *, connect: Connect = connect) -> list[Qu
     found = []
     async with _connection(url, connect) as connection:
         for name in (names.queue, names.parked, names.dead):
-            channel = await connection.channel(publisher_confirms=False)
             try:
-                result = (await channel.declare_queue(name, passive=True)).declaration_result
+                found.append(await queue_depth(connection, name))
             except ChannelNotFoundEntity:
                 if name == queue:
                     raise
-                continue
-            found.append(QueueDepth(name, result.message_count or 0, result.consumer_count or 0))
     return found
 
 

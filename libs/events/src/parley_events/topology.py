@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from aio_pika import ExchangeType
-from aio_pika.abc import AbstractChannel, AbstractQueue
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractQueue
 from aio_pika.exceptions import AMQPChannelError, ChannelNotFoundEntity
 
 EVENTS_EXCHANGE = "parley.events"
@@ -51,6 +51,26 @@ class SubscriberNames:
     def dead(self) -> str:
         """The queue of the subscriber's dead letters."""
         return f"{self.queue}.dead"
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDepth:
+    """Messages of one queue that wait for delivery, and its consumers."""
+
+    queue: str
+    waiting: int
+    consumers: int
+
+
+async def queue_depth(connection: AbstractConnection, queue: str) -> QueueDepth:
+    """Return the depth of a queue. Raise ``ChannelNotFoundEntity`` if the queue does not exist."""
+    channel = await connection.channel(publisher_confirms=False)  # the broker closes it if the queue does not exist
+    try:
+        result = (await channel.declare_queue(queue, passive=True)).declaration_result
+    finally:
+        if not channel.is_closed:
+            await channel.close()
+    return QueueDepth(queue, result.message_count or 0, result.consumer_count or 0)
 
 
 def external_subscriber_queue_arguments(queue_type: QueueType, queue: str) -> Arguments:

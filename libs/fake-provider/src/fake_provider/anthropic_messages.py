@@ -6,7 +6,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fake_provider.answer_builder import ModelAnswer
-from fake_provider.errors import STREAM_ERROR, RejectedRequestError, error_text
+from fake_provider.errors import RejectedRequestError, error_text, stream_error_text
 from fake_provider.knobs import Knobs
 from fake_provider.schemas import ModelRequest
 from fake_provider.wire_format import LONG_LINE_BYTES
@@ -135,8 +135,8 @@ class MessageRenderer:
         return half + (b"\n\n" if self._knobs.garbage == "json" else b'\xe2\x82"}}\n\n')
 
     def stream_error(self) -> bytes:
-        message = self._knobs.error_message if self._knobs.error_message is not None else STREAM_ERROR
-        return _event("error", error={"type": self._knobs.error_code or "overloaded_error", "message": message})
+        kind = self._knobs.error_code or "overloaded_error"
+        return _event("error", error={"type": kind, "message": stream_error_text(self._knobs)})
 
     def status_error(self, status: int, key: str) -> bytes:
         kind = self._knobs.error_code or ERROR_TYPES.get(status, "api_error")
@@ -146,7 +146,7 @@ class MessageRenderer:
         message = self._answer.message()
         calls = [_tool_use(call) for call in message.get("tool_calls", ())]
         content = calls or [{"type": "text", "text": message["content"]}]
-        return orjson.dumps({**self._message(content), "usage": self._usage() if self._knobs.usage else {}})
+        return orjson.dumps({**self._message(content), "usage": self._usage()})
 
     def _call(self, call: dict[str, Any]) -> bytes:
         index, arguments = call["index"], call["function"]["arguments"]

@@ -43,6 +43,11 @@ def error_text(status: int, knobs: Knobs, key: str) -> str:
     return f"{text} (https://api.example.com/v1/chat/completions?key={key})" if knobs.leak_key else text
 
 
+def stream_error_text(knobs: Knobs) -> str:
+    """Return the text of an error inside a stream: OpenAI's, unless the knobs set another."""
+    return STREAM_ERROR if knobs.error_message is None else knobs.error_message
+
+
 def _kind(status: int) -> tuple[str, str | None, str]:
     fallback = ERROR_KINDS[500 if status >= HTTPStatus.INTERNAL_SERVER_ERROR else 400]
     return ERROR_KINDS.get(status, fallback)

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from fake_provider.answer_builder import ModelAnswer
-from fake_provider.errors import STREAM_ERROR, error_body, knob_error
+from fake_provider.errors import error_body, knob_error, stream_error_text
 from fake_provider.knobs import Knobs
 from fake_provider.schemas import ModelRequest
 
@@ -68,7 +68,7 @@ class AnswerRenderer:
         return half + (b"\n\n" if self._knobs.garbage == "json" else b'\xe2\x82"}' + self._after)
 
     def stream_error(self) -> bytes:
-        message = self._knobs.error_message if self._knobs.error_message is not None else STREAM_ERROR
+        message = stream_error_text(self._knobs)
         return b"data: " + error_body(message, "server_error", code=self._knobs.error_code) + b"\n\n"
 
     def status_error(self, status: int, key: str) -> bytes:

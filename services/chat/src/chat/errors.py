@@ -80,7 +80,7 @@ class Erased(ParleyError):
     remedy = "Erased accounts cannot be restored. Register a new account."
 
 
-class TooManyStreams(ParleyError):
+class TooManyOpenTurns(ParleyError):
     """Too many turns are open on this connection."""
 
     status, code, title = 429, "too_many_streams", "Too many streams"

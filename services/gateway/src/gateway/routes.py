@@ -1,7 +1,7 @@
 """Routes: every path that the gateway forwards, its service, and its requirements."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 Service = Literal["auth", "chat", "history", "webhooks"]
 PUBLIC = None
@@ -11,7 +11,7 @@ ANY = ""
 MIB = 1_048_576
 AUTH_MAX_BODY = WEBHOOKS_MAX_BODY = 65_536
 """Maximum body of the routes of auth and of webhooks in bytes; the longest valid body has a third of it."""
-FILES_MAX_BODY = 537_919_488
+FILES_MAX_BODY = 513 * MIB
 """Maximum body of an upload in bytes: the largest file of any plan, and the form around it."""
 REQUEST_TIMEOUT, TURN_TIMEOUT = 30.0, 330.0
 """Seconds until the head of the response, on most routes and on routes that wait for a model."""
@@ -140,7 +140,7 @@ def chat_routes() -> list[Route]:
 
 
 def file_routes(base: str) -> list[Route]:
-    """Return the routes of files, which chat stores. Uploads have a limit of the plan, which chat checks."""
+    """Return the routes of files, which chat stores. Chat also checks the size limit of the plan."""
     return [
         route("POST", base, "chat", "chat:write", max_body=FILES_MAX_BODY, cost=5, timeout=120),
         route("GET", base, "chat", "chat:write"),
@@ -186,8 +186,7 @@ def webhook_routes() -> list[Route]:
 
 def status_routes() -> list[Route]:
     """Return the routes with the state of each service."""
-    services: tuple[Service, ...] = ("auth", "chat", "history", "webhooks")
-    return [route("GET", f"/api/v1/admin/services/{service}", service, "admin") for service in services]
+    return [route("GET", f"/api/v1/admin/services/{service}", service, "admin") for service in get_args(Service)]
 
 
 def all_routes() -> list[Route]:

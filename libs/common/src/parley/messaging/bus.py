@@ -10,7 +10,7 @@ from parley_events.subscription import Subscription
 SERVICE_QUEUES = ("auth.erasures", "chat.lifecycle", "history.turns", "webhooks.events")
 """The queues of Parley's own services; each begins with the name of its service."""
 DEAD_LETTERS = "parley.dead"
-"""The queue of dead letters of all services."""
+"""The exchange of all services' dead letters, and the queue bound to it."""
 
 
 class PublishError(Exception):

@@ -1,6 +1,7 @@
 """Exchanges, dead-letter queue, and event log on RabbitMQ."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
@@ -17,6 +18,7 @@ from parley_events.topology import (
     Arguments,
     QueueType,
     TopologyError,
+    queue_depth,
     topology_error,
 )
 
@@ -122,13 +124,6 @@ async def waiting_events(connection: AbstractConnection, queues: Sequence[str]) 
     """Return the number of messages that wait in each of the queues that exist."""
     found = {}
     for queue in queues:
-        channel = await connection.channel(publisher_confirms=False)  # a missing queue closes it
-        try:
-            declared = (await channel.declare_queue(queue, passive=True)).declaration_result
-        except ChannelNotFoundEntity:
-            continue
-        finally:
-            if not channel.is_closed:
-                await channel.close()
-        found[queue] = declared.message_count or 0
+        with contextlib.suppress(ChannelNotFoundEntity):
+            found[queue] = (await queue_depth(connection, queue)).waiting
     return found

@@ -127,8 +127,8 @@ class RabbitBus:
 
     async def waiting(self, queues: Sequence[str]) -> dict[str, int]:
         """Return the number of events that wait in each of the queues that exist. Raise ``BusDown`` in an outage."""
-        if not self._consuming.is_up:
-            raise BusDown(f"There is no connection to RabbitMQ: {self._consuming.down_reason}.")
+        if down := _disconnected(self._consuming):
+            raise down
         return await waiting_events(await self._consuming.connection(), queues)
 
     @contextlib.asynccontextmanager
@@ -167,14 +167,14 @@ class RabbitBus:
         return self._underlay
 
     def _down(self) -> BusDown | None:
-        """Return what publishing or consuming lacks."""
-        down = self._publishing_down() or _disconnected(self._consuming)
-        lost = [(queue, each) for queue, each in self._consumers.items() if not each.consuming.is_set()]
-        if down is None and lost:
-            queue, consumer = lost[0]
-            message = f"No events of {queue} are delivered: {consumer.down_reason}."
-            return BusDown(message, detail=f"no events of {queue} are delivered")
-        return down
+        """Return why events cannot be published or are not delivered; None if nothing is down."""
+        if down := self._publishing_down() or _disconnected(self._consuming):
+            return down
+        for queue, consumer in self._consumers.items():
+            if not consumer.consuming.is_set():
+                message = f"No events of {queue} are delivered: {consumer.down_reason}."
+                return BusDown(message, detail=f"no events of {queue} are delivered")
+        return None
 
     def _publishing_down(self) -> BusDown | None:
         if self._publishing.is_blocked:

@@ -19,6 +19,12 @@ class Metrics:
     def __init__(self, service: str, version: str, git_sha: str) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry(auto_describe=True)
+        self._add_requests()
+        self._add_events()
+        self._add_process(service)
+        self._export_build(service, version, git_sha)
+
+    def _add_requests(self) -> None:
         self.request_duration = Histogram(
             "http_server_request_duration_seconds",
             "Time from the first byte of the request to the last byte of the response.",
@@ -30,6 +36,8 @@ class Metrics:
         self.active_requests = Gauge(
             "http_server_active_requests", "Open requests, including open streams.", registry=self.registry
         )
+
+    def _add_events(self) -> None:
         self.events_published = Counter(
             "events_published_total", "Events that the broker has confirmed.", ["type"], registry=self.registry
         )
@@ -58,6 +66,8 @@ class Metrics:
         self.outbox_lag = Gauge(
             "outbox_lag_seconds", "Age of the oldest event waiting to be published.", registry=self.registry
         )
+
+    def _add_process(self, service: str) -> None:
         self.loop_lag = Histogram(
             "process_event_loop_lag_seconds",
             "Delay of the event loop beyond the scheduled time.",
@@ -78,7 +88,6 @@ class Metrics:
             "Memory at which the kernel ends this process: the limit of its container, or the memory of the machine.",
             registry=self.registry,
         )
-        self._export_build(service, version, git_sha)
 
     def _export_build(self, service: str, version: str, git_sha: str) -> None:
         build = Gauge(

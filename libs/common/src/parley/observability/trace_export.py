@@ -58,7 +58,7 @@ class TraceExporter:
         self._ids = GivenTraceIds()
         # Not the global provider: services that share a process have providers of their own.
         self._provider = TracerProvider(
-            sampler=sampling.ALWAYS_ON,  # the rule has sampled before
+            sampler=sampling.ALWAYS_ON,  # `Tracer` has already applied the sampling rule
             id_generator=self._ids,
             resource=_resource(settings, service=service, version=version, environment=environment),
             shutdown_on_exit=False,

@@ -1,4 +1,4 @@
-"""Sampling of spans before the SDK is called, which spends most of a span's cost also on one that nobody records."""
+"""Tracer that decides itself which spans are recorded: OpenTelemetry's SDK takes long to start a span that it drops."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ _SAMPLED, _RANDOM = TraceFlags.SAMPLED, TraceFlags.RANDOM_TRACE_ID
 
 @dataclass(frozen=True, slots=True)
 class SamplingRule:
-    """Which spans are recorded, by a sampler with OpenTelemetry's name."""
+    """Decides which spans are recorded, as OpenTelemetry's sampler of the same name does."""
 
     follows_parent: bool
-    """A span in a trace is recorded if its parent is."""
+    """Whether a span with a parent is recorded exactly if the parent is."""
     limit: int
-    """Traces are recorded whose id has lower bits below this number."""
+    """Other spans are recorded if the lower ``RATIO_BITS`` of their trace id are below this number."""
 
     @classmethod
     def of(cls, sampler: Sampler, ratio: float) -> "SamplingRule":
@@ -40,10 +40,10 @@ class SamplingRule:
 
 
 class Tracer:
-    """Starts spans. Those that are not sampled have ids only, and never reach the SDK."""
+    """Starts spans. A span that is not sampled carries only its ids, and the SDK is not called for it."""
 
     def __init__(self, rule: SamplingRule, record: Callable[[int], trace.Tracer]) -> None:
-        """``record`` returns the SDK's tracer, whose next span without a parent has the given trace id."""
+        """``record`` takes a trace id, and returns the SDK's tracer, which gives the id to its next root span."""
         self._rule, self._record = rule, record
 
     def start_span(

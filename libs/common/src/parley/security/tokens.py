@@ -19,7 +19,7 @@ TOKEN_TYPE = "at+jwt"  # noqa: S105 - the media type of access tokens, not a tok
 LEEWAY = 30
 """Seconds for which an expired token is accepted, because clocks differ."""
 MAX_FUTURE = 90
-"""Seconds by which auth's clock may be ahead. With ``LEEWAY``, no more than revocations outlive tokens in auth."""
+"""Seconds by which auth's clock may be ahead. The sum with ``LEEWAY`` is at most auth's ``CLOCK_TOLERANCE``."""
 MAX_TOKEN_LENGTH = 8192
 MAX_KEY_ID_LENGTH = 64
 _REQUIRED = ["exp", "iat", "iss", "aud", "sub", "jti", "sid", "client_id", "scope"]

@@ -28,7 +28,7 @@ INITDB_OPTIONS = (
 SINGLE_USER_OPTIONS = ("-c", "exit_on_error=on", "-c", "log_min_error_statement=panic")
 
 
-class Cluster:
+class ClusterFiles:
     """The files of one PostgreSQL server, and the file with its superuser's password."""
 
     def __init__(self, folder: Path, password_file: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from parley_embedded.base_server import EmbeddedServer
 from parley_embedded.errors import EmbeddedError
 from parley_embedded.postgres.account import ServerAccount, choose_account
-from parley_embedded.postgres.cluster import SUPERUSER, Cluster
+from parley_embedded.postgres.cluster import SUPERUSER, ClusterFiles
 from parley_embedded.postgres.databases import Databases, LoginRefusedError
 from parley_embedded.postgres.leftovers import LOCK_FILE, PROGRAM, STOP_SEQUENCE, remove_stale_lock, stop_leftovers
 from parley_embedded.postgres.programs import postgres_environment, postgres_program
@@ -54,7 +54,7 @@ class EmbeddedPostgres(EmbeddedServer):
         self.cluster = self.data_dir / "cluster"
         self._durable, self._tcp, self._max_connections = durable, tcp, max_connections
         self.port = (port or free_port()) if tcp else SOCKET_PORT
-        self._files = Cluster(self.cluster, self.data_dir / "superuser-password")
+        self._files = ClusterFiles(self.cluster, self.data_dir / "superuser-password")
         self._socket: SocketFolder | None = None
 
     @property

@@ -89,7 +89,7 @@ class EmbeddedRabbitMQ(EmbeddedServer):
     def _write_files(self) -> None:
         cookie = self.data_dir / COOKIE
         if self._first:
-            cookie.unlink(missing_ok=True)  # it can be read only
+            cookie.unlink(missing_ok=True)  # that of an earlier start is read-only
             write_private(cookie, read_or_create_secret(self._first.data_dir / COOKIE))
         else:
             read_or_create_secret(cookie)

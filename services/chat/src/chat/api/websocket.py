@@ -13,7 +13,7 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from chat.api.dependencies import services_of
 from chat.api.request_parsing import parse_cache_policy, parse_cursor, parse_idempotency_key, to_turn_request
-from chat.errors import TooManyStreams, TurnPending
+from chat.errors import TooManyOpenTurns, TurnPending
 from chat.model import Turn
 from chat.protocols.parley.projection import TurnProjection
 from chat.protocols.parley.schemas import ChatRequest
@@ -159,7 +159,7 @@ class WebSocketSession:
 
     async def _start(self, message: CreateFrame | ResumeFrame | CancelFrame) -> None:
         if len(self._turns) >= MAX_TURNS:
-            await self._refuse(message.ref, TooManyStreams())
+            await self._refuse(message.ref, TooManyOpenTurns())
             return
         task = asyncio.create_task(self._serve(message))
         self._turns.add(task)

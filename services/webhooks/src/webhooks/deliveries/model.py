@@ -13,7 +13,7 @@ MAX_REDELIVERED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class WebhookDelivery:
     """One event for one webhook, with the outcome of the last attempt."""
 
     id: UUID

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from parley.ids import new_id
 from webhooks.database import Database, Row
-from webhooks.deliveries.model import MAX_REDELIVERED, Delivery, DeliveryFilter, NewEvent
+from webhooks.deliveries.model import MAX_REDELIVERED, DeliveryFilter, NewEvent, WebhookDelivery
 
 _SELECT = """
 SELECT d.*, e.name, e.version, octet_length(e.body) AS body_bytes, encode(sha256(e.body), 'hex') AS body_sha256
@@ -48,12 +48,12 @@ class PostgresDeliveryLog:
 
     async def list(
         self, webhook_id: UUID, chosen: DeliveryFilter, *, before: UUID | None, limit: int
-    ) -> Sequence[Delivery]:
+    ) -> Sequence[WebhookDelivery]:
         """Return deliveries, the newest first."""
         rows = await self._database.fetch(_LIST, webhook_id, chosen.status, chosen.event_id, before, limit)
         return [_delivery(row) for row in rows]
 
-    async def find(self, webhook_id: UUID, delivery_id: UUID) -> Delivery | None:
+    async def find(self, webhook_id: UUID, delivery_id: UUID) -> WebhookDelivery | None:
         """Return a delivery."""
         row = await self._database.row(_FIND, webhook_id, delivery_id)
         return _delivery(row) if row else None
@@ -87,8 +87,8 @@ class PostgresDeliveryLog:
         return row["deliveries"], row["before"]
 
 
-def _delivery(row: Row) -> Delivery:
-    return Delivery(
+def _delivery(row: Row) -> WebhookDelivery:
+    return WebhookDelivery(
         id=row["id"],
         event_id=row["event_id"],
         event_type=f"io.parley.{row['name']}.v{row['version']}",

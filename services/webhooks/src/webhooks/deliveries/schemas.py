@@ -9,7 +9,7 @@ from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 from parley.times import Timestamp
 from parley.web.schemas import RequestBody, ResponseBody
 from parley.web.validation import FieldValueError
-from webhooks.deliveries.model import Delivery, DeliveryStatus
+from webhooks.deliveries.model import DeliveryStatus, WebhookDelivery
 
 
 def _to_utc(moment: datetime) -> datetime:
@@ -73,6 +73,6 @@ class DeliveryView(ResponseBody):
     created_at: Timestamp
 
     @classmethod
-    def of(cls, delivery: Delivery) -> "DeliveryView":
+    def of(cls, delivery: WebhookDelivery) -> "DeliveryView":
         """Return the view of a delivery."""
         return cls(**{name: getattr(delivery, name) for name in cls.model_fields})

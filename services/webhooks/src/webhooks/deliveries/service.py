@@ -12,7 +12,7 @@ from parley.times import now
 from parley.web import cursors
 from parley.web.schemas import Page
 from webhooks.deliveries.body import delivery_body
-from webhooks.deliveries.model import MAX_REDELIVERED, TEST_EVENT, Delivery, DeliveryFilter, NewEvent
+from webhooks.deliveries.model import MAX_REDELIVERED, TEST_EVENT, DeliveryFilter, NewEvent, WebhookDelivery
 from webhooks.deliveries.postgres import PostgresDeliveryLog
 from webhooks.deliveries.schemas import DeliveryView, RedeliverBody, RedeliveredView
 from webhooks.endpoints.service import WebhookService
@@ -37,7 +37,7 @@ class DeliveryService:
         following = cursors.encode(kind, (str(listed[-1].id),)) if len(found) > limit else None
         return Page(data=[DeliveryView.of(each) for each in listed], next_cursor=following)
 
-    async def send_test(self, principal: Principal, webhook_id: UUID) -> Delivery:
+    async def send_test(self, principal: Principal, webhook_id: UUID) -> WebhookDelivery:
         """Send a test event to a webhook, and return its delivery."""
         webhook = await self._webhooks.get(principal, webhook_id)
         moment = now()
@@ -57,7 +57,7 @@ class DeliveryService:
         self._wake()
         return await self._find(webhook_id, delivery_id)
 
-    async def redeliver(self, principal: Principal, webhook_id: UUID, delivery_id: UUID) -> Delivery:
+    async def redeliver(self, principal: Principal, webhook_id: UUID, delivery_id: UUID) -> WebhookDelivery:
         """Send a delivery again, and return it; raises NotFound."""
         await self._webhooks.get(principal, webhook_id)
         await self._log.redeliver(webhook_id, delivery_id)
@@ -71,7 +71,7 @@ class DeliveryService:
         self._wake()
         return RedeliveredView(deliveries=count, more=count == MAX_REDELIVERED, attempted_before=before)
 
-    async def _find(self, webhook_id: UUID, delivery_id: UUID) -> Delivery:
+    async def _find(self, webhook_id: UUID, delivery_id: UUID) -> WebhookDelivery:
         found = await self._log.find(webhook_id, delivery_id)
         if found is None:
             raise NotFound

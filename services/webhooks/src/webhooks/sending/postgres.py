@@ -119,8 +119,7 @@ class PostgresDeliveryQueue:
 
     async def renew(self, claims: Collection[UUID]) -> None:
         """Keep claims whose requests have no outcome yet."""
-        async with self._database.transaction() as connection:
-            await connection.execute(_RENEW, list(claims), self._lease)
+        await self._database.execute(_RENEW, list(claims), self._lease)
 
     async def finish(self, delivery: ClaimedDelivery, outcome: AttemptOutcome) -> None:
         """Record an outcome, unless the delivery was claimed or requested again meanwhile."""
