@@ -42,7 +42,7 @@ async def with_rows(backends: SharedBackends, service: str, dsn: str) -> None:
 
 
 @dataclass
-class Server:
+class DatabaseServer:
     """Databases of one server, and commands with their settings."""
 
     backends: SharedBackends
@@ -77,9 +77,9 @@ class Server:
 
 
 @pytest.fixture
-def server(backends: SharedBackends, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+def server(backends: SharedBackends, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DatabaseServer:
     monkeypatch.chdir(tmp_path)
-    return Server(backends, monkeypatch, secrets.token_hex(32))
+    return DatabaseServer(backends, monkeypatch, secrets.token_hex(32))
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ async def made(backends: SharedBackends, tmp_path_factory: pytest.TempPathFactor
     """An archive of filled databases, their URLs and the key."""
     folder = tmp_path_factory.mktemp("archive")
     with pytest.MonkeyPatch.context() as monkeypatch:
-        server = Server(backends, monkeypatch, secrets.token_hex(32))
+        server = DatabaseServer(backends, monkeypatch, secrets.token_hex(32))
         urls = await server.databases("filled")
         done = await server.parley(urls, "backup", str(folder / "all.backup"))
         assert done.exit_code == 0, done.stderr
@@ -106,7 +106,7 @@ async def contents(urls: Urls) -> dict[str, tuple[int, str]]:
     return {name: value for name, value in found.items() if not name.endswith(".schema_migrations")}
 
 
-async def test_every_row_of_every_table_comes_back(server: Server, made: tuple[Path, Urls, str]) -> None:
+async def test_every_row_of_every_table_comes_back(server: DatabaseServer, made: tuple[Path, Urls, str]) -> None:
     archive, before, server.key = made
     after = await server.databases("empty")
     done = await server.parley(after, "restore", str(archive))
@@ -124,7 +124,7 @@ async def test_every_row_of_every_table_comes_back(server: Server, made: tuple[P
 
 
 async def test_databases_with_rows_are_refused_unless_they_are_replaced(
-    server: Server, made: tuple[Path, Urls, str]
+    server: DatabaseServer, made: tuple[Path, Urls, str]
 ) -> None:
     archive, _, server.key = made
     urls = await server.databases("filled")
@@ -142,7 +142,7 @@ async def test_databases_with_rows_are_refused_unless_they_are_replaced(
 
 
 async def test_an_archive_of_an_older_version_is_restored_and_migrated(
-    server: Server, tmp_path: Path, backends: SharedBackends
+    server: DatabaseServer, tmp_path: Path, backends: SharedBackends
 ) -> None:
     async def old_chat(dsn: str) -> None:
         await migrations.migrate(dsn, *migration_sources("chat"), wanted=lambda m: m.source != "chat" or m.number < 4)
@@ -164,7 +164,7 @@ async def test_an_archive_of_an_older_version_is_restored_and_migrated(
     await connection.close()
 
 
-async def test_an_archive_of_a_newer_version_is_refused(server: Server, tmp_path: Path) -> None:
+async def test_an_archive_of_a_newer_version_is_refused(server: DatabaseServer, tmp_path: Path) -> None:
     urls = await server.databases("migrated")
     connection = await asyncpg.connect(urls["chat"])
     await connection.execute("INSERT INTO schema_migrations VALUES ('chat', 9999, 'x')")
@@ -177,7 +177,7 @@ async def test_an_archive_of_a_newer_version_is_refused(server: Server, tmp_path
 
 
 async def test_a_restore_with_another_key_or_beside_a_running_service_changes_nothing(
-    server: Server, made: tuple[Path, Urls, str]
+    server: DatabaseServer, made: tuple[Path, Urls, str]
 ) -> None:
     archive, _, key = made
     urls = await server.databases("empty")
@@ -196,7 +196,9 @@ async def test_a_restore_with_another_key_or_beside_a_running_service_changes_no
     assert await contents(urls) == {}
 
 
-async def test_tables_of_another_program_are_never_dropped(server: Server, made: tuple[Path, Urls, str]) -> None:
+async def test_tables_of_another_program_are_never_dropped(
+    server: DatabaseServer, made: tuple[Path, Urls, str]
+) -> None:
     archive, _, server.key = made
     urls = await server.databases("empty")
     connection = await asyncpg.connect(urls["chat"])
@@ -207,12 +209,14 @@ async def test_tables_of_another_program_are_never_dropped(server: Server, made:
     await connection.close()
 
 
-async def test_a_backup_of_a_database_without_tables_fails_and_leaves_no_file(server: Server, tmp_path: Path) -> None:
+async def test_a_backup_of_a_database_without_tables_fails_and_leaves_no_file(
+    server: DatabaseServer, tmp_path: Path
+) -> None:
     result = await server.parley(await server.databases("empty"), "backup", str(tmp_path / "x.backup"))
     assert (result.exit_code, result.stderr.count("\n"), list(tmp_path.iterdir())) == (1, 1, [])
 
 
-async def test_old_backups_of_a_folder_are_deleted_after_a_new_one(server: Server, tmp_path: Path) -> None:
+async def test_old_backups_of_a_folder_are_deleted_after_a_new_one(server: DatabaseServer, tmp_path: Path) -> None:
     for name in ("2026-01-01T000000Z", "2026-01-02T000000Z", "before-the-upgrade"):
         (tmp_path / f"parley-{name}.backup").touch()
     urls = await server.databases("migrated")
@@ -223,14 +227,14 @@ async def test_old_backups_of_a_folder_are_deleted_after_a_new_one(server: Serve
     assert (tmp_path / "parley-before-the-upgrade.backup").exists()
 
 
-def test_a_missing_database_url_exits_with_status_2(server: Server) -> None:
+def test_a_missing_database_url_exits_with_status_2(server: DatabaseServer) -> None:
     server.monkeypatch.setenv("CHAT_DATABASE_URL", "postgresql://nobody:nothing@127.0.0.1:1/chat")
     result = CliRunner().invoke(build(), ["backup", "all.backup"])
     assert result.exit_code == 2
     assert "AUTH_DATABASE_URL: is required but not set" in result.stderr
 
 
-def test_an_unreachable_database_is_one_line_and_status_1(server: Server) -> None:
+def test_an_unreachable_database_is_one_line_and_status_1(server: DatabaseServer) -> None:
     server.use(dict.fromkeys(SERVICES, "postgresql://nobody:nothing@127.0.0.1:1/chat"))
     result = CliRunner().invoke(build(), ["backup", "all.backup"])
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)

@@ -39,7 +39,7 @@ PROBLEM = {
 }
 
 
-class Server(ThreadingHTTPServer):
+class ScriptedApi(ThreadingHTTPServer):
     """Responds as told; records method, path, body and token of each request."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Handler(BaseHTTPRequestHandler):
     """Handles every method."""
 
     def respond(self) -> None:
-        assert isinstance(self.server, Server)
+        assert isinstance(self.server, ScriptedApi)
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
         self.server.requests.append((self.command, self.path, json.loads(body) if body else None))
         self.server.tokens.add(self.headers["authorization"])
@@ -76,8 +76,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as running:
+def server() -> Iterator[ScriptedApi]:
+    with ScriptedApi() as running:
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield running
@@ -85,7 +85,7 @@ def server() -> Iterator[Server]:
         thread.join()
 
 
-def test_a_webhook_is_created_and_its_secret_printed(server: Server) -> None:
+def test_a_webhook_is_created_and_its_secret_printed(server: ScriptedApi) -> None:
     server.responses = [(201, WEBHOOK | {"secret": "whsec_AAAA"})]
     result = server.call("create", "https://example.org/hooks", "--event", "conversation.#", "--ordered")
     assert (result.exit_code, result.stdout) == (0, f"webhook {ID}\nsecret  whsec_AAAA\n"), result.output
@@ -94,7 +94,7 @@ def test_a_webhook_is_created_and_its_secret_printed(server: Server) -> None:
     assert server.tokens == {"Bearer secret-token"}
 
 
-def test_lists_follow_the_pages_up_to_the_limit(server: Server) -> None:
+def test_lists_follow_the_pages_up_to_the_limit(server: ScriptedApi) -> None:
     server.responses = [
         (200, {"data": [WEBHOOK] * 100, "next_cursor": "next"}),
         (200, {"data": [WEBHOOK] * 20, "next_cursor": "more"}),
@@ -106,7 +106,7 @@ def test_lists_follow_the_pages_up_to_the_limit(server: Server) -> None:
     assert paths == ["/api/v1/webhooks?limit=100", "/api/v1/webhooks?limit=20&cursor=next"]
 
 
-def test_deliveries_are_filtered_and_show_the_last_attempt(server: Server) -> None:
+def test_deliveries_are_filtered_and_show_the_last_attempt(server: ScriptedApi) -> None:
     server.responses = [(200, {"data": [FAILED], "next_cursor": None})]
     result = server.call("deliveries", ID, "--status", "failed", "--event-id", DELIVERY)
     assert "failed    conversation.turn.completed.v1 attempt 2 status_500 31 ms next 2026-11-28T10:02" in result.stdout
@@ -115,19 +115,19 @@ def test_deliveries_are_filtered_and_show_the_last_attempt(server: Server) -> No
 
 
 @pytest.mark.parametrize(("command", "status"), [("pause", "paused"), ("resume", "active")])
-def test_a_webhook_is_paused_and_resumed(server: Server, command: str, status: str) -> None:
+def test_a_webhook_is_paused_and_resumed(server: ScriptedApi, command: str, status: str) -> None:
     server.responses = [(200, WEBHOOK | {"status": status})]
     assert server.call(command, ID).stdout == f"{ID} is {status}.\n"
     assert server.requests == [("PATCH", f"/api/v1/webhooks/{ID}", {"status": status})]
 
 
-def test_a_webhook_is_tested(server: Server) -> None:
+def test_a_webhook_is_tested(server: ScriptedApi) -> None:
     server.responses = [(202, FAILED)]
     assert server.call("test", ID).exit_code == 0
     assert server.requests == [("POST", f"/api/v1/webhooks/{ID}/test", None)]
 
 
-def test_a_webhook_is_deleted_only_after_a_confirmation(server: Server) -> None:
+def test_a_webhook_is_deleted_only_after_a_confirmation(server: ScriptedApi) -> None:
     assert server.call("delete", ID).exit_code != 0
     assert server.requests == []
     server.responses = [(204, None)]
@@ -135,7 +135,7 @@ def test_a_webhook_is_deleted_only_after_a_confirmation(server: Server) -> None:
     assert server.requests == [("DELETE", f"/api/v1/webhooks/{ID}", None)]
 
 
-def test_deliveries_are_sent_again_by_id_or_by_time(server: Server) -> None:
+def test_deliveries_are_sent_again_by_id_or_by_time(server: ScriptedApi) -> None:
     first = {"deliveries": 10_000, "more": True, "attempted_before": "2026-11-28T12:00:00.000Z"}
     server.responses = [(202, FAILED), (202, first), (202, first | {"deliveries": 7, "more": False})]
     assert server.call("redeliver", ID, DELIVERY).stdout == "1 deliveries are sent again.\n"
@@ -158,18 +158,18 @@ def test_deliveries_are_sent_again_by_id_or_by_time(server: Server) -> None:
         (("pause", "../auth/me"), "is not an ID"),
     ],
 )
-def test_wrong_arguments_send_no_request(server: Server, arguments: tuple[str, ...], words: str) -> None:
+def test_wrong_arguments_send_no_request(server: ScriptedApi, arguments: tuple[str, ...], words: str) -> None:
     result = server.call(*arguments)
     assert (result.exit_code, words in result.stderr) == (2, True), result.output
     assert server.requests == []
 
 
-def test_nothing_is_sent_without_a_token(server: Server) -> None:
+def test_nothing_is_sent_without_a_token(server: ScriptedApi) -> None:
     result = server.call("list", token="")
     assert (result.exit_code, "Set the variable TOKEN" in result.stderr) == (2, True)
 
 
-def test_a_refusal_names_the_code_and_the_fields(server: Server) -> None:
+def test_a_refusal_names_the_code_and_the_fields(server: ScriptedApi) -> None:
     server.responses = [(422, PROBLEM)]
     result = server.call("create", "http://example.org", "--event", "#")
     assert result.exit_code == 1
@@ -179,7 +179,7 @@ def test_a_refusal_names_the_code_and_the_fields(server: Server) -> None:
     ]
 
 
-def test_a_server_that_is_away_or_is_not_parley_is_one_line(server: Server) -> None:
+def test_a_server_that_is_away_or_is_not_parley_is_one_line(server: ScriptedApi) -> None:
     server.responses = [(502, None)]
     assert "The server responded 502." in server.call("list").stderr
     result = server.call("list", "--server", "http://127.0.0.1:9")

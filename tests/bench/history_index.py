@@ -16,7 +16,7 @@ COLUMNS = ("message_id", "conversation_id", "segment_id", "role", "created_at", 
 
 
 @dataclass
-class Segment:
+class IndexRow:
     """A row of the table `search_segments`."""
 
     id: int
@@ -32,8 +32,8 @@ class IndexWriter:
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
-        self._segments: list[Segment] = []
-        self._newest: dict[UUID, Segment] = {}
+        self._segments: list[IndexRow] = []
+        self._newest: dict[UUID, IndexRow] = {}
 
     async def write(self, messages: Iterable[MessageRow]) -> None:
         """Copy the search rows of messages."""
@@ -51,7 +51,7 @@ class IndexWriter:
         segment = self._newest.get(row.user_id)
         if segment is None or segment.size == SEGMENT_SIZE:
             position = segment.position + 1 if segment else 0
-            segment = Segment(len(self._segments) + 1, row.user_id, position, row.created_at, row.created_at)
+            segment = IndexRow(len(self._segments) + 1, row.user_id, position, row.created_at, row.created_at)
             self._newest[row.user_id] = segment
             self._segments.append(segment)
         segment.size += 1

@@ -34,7 +34,7 @@ MOST_P50, MOST_P99 = 3.0, 30.0
 OK, SECOND = 200, 1_000_000
 
 
-class Answer(NamedTuple):
+class LoggedAnswer(NamedTuple):
     """A line of h2load's log: start in microseconds, status, and duration in microseconds."""
 
     began: int
@@ -81,7 +81,7 @@ def load(stage: Stage, port: int, options: argparse.Namespace, program: Path, en
         words += [f"--log-file={notes}", "-H", f"authorization: Bearer {stage.token()}"]
         command = [str(program), *words, f"http://127.0.0.1:{port}{PATH}"]
         subprocess.run(command, check=True, capture_output=True, env={**os.environ, **environment})
-        answers = [Answer(*map(int, line.split("\t"))) for line in notes.read_text().splitlines()]
+        answers = [LoggedAnswer(*map(int, line.split("\t"))) for line in notes.read_text().splitlines()]
     begin = min(answer.began for answer in answers) + WARM_UP * SECOND
     seen = [answer for answer in answers if begin <= answer.began < begin + options.seconds * SECOND]
     times = sorted(answer.took / 1000 for answer in seen if answer.status == OK)

@@ -43,7 +43,7 @@ main()
 
 
 @dataclass(frozen=True, slots=True)
-class RunningGateway:
+class GatewayUnderWatch:
     """A gateway process and its ports."""
 
     pid: int
@@ -108,16 +108,16 @@ async def measure_all(base: Any, bench: Any, collector: str) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def started(case: Case) -> AsyncIterator[RunningGateway]:
+async def started(case: Case) -> AsyncIterator[GatewayUnderWatch]:
     """Run a gateway on ports of its own."""
     command, settings = case
     port, admin_port = free_port(), free_port()
     ports = {"PORT": str(port), "ADMIN_PORT": str(admin_port)}
     async with running(command, port, settings | ports) as process:
-        yield RunningGateway(process.pid, port, admin_port)
+        yield GatewayUnderWatch(process.pid, port, admin_port)
 
 
-async def measure(base: Any, bench: Any, gateway: RunningGateway, *, scraped: bool = False) -> float:
+async def measure(base: Any, bench: Any, gateway: GatewayUnderWatch, *, scraped: bool = False) -> float:
     """Return the CPU microseconds of the gateway for each request."""
     scraping = asyncio.create_task(scrape(gateway.admin_port)) if scraped else None
     before = cpu_seconds(gateway.pid)

@@ -27,7 +27,7 @@ FAILURES = ("status=401 leak_key", "status=500 leak_key", "cut_after=2 tokens=9"
 
 
 @dataclass
-class Traffic:
+class CanaryTraffic:
     """One person's requests, each with canaries, and the bodies of the errors."""
 
     user: UserClient
@@ -109,12 +109,12 @@ def logs_below(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture
-async def traffic() -> AsyncIterator[Traffic]:
+async def traffic() -> AsyncIterator[CanaryTraffic]:
     async with open_http() as http:
-        yield Traffic(UserClient(http, "", ""))
+        yield CanaryTraffic(UserClient(http, "", ""))
 
 
-async def use(traffic: Traffic, url: str, spans: SpanCollector) -> None:
+async def use(traffic: CanaryTraffic, url: str, spans: SpanCollector) -> None:
     """Send the traffic, then wait until the traces of its last request have arrived."""
     traffic.user.http.base_url = httpx2.URL(url)
     traffic.user = await register(traffic.user.http)
@@ -124,7 +124,7 @@ async def use(traffic: Traffic, url: str, spans: SpanCollector) -> None:
 
 
 async def test_no_canary_leaves_the_embedded_profile(
-    embedded: EmbeddedStack, embedded_spans: SpanCollector, provider_key: str, traffic: Traffic
+    embedded: EmbeddedStack, embedded_spans: SpanCollector, provider_key: str, traffic: CanaryTraffic
 ) -> None:
     traffic.marks["provider-key"] = provider_key
     await use(traffic, embedded.url, embedded_spans)
@@ -146,7 +146,7 @@ async def test_no_canary_leaves_the_separate_processes(
     spans: SpanCollector,
     private_backends: PrivateBackends,
     provider_key: str,
-    traffic: Traffic,
+    traffic: CanaryTraffic,
 ) -> None:
     traffic.marks |= {"provider-key": provider_key, **secrets_of(separate.folder)}
     await use(traffic, separate.url, spans)

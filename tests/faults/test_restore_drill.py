@@ -20,7 +20,7 @@ COMMAND_SECONDS = 600
 VERIFIED = re.compile(r"(\d+) turns compared, (\d+) wrong")
 
 
-class Load:
+class TurnLoad:
     """Users who take turns, one after the other, until they are told to stop."""
 
     def __init__(self, users: list[UserClient]) -> None:
@@ -68,7 +68,7 @@ async def test_a_deleted_server_is_restored_from_a_backup_under_load(
     data = ("--data-dir", str(tmp_path / "data"), "--passphrase-file", str(passphrase))
     async with stack, open_http(stack.url) as http:
         users = [await register(http) for _ in range(USERS)]
-        load = Load(users)
+        load = TurnLoad(users)
         running = asyncio.create_task(load.run())
         await load.reaches(turns)
         for user in users:

@@ -40,7 +40,7 @@ class Replicas:
 
 
 @dataclass
-class Answer:
+class StreamedAnswer:
     """What one client connection received."""
 
     ids: list[int] = field(default_factory=list)
@@ -65,7 +65,7 @@ async def user(replicas: Replicas) -> AsyncIterator[UserClient]:
         yield await register(http)
 
 
-async def read_turn(user: UserClient, answer: Answer, prompt: str = PROMPT) -> None:
+async def read_turn(user: UserClient, answer: StreamedAnswer, prompt: str = PROMPT) -> None:
     async for event in user.events("POST", "/api/v1/chat/stream", json={"message": prompt}):
         assert event.name is None, f"the stream was cut: {event}"
         answer.ids.append(int(event.id or 0))
@@ -74,7 +74,7 @@ async def read_turn(user: UserClient, answer: Answer, prompt: str = PROMPT) -> N
             answer.status = event.data["status"]
 
 
-async def read_completion(user: UserClient, answer: Answer) -> None:
+async def read_completion(user: UserClient, answer: StreamedAnswer) -> None:
     body: dict[str, Any] = {"model": "default", "stream": True, "messages": [{"role": "user", "content": PROMPT}]}
     options = {"stream_options": {"include_usage": True}}
     async with user.http.stream("POST", "/v1/chat/completions", json=body | options, headers=user.headers) as response:
@@ -91,7 +91,7 @@ async def read_completion(user: UserClient, answer: Answer) -> None:
 async def test_streams_whose_connections_are_reset_go_on_without_a_gap_or_a_repeat(
     replicas: Replicas, user: UserClient
 ) -> None:
-    turn, completion = Answer(), Answer()
+    turn, completion = StreamedAnswer(), StreamedAnswer()
     reading = [asyncio.create_task(read_turn(user, turn)), asyncio.create_task(read_completion(user, completion))]
     await eventually(lambda: turn.text and completion.text, within=FAULT_TIMEOUT)
     for proxy in replicas.proxies:
@@ -108,7 +108,7 @@ async def test_streams_whose_connections_are_reset_go_on_without_a_gap_or_a_repe
 async def test_a_stream_whose_packets_vanish_goes_on_without_a_gap_or_a_repeat(
     replicas: Replicas, user: UserClient
 ) -> None:
-    answer = Answer()
+    answer = StreamedAnswer()
     reading = asyncio.create_task(read_turn(user, answer, LONG_PROMPT))
     await eventually(lambda: answer.text, within=FAULT_TIMEOUT)
     proxy = replicas.proxies[replicas.serving()]
@@ -124,7 +124,7 @@ async def test_a_stream_whose_packets_vanish_goes_on_without_a_gap_or_a_repeat(
 async def test_a_stream_of_a_lost_runner_ends_incomplete_with_the_text_so_far(
     replicas: Replicas, user: UserClient, fault: str
 ) -> None:
-    answer = Answer()
+    answer = StreamedAnswer()
     reading = asyncio.create_task(read_turn(user, answer, LONG_PROMPT))
     await eventually(lambda: answer.text, within=FAULT_TIMEOUT)
     chat = replicas.chats[replicas.serving()]

@@ -48,7 +48,7 @@ STORED_TIMEOUT = 60.0
 
 
 @dataclass
-class Load:
+class SdkLoad:
     """Streams and requests of the official SDK without retries, and what went wrong."""
 
     clients: list[openai.AsyncOpenAI]
@@ -185,7 +185,7 @@ async def test_a_rolling_upgrade_fails_no_request_and_loses_no_token_and_no_even
         auth_balancer.endpoints.append(second_auth.port)
         recorder = await opened.enter_async_context(record_events(private_backends.rabbitmq.url))
         accounts = [await open_account(gateways.url) for _ in range(ACCOUNTS)]
-        load = Load([await opened.enter_async_context(open_client(account)) for account in accounts])
+        load = SdkLoad([await opened.enter_async_context(open_client(account)) for account in accounts])
         rollout = Rollout({"gateway": gateways, "auth": auth_balancer})
 
         async with load.running():

@@ -25,7 +25,7 @@ NOT_OWNED = frozenset({"erasure_id", "model_id", "webhook_id", "delivery_id"})
 
 
 @dataclass
-class Objects:
+class OwnedObjects:
     """The owner's objects, and the texts that only the owner may read."""
 
     ids: dict[str, str]
@@ -55,7 +55,7 @@ async def owner(gateway: httpx2.AsyncClient) -> UserClient:
 
 
 @pytest.fixture(scope="module")
-async def objects(owner: UserClient) -> Objects:
+async def objects(owner: UserClient) -> OwnedObjects:
     """One object of each kind of the owner, stored before any request of the tests."""
     canary = f"canary{secrets.token_hex(8)}"
     turn = await owner.chat(f"{canary} [[fake tokens=1]]")
@@ -85,14 +85,14 @@ async def objects(owner: UserClient) -> Objects:
         "delivery_id": str(new_id()),
     }
     private = [canary, owner.username, *(value for name, value in ids.items() if name not in NOT_OWNED)]
-    return Objects(ids, private, tokens["refresh_token"], tokens["access_token"], turn["message_id"])
+    return OwnedObjects(ids, private, tokens["refresh_token"], tokens["access_token"], turn["message_id"])
 
 
 def key_scopes(missing: str | None) -> list[str]:
     return sorted({"chat:write", "events:read", "history:read", "history:write"} - {missing})
 
 
-def leaks(objects: Objects, operation: Operation, text: str) -> list[str]:
+def leaks(objects: OwnedObjects, operation: Operation, text: str) -> list[str]:
     """Return what the owner alone may read, without the id in the path: a problem repeats its path."""
     sent = objects.ids[operation.object_of] if operation.object_of else ""
     return [private for private in objects.canaries if private in text and private != sent]
@@ -113,7 +113,7 @@ def test_the_document_and_the_route_table_name_the_same_operations() -> None:
 
 
 async def test_nobody_and_keys_without_the_scope_get_nothing(
-    gateway: httpx2.AsyncClient, owner: UserClient, objects: Objects
+    gateway: httpx2.AsyncClient, owner: UserClient, objects: OwnedObjects
 ) -> None:
     findings = Findings()
     keys: dict[str | None, dict[str, str]] = {}
@@ -145,7 +145,7 @@ def expected_of_a_stranger(operation: Operation) -> int | None:
 
 
 async def test_another_user_neither_reads_nor_changes_anything(
-    gateway: httpx2.AsyncClient, owner: UserClient, objects: Objects
+    gateway: httpx2.AsyncClient, owner: UserClient, objects: OwnedObjects
 ) -> None:
     findings = Findings()
     stranger = await register(gateway)
@@ -164,7 +164,7 @@ async def test_another_user_neither_reads_nor_changes_anything(
 
 
 async def test_an_object_of_another_user_in_a_body_or_a_query_is_not_found(
-    gateway: httpx2.AsyncClient, objects: Objects
+    gateway: httpx2.AsyncClient, objects: OwnedObjects
 ) -> None:
     stranger = await register(gateway)
     own = await stranger.chat("mine [[fake tokens=1]]")
@@ -207,7 +207,7 @@ def deletions_last(operation: Operation) -> tuple[bool, bool, bool]:
 
 
 async def test_the_owner_and_an_administrator_are_let_through(
-    embedded: EmbeddedStack, gateway: httpx2.AsyncClient, owner: UserClient, objects: Objects
+    embedded: EmbeddedStack, gateway: httpx2.AsyncClient, owner: UserClient, objects: OwnedObjects
 ) -> None:
     """Prove that the ids of the other tests were right. This test comes last: it deletes them."""
     await owner.log_in()

@@ -12,7 +12,7 @@ from parley_testing.backends.shared import SharedBackends, UnavailableError
 pytestmark = pytest.mark.integration
 
 
-class Migration:
+class CountedMigration:
     def __init__(self) -> None:
         self.calls = 0
 
@@ -32,7 +32,7 @@ async def notes(dsn: str, statement: str = "SELECT count(*) FROM notes") -> obje
 
 
 async def test_each_fresh_database_is_migrated_once_and_shares_no_rows() -> None:
-    migrate = Migration()
+    migrate = CountedMigration()
     async with SharedBackends(environment={}) as backends:
         first = await backends.fresh_database(migrate, "chat")
         await notes(first, "INSERT INTO notes VALUES ('mine')")
@@ -71,7 +71,7 @@ async def test_servers_in_the_environment_are_used_instead(postgres: EmbeddedPos
     backends = SharedBackends(environment=urls)
     assert await backends.redis_url() == "redis://other/0"
     assert await backends.amqp_url() == "amqp://other/"
-    dsn = await backends.fresh_database(Migration(), "other")
+    dsn = await backends.fresh_database(CountedMigration(), "other")
     assert await notes(dsn) == 0
     await backends.stop()
     with pytest.raises(asyncpg.InvalidCatalogNameError):

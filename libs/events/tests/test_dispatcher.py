@@ -15,7 +15,7 @@ from parley_testing.fakes.amqp import FakeMessage
 from parley_testing.virtual_time import virtual_time
 
 
-class Outage(Exception):
+class HandlerOutage(Exception):
     pass
 
 
@@ -35,7 +35,9 @@ class ScriptedHandler:
 
 
 def dispatcher_of(handler: Callable[[CloudEvent], Awaitable[None]], max_attempts: int = 3) -> KeyedDispatcher:
-    return KeyedDispatcher(Subscription("q", ("#",), handler, max_attempts=max_attempts), FailurePolicy((Outage,)))
+    return KeyedDispatcher(
+        Subscription("q", ("#",), handler, max_attempts=max_attempts), FailurePolicy((HandlerOutage,))
+    )
 
 
 async def dispatch(dispatcher: KeyedDispatcher, *messages: FakeMessage) -> None:
@@ -73,7 +75,7 @@ async def test_a_failing_event_is_retried_before_the_later_events_of_its_key() -
 async def test_a_failing_key_does_not_delay_other_keys() -> None:
     async def handler(event: CloudEvent) -> None:
         if event.partition_key == "bad":
-            raise Outage
+            raise HandlerOutage
 
     bad, good = FakeMessage(make_event(key="bad")), FakeMessage(make_event(key="good"))
     dispatcher = dispatcher_of(handler)
@@ -86,7 +88,7 @@ async def test_a_failing_key_does_not_delay_other_keys() -> None:
 
 @virtual_time
 async def test_the_delays_between_attempts_double_up_to_two_seconds() -> None:
-    handler = ScriptedHandler(*(Outage() for _ in range(7)))
+    handler = ScriptedHandler(*(HandlerOutage() for _ in range(7)))
     await dispatch(dispatcher_of(handler), FakeMessage(make_event()))
     await asyncio.sleep(60)
     delays = [round(later - earlier, 3) for earlier, later in zip(handler.times, handler.times[1:], strict=False)]
@@ -103,7 +105,7 @@ async def test_an_event_is_dead_lettered_after_its_last_attempt() -> None:
 
 @virtual_time
 async def test_an_outage_uses_up_no_attempts() -> None:
-    handler, message = ScriptedHandler(*(Outage() for _ in range(20))), FakeMessage(make_event())
+    handler, message = ScriptedHandler(*(HandlerOutage() for _ in range(20))), FakeMessage(make_event())
     await dispatch(dispatcher_of(handler, max_attempts=1), message)
     await asyncio.sleep(60)
     assert (len(handler.sequences), message.outcome) == (21, "acknowledged")
@@ -158,7 +160,7 @@ async def test_every_attempt_is_observed() -> None:
 
 @virtual_time
 async def test_an_event_whose_channel_is_closed_is_left_to_its_next_delivery() -> None:
-    handler, message = ScriptedHandler(*(Outage() for _ in range(100))), FakeMessage(make_event())
+    handler, message = ScriptedHandler(*(HandlerOutage() for _ in range(100))), FakeMessage(make_event())
     await dispatch(dispatcher_of(handler), message)
     await asyncio.sleep(1)
     message.channel.lose()

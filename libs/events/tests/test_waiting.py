@@ -4,5 +4,5 @@ from parley_events.waiting import at_most
 from parley_testing.contracts.waits import WaitLimitContract
 
 
-class TestWaitLimitContract(WaitLimitContract):
+class TestSubscriberWaitLimitContract(WaitLimitContract):
     at_most = staticmethod(at_most)

@@ -19,11 +19,11 @@ def member_name(service: str, table: str) -> str:
     return f"{service}/{table}.copy"
 
 
-class _Part(BaseModel):
+class _ManifestPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class AppliedMigration(_Part):
+class AppliedMigration(_ManifestPart):
     """One row of the table ``schema_migrations``."""
 
     source: str
@@ -31,7 +31,7 @@ class AppliedMigration(_Part):
     digest: Digest
 
 
-class TablePart(_Part):
+class TablePart(_ManifestPart):
     """The rows of a table, as PostgreSQL's COPY writes them in text format."""
 
     name: str
@@ -41,7 +41,7 @@ class TablePart(_Part):
     sha256: Digest
 
 
-class SequenceValue(_Part):
+class SequenceValue(_ManifestPart):
     """State of a sequence."""
 
     name: str
@@ -49,7 +49,7 @@ class SequenceValue(_Part):
     is_called: bool
 
 
-class DatabasePart(_Part):
+class DatabasePart(_ManifestPart):
     """One database, read from one snapshot. Each table follows the tables that it refers to."""
 
     service: str
@@ -69,7 +69,7 @@ class DatabasePart(_Part):
         return sum(table.rows for table in self.tables)
 
 
-class EncryptedKey(_Part):
+class EncryptedKey(_ManifestPart):
     """A secret key, encrypted with AES-256-GCM under a key that scrypt derives from a passphrase; bytes in base64."""
 
     salt: str
@@ -77,7 +77,7 @@ class EncryptedKey(_Part):
     ciphertext: str
 
 
-class SecretKeyPart(_Part):
+class SecretKeyPart(_ManifestPart):
     """A secret key without which a part of the data is unreadable."""
 
     name: Literal["AUTH_SECRET_KEY", "WEBHOOKS_SECRET_KEY"]
@@ -85,7 +85,7 @@ class SecretKeyPart(_Part):
     encrypted: EncryptedKey | None = None
 
 
-class Manifest(_Part):
+class Manifest(_ManifestPart):
     """Content of an archive."""
 
     format: Literal[1]

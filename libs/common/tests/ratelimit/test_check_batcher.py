@@ -7,7 +7,7 @@ from parley.ratelimit.script import LimitCheck
 from parley_testing import eventually
 
 
-class Sender:
+class BatchSender:
     """Records batches; a call ends when ``release`` is set."""
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ def checks(count: int) -> list[LimitCheck]:
 
 
 async def test_checks_of_the_same_moment_are_sent_in_one_call() -> None:
-    sender = Sender()
+    sender = BatchSender()
     batcher = CheckBatcher(sender)
     for check in checks(5):
         assert batcher.add(check)
@@ -33,7 +33,7 @@ async def test_checks_of_the_same_moment_are_sent_in_one_call() -> None:
 
 
 async def test_checks_that_arrive_during_a_call_form_the_next_batch() -> None:
-    sender = Sender()
+    sender = BatchSender()
     batcher = CheckBatcher(sender)
     batcher.add(checks(1)[0])
     await eventually(lambda: sender.sizes == [1])
@@ -44,7 +44,7 @@ async def test_checks_that_arrive_during_a_call_form_the_next_batch() -> None:
 
 
 async def test_a_batch_has_a_maximum_size() -> None:
-    sender = Sender()
+    sender = BatchSender()
     batcher = CheckBatcher(sender)
     for check in checks(MAX_BATCH_SIZE + 1):
         batcher.add(check)
@@ -55,14 +55,14 @@ async def test_a_batch_has_a_maximum_size() -> None:
 
 
 async def test_a_full_queue_accepts_no_more_checks() -> None:
-    batcher = CheckBatcher(Sender())
+    batcher = CheckBatcher(BatchSender())
     accepted = [batcher.add(check) for check in checks(MAX_WAITING + 2)]
     assert accepted == [True] * MAX_WAITING + [False] * 2
     batcher.take_waiting()
 
 
 async def test_waiting_for_open_calls_ends_after_the_timeout() -> None:
-    sender = Sender()
+    sender = BatchSender()
     batcher = CheckBatcher(sender)
     batcher.add(checks(1)[0])
     await eventually(lambda: sender.sizes == [1])

@@ -5,21 +5,14 @@ from hypothesis import strategies as st
 
 from parley.ratelimit.local_fallback import LocalFallback
 from parley.ratelimit.model import Limit
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from parley_testing.fakes.manual_clock import ManualClock
 
 
 @given(st.lists(st.floats(0, 5), max_size=60), st.integers(1, 50), st.integers(1, 30), st.integers(1, 10))
 def test_no_more_than_the_burst_plus_the_rate_is_allowed(
     pauses: list[float], count: int, period: int, burst: int
 ) -> None:
-    clock, some = Clock(), Limit("user", "ada", count, period, burst)
+    clock, some = ManualClock(), Limit("user", "ada", count, period, burst)
     fallback, admitted = LocalFallback(clock=clock), 0
     for pause in pauses:
         clock.now += pause
@@ -28,7 +21,7 @@ def test_no_more_than_the_burst_plus_the_rate_is_allowed(
 
 
 def test_two_replicas_halve_the_burst_and_the_rate() -> None:
-    clock, some = Clock(), Limit("user", "ada", count=10, period=1, burst=10)
+    clock, some = ManualClock(), Limit("user", "ada", count=10, period=1, burst=10)
     fallback = LocalFallback(clock=clock)
     fallback.replicas = 2
     assert sum(fallback.check([some], 1).allowed for _ in range(20)) == 5
@@ -37,7 +30,7 @@ def test_two_replicas_halve_the_burst_and_the_rate() -> None:
 
 
 def test_a_strict_limit_allows_no_burst() -> None:
-    clock, strict = Clock(), Limit("login", "ada", count=60, period=60, burst=10, strict=True)
+    clock, strict = ManualClock(), Limit("login", "ada", count=60, period=60, burst=10, strict=True)
     fallback = LocalFallback(clock=clock)
     assert [fallback.check([strict], 1).allowed for _ in range(3)] == [True, False, False]
     clock.now += 1
@@ -46,14 +39,14 @@ def test_a_strict_limit_allows_no_burst() -> None:
 
 def test_nothing_is_consumed_when_one_of_several_limits_refuses() -> None:
     wide, narrow = Limit("user", "ada", 1, 3600, 5), Limit("address", "::1", 1, 3600, 1)
-    fallback = LocalFallback(clock=Clock())
+    fallback = LocalFallback(clock=ManualClock())
     assert fallback.check([wide, narrow], 1).allowed
     refused = fallback.check([wide, narrow], 1)
     assert (refused.refused, refused.states[0].remaining) == (narrow, 4)
 
 
 def test_the_number_of_buckets_is_bounded() -> None:
-    fallback = LocalFallback(clock=Clock(), size=10)
+    fallback = LocalFallback(clock=ManualClock(), size=10)
     for number in range(100):
         fallback.check([Limit("user", str(number), 1, 3600, 5)], 1)
     assert len(fallback._buckets) == 10

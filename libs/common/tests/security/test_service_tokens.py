@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from parley.errors import DependencyUnavailable
 from parley.security.service_tokens import RENEWAL_MARGIN, ServiceTokenProvider
+from parley_testing.fakes.manual_clock import ManualClock
 
 LIFETIME = 300
 
@@ -27,22 +28,15 @@ class TokenEndpoint:
         )
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def provider(
-    endpoint: TokenEndpoint, clock: Clock | None = None, secret: str | None = "hunter2"
+    endpoint: TokenEndpoint, clock: ManualClock | None = None, secret: str | None = "hunter2"
 ) -> ServiceTokenProvider:
     return ServiceTokenProvider(
         httpx2.AsyncClient(transport=httpx2.MockTransport(endpoint)),
         auth_url="http://auth/",
         service="chat",
         secret=SecretStr(secret) if secret else None,
-        clock=clock or Clock(),
+        clock=clock or ManualClock(),
     )
 
 
@@ -62,7 +56,7 @@ async def test_concurrent_callers_share_one_token() -> None:
 
 
 async def test_a_token_is_renewed_before_it_expires() -> None:
-    endpoint, clock = TokenEndpoint(), Clock()
+    endpoint, clock = TokenEndpoint(), ManualClock(now=0)
     tokens = provider(endpoint, clock)
     await tokens.get()
     clock.now = LIFETIME - RENEWAL_MARGIN - 1

@@ -14,7 +14,7 @@ class Note(RequestBody):
     text: Text
 
 
-class Price(ResponseBody):
+class SamplePrice(ResponseBody):
     amount: Money
 
 
@@ -30,7 +30,7 @@ def test_text_that_postgres_cannot_store_is_rejected(text: str) -> None:
 
 
 def test_money_has_nine_decimal_places() -> None:
-    page = Page[Price](data=[Price(amount=Decimal("0.00001234"))], next_cursor=None)
+    page = Page[SamplePrice](data=[SamplePrice(amount=Decimal("0.00001234"))], next_cursor=None)
     assert page.model_dump(mode="json") == {"data": [{"amount": "0.000012340"}], "next_cursor": None}
 
 

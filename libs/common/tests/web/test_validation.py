@@ -17,7 +17,7 @@ class Part(RequestBody):
     text: Text
 
 
-class Message(RequestBody):
+class SampleMessage(RequestBody):
     content: Text | list[Part]
     day: dt.date | None = None
     at: dt.datetime | None = None
@@ -70,7 +70,7 @@ def pairs(error: ParleyError) -> list[tuple[str, str]]:
     ],
 )
 def test_pointers_name_members_of_the_body_only(body: Any, expected: list[tuple[str, str]]) -> None:
-    assert pairs(refused(Message, body)) == expected
+    assert pairs(refused(SampleMessage, body)) == expected
 
 
 def test_the_branch_of_a_union_is_not_named() -> None:

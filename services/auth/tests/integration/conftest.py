@@ -12,7 +12,7 @@ import pytest
 
 from auth.settings import AuthSettings
 from auth_testing.app import GATEWAY_SECRET, MakeSettings, RunningAuth, StartAuth, running_auth
-from auth_testing.mail_sink import PAGE, VERIFICATION_PAGE, Sink
+from auth_testing.mail_sink import PAGE, VERIFICATION_PAGE, MailSink
 from auth_testing.replica import StartReplica, running_replica
 from parley.config.settings import load
 from parley.messaging import outbox
@@ -65,15 +65,15 @@ def replica(tmp_path: Path) -> StartReplica:
 
 
 @pytest.fixture(scope="module")
-async def sink() -> AsyncIterator[Sink]:
-    found = Sink()
+async def sink() -> AsyncIterator[MailSink]:
+    found = MailSink()
     async with await asyncio.start_server(found.serve, "127.0.0.1", 0) as server:
         found.port = server.sockets[0].getsockname()[1]
         yield found
 
 
 @pytest.fixture(scope="module")
-async def mailing(make_settings: MakeSettings, start: StartAuth, sink: Sink) -> AsyncIterator[Any]:
+async def mailing(make_settings: MakeSettings, start: StartAuth, sink: MailSink) -> AsyncIterator[Any]:
     settings = await make_settings(
         smtp_url=f"smtp://127.0.0.1:{sink.port}",
         smtp_from="parley@example.org",

@@ -14,7 +14,7 @@ from auth.mail.notices import SecurityEvent
 from auth.mail.smtp import SmtpMailer
 from auth.password_resets.request_queue import ResetRequestQueue
 from auth_testing.app import RunningAuth
-from auth_testing.mail_sink import PAGE, VERIFY, Sink, address, token_in, verified_person
+from auth_testing.mail_sink import PAGE, VERIFY, MailSink, address, token_in, verified_person
 from parley.errors import Overloaded
 
 pytestmark = pytest.mark.integration
@@ -37,7 +37,7 @@ async def use(auth: RunningAuth, token: str) -> int:
 
 
 async def test_the_mailed_link_sets_a_new_password_once_and_ends_every_session(
-    mailing: RunningAuth, sink: Sink
+    mailing: RunningAuth, sink: MailSink
 ) -> None:
     person = await verified_person(mailing, sink)
     await ask(mailing, address(person).upper())
@@ -57,7 +57,7 @@ async def test_the_mailed_link_sets_a_new_password_once_and_ends_every_session(
 
 
 async def test_an_unknown_and_a_disabled_address_get_the_same_answer_and_no_mail(
-    mailing: RunningAuth, sink: Sink
+    mailing: RunningAuth, sink: MailSink
 ) -> None:
     disabled, known = await verified_person(mailing, sink), await verified_person(mailing, sink)
     await mailing.rows("UPDATE users SET status = 'disabled' WHERE username = $1 RETURNING id", disabled.username)
@@ -71,7 +71,7 @@ async def test_an_unknown_and_a_disabled_address_get_the_same_answer_and_no_mail
     assert sink.has_none()
 
 
-async def test_an_account_gets_one_mail_a_minute(mailing: RunningAuth, sink: Sink) -> None:
+async def test_an_account_gets_one_mail_a_minute(mailing: RunningAuth, sink: MailSink) -> None:
     eager, other = await verified_person(mailing, sink), await verified_person(mailing, sink)
     for _ in range(5):
         await ask(mailing, address(eager))
@@ -86,7 +86,7 @@ async def test_an_account_gets_one_mail_a_minute(mailing: RunningAuth, sink: Sin
     assert (await sink.next())["to"] == address(eager)
 
 
-async def test_a_second_request_does_not_invalidate_the_first_link(mailing: RunningAuth, sink: Sink) -> None:
+async def test_a_second_request_does_not_invalidate_the_first_link(mailing: RunningAuth, sink: MailSink) -> None:
     person = await verified_person(mailing, sink)
     await ask(mailing, address(person))
     first = token_in(await sink.next())
@@ -102,7 +102,7 @@ async def test_a_second_request_does_not_invalidate_the_first_link(mailing: Runn
 
 
 @pytest.mark.parametrize("change", ["address", "password"])
-async def test_a_link_is_invalid_after_the_owner_changes_the(change: str, mailing: RunningAuth, sink: Sink) -> None:
+async def test_a_link_is_invalid_after_the_owner_changes_the(change: str, mailing: RunningAuth, sink: MailSink) -> None:
     person = await verified_person(mailing, sink)
     await ask(mailing, address(person))
     token = token_in(await sink.next())
@@ -116,7 +116,7 @@ async def test_a_link_is_invalid_after_the_owner_changes_the(change: str, mailin
 
 
 async def test_a_refused_mail_is_logged_without_address_or_token_and_the_next_is_sent(
-    mailing: RunningAuth, sink: Sink, capsys: pytest.CaptureFixture[str]
+    mailing: RunningAuth, sink: MailSink, capsys: pytest.CaptureFixture[str]
 ) -> None:
     refused, known = await verified_person(mailing, sink), await verified_person(mailing, sink)
     sink.refuses = True
@@ -145,7 +145,7 @@ async def send(url: str) -> None:
         await asyncio.wait_for(mailer.send("ada@example.org", "subject", "text"), WITHIN)
 
 
-async def test_credentials_are_not_sent_without_tls(sink: Sink) -> None:
+async def test_credentials_are_not_sent_without_tls(sink: MailSink) -> None:
     with pytest.raises(MailDeliveryError, match="SMTPNotSupportedError"):
         await send(f"smtp://ada:secret@127.0.0.1:{sink.port}")
 

@@ -41,7 +41,7 @@ def certificate(tmp_path: Path) -> Path:
     return path
 
 
-class Server:
+class TlsMailServer:
     """An SMTP server that requires credentials and keeps the commands it receives."""
 
     def __init__(self) -> None:
@@ -70,8 +70,8 @@ class Server:
 
 
 @pytest.fixture
-async def server(certificate: Path) -> AsyncIterator[Server]:
-    found = Server()
+async def server(certificate: Path) -> AsyncIterator[TlsMailServer]:
+    found = TlsMailServer()
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(certificate)
     async with await asyncio.start_server(found.serve, HOST, 0, ssl=tls) as listening:
@@ -79,20 +79,20 @@ async def server(certificate: Path) -> AsyncIterator[Server]:
         yield found
 
 
-async def send(server: Server, tls: ssl.SSLContext | None) -> None:
+async def send(server: TlsMailServer, tls: ssl.SSLContext | None) -> None:
     url = f"smtps://ada:p%40ss@{HOST}:{server.port}"
     with contextlib.closing(SmtpMailer(url, "parley@example.org", tls=tls, timeout=5)) as mailer:
         await asyncio.wait_for(mailer.send("ada@example.org", "subject", "text"), WITHIN)
 
 
-async def test_credentials_are_sent_to_a_trusted_server(server: Server, certificate: Path) -> None:
+async def test_credentials_are_sent_to_a_trusted_server(server: TlsMailServer, certificate: Path) -> None:
     await send(server, ssl.create_default_context(cafile=str(certificate)))
     plain = base64.b64encode(b"\0ada\0p@ss")
     assert b"AUTH PLAIN " + plain in server.commands
     assert server.commands[-2:] == [b"data", b"quit"]
 
 
-async def test_nothing_is_sent_to_an_untrusted_server(server: Server) -> None:
+async def test_nothing_is_sent_to_an_untrusted_server(server: TlsMailServer) -> None:
     with pytest.raises(MailDeliveryError, match="SSLCertVerificationError"):
         await send(server, None)
     assert server.commands == []

@@ -17,7 +17,7 @@ from parley.security.encryption import SecretCipher
 RULES = KeyRotationPolicy(publish_ahead=360, max_age=90 * 86_400, token_lifetime=900)
 
 
-class Clock:
+class CalendarClock:
     def __init__(self) -> None:
         self.now = datetime(2026, 11, 22, 10, tzinfo=UTC)
 
@@ -29,8 +29,8 @@ class Clock:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> CalendarClock:
+    return CalendarClock()
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def store() -> MemorySigningKeyStore:
     return MemorySigningKeyStore()
 
 
-def ring(store: MemorySigningKeyStore, clock: Clock, key: bytes = b"k" * 32) -> KeyRing:
+def ring(store: MemorySigningKeyStore, clock: CalendarClock, key: bytes = b"k" * 32) -> KeyRing:
     return KeyRing(store, SecretCipher(key), RULES, clock=clock)
 
 
@@ -51,7 +51,7 @@ def signer(found: KeyRing) -> str:
 
 
 async def test_the_first_start_creates_a_key_and_later_starts_keep_it(
-    store: MemorySigningKeyStore, clock: Clock
+    store: MemorySigningKeyStore, clock: CalendarClock
 ) -> None:
     first = ring(store, clock)
     await first.start()
@@ -64,14 +64,16 @@ async def test_the_first_start_creates_a_key_and_later_starts_keep_it(
     assert "d" not in first.jwks()["keys"][0]
 
 
-async def test_another_secret_key_is_refused_in_one_line(store: MemorySigningKeyStore, clock: Clock) -> None:
+async def test_another_secret_key_is_refused_in_one_line(store: MemorySigningKeyStore, clock: CalendarClock) -> None:
     await ring(store, clock).start()
     with pytest.raises(SettingsError, match="AUTH_SECRET_KEY: cannot decrypt") as refused:
         await ring(store, clock, b"o" * 32).start()
     assert len(str(refused.value).splitlines()) == 1
 
 
-async def test_an_encrypted_key_does_not_decrypt_under_another_id(store: MemorySigningKeyStore, clock: Clock) -> None:
+async def test_an_encrypted_key_does_not_decrypt_under_another_id(
+    store: MemorySigningKeyStore, clock: CalendarClock
+) -> None:
     await ring(store, clock).start()
     ((kid, stored),) = store.rows.items()
     store.rows[kid] = replace(stored, kid="other")
@@ -80,7 +82,7 @@ async def test_an_encrypted_key_does_not_decrypt_under_another_id(store: MemoryS
 
 
 async def test_a_new_key_is_published_before_it_signs_and_the_old_one_until_its_last_token_expires(
-    store: MemorySigningKeyStore, clock: Clock
+    store: MemorySigningKeyStore, clock: CalendarClock
 ) -> None:
     one, other = ring(store, clock), ring(store, clock)
     await one.start()
@@ -105,7 +107,7 @@ async def test_a_new_key_is_published_before_it_signs_and_the_old_one_until_its_
     assert signer(other) == new
 
 
-async def test_a_rotation_in_progress_is_not_repeated(store: MemorySigningKeyStore, clock: Clock) -> None:
+async def test_a_rotation_in_progress_is_not_repeated(store: MemorySigningKeyStore, clock: CalendarClock) -> None:
     one, other = ring(store, clock), ring(store, clock)
     await one.start()
     await other.start()
@@ -113,7 +115,7 @@ async def test_a_rotation_in_progress_is_not_repeated(store: MemorySigningKeySto
     assert len(store.rows) == 2
 
 
-async def test_a_key_is_replaced_when_it_is_old(store: MemorySigningKeyStore, clock: Clock) -> None:
+async def test_a_key_is_replaced_when_it_is_old(store: MemorySigningKeyStore, clock: CalendarClock) -> None:
     found = ring(store, clock)
     await found.start()
     clock.forward(90 * 86_400)
@@ -124,7 +126,9 @@ async def test_a_key_is_replaced_when_it_is_old(store: MemorySigningKeyStore, cl
     assert len(store.rows) == 2
 
 
-async def test_two_replicas_that_add_a_key_at_once_agree_on_one(store: MemorySigningKeyStore, clock: Clock) -> None:
+async def test_two_replicas_that_add_a_key_at_once_agree_on_one(
+    store: MemorySigningKeyStore, clock: CalendarClock
+) -> None:
     one, other = ring(store, clock), ring(store, clock)
     original: Any = store.all
     asked: list[int] = []

@@ -6,25 +6,18 @@ from auth.errors import LoginThrottled
 from auth.security.login_failures import MemoryFailureCounter
 from auth.security.login_throttle import LoginThrottle
 from auth_testing.unit_services import UnavailableCounter
+from parley_testing.fakes.manual_clock import ManualClock
 
 HERE, THERE = "203.0.113.7", "198.51.100.9"
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def throttle(clock: Clock) -> LoginThrottle:
+def throttle(clock: ManualClock) -> LoginThrottle:
     return LoginThrottle(MemoryFailureCounter(clock=clock), MemoryFailureCounter(clock=clock))
 
 
@@ -51,7 +44,9 @@ async def test_the_delay_doubles_from_the_fifth_failure_on(throttle: LoginThrott
     assert found == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]
 
 
-async def test_the_delay_ends_and_failures_expire_after_fifteen_minutes(throttle: LoginThrottle, clock: Clock) -> None:
+async def test_the_delay_ends_and_failures_expire_after_fifteen_minutes(
+    throttle: LoginThrottle, clock: ManualClock
+) -> None:
     await fail(throttle, 8)
     assert await wait_of(throttle) == 8
     clock.now += 8
@@ -89,7 +84,7 @@ async def test_an_ipv6_site_counts_as_one_address(throttle: LoginThrottle) -> No
     assert await wait_of(throttle, address="2001:db8:1::1") == 0
 
 
-async def test_failures_are_counted_locally_without_redis(clock: Clock) -> None:
+async def test_failures_are_counted_locally_without_redis(clock: ManualClock) -> None:
     throttle = LoginThrottle(UnavailableCounter(), MemoryFailureCounter(clock=clock))
     await fail(throttle, 6)
     assert await wait_of(throttle) == 2
@@ -97,7 +92,7 @@ async def test_failures_are_counted_locally_without_redis(clock: Clock) -> None:
     assert await wait_of(throttle) == 0
 
 
-async def test_the_local_counts_are_bounded(clock: Clock) -> None:
+async def test_the_local_counts_are_bounded(clock: ManualClock) -> None:
     counts = MemoryFailureCounter(capacity=10, clock=clock)
     for number in range(100):
         await counts.add([f"key-{number}"], 900)

@@ -13,7 +13,7 @@ from chat.parameters import ProviderKind
 from chat.providers.failures import AttemptFailed
 from chat.providers.http_provider import HttpProvider, open_session
 from chat.providers.wire_formats import wire_format_of
-from chat_testing.parsed_answers import Answer
+from chat_testing.parsed_answers import ParsedAnswer
 from fake_provider.process import FakeProvider
 from parley.ids import new_id
 
@@ -43,8 +43,8 @@ def asked(text: str, **options: Any) -> Prompt:
     return Prompt([{"role": "user", "content": text}], 1000, options=options or None)
 
 
-async def read(client: HttpProvider, prompt: Prompt, found: Answer | None = None) -> Answer:
-    answer = found or Answer(NO_PARSER)
+async def read(client: HttpProvider, prompt: Prompt, found: ParsedAnswer | None = None) -> ParsedAnswer:
+    answer = found or ParsedAnswer(NO_PARSER)
     async for chunks in client.stream("fake", prompt):
         answer.chunks += chunks
     return answer
@@ -149,7 +149,7 @@ async def test_a_call_that_fails_before_its_first_token_says_whether_to_retry(
 
 @pytest.mark.parametrize("knobs", ["cut_after=2", "cut_after=2 cut=close", "garbage_after=2", "error_after=2"])
 async def test_an_answer_that_breaks_is_a_failure_after_its_text(client: NewProvider, knobs: str) -> None:
-    answer = Answer(NO_PARSER)
+    answer = ParsedAnswer(NO_PARSER)
     with pytest.raises(ProviderFailure):
         await read(client(), asked(f"Hi [[fake tokens=4 {knobs}]]"), answer)
     assert answer.text.startswith("t1 t2")

@@ -11,7 +11,7 @@ from chat.providers.anthropic_events import MessageParser
 from chat.providers.anthropic_format import JSON_INSTRUCTION, AnthropicFormat
 from chat.providers.anthropic_prompt import conversation_of
 from chat.providers.failures import AttemptFailed
-from chat_testing.parsed_answers import Answer
+from chat_testing.parsed_answers import ParsedAnswer
 
 FORMAT = AnthropicFormat()
 THINKING = {"type": "enabled", "budget_tokens": 2000}
@@ -22,8 +22,8 @@ def body(*messages: dict[str, Any], max_tokens: int = 4000, temperature: float |
     return FORMAT.body("claude-x", Prompt(said, max_tokens, temperature, options))
 
 
-def parse(*events: Any) -> Answer:
-    answer = Answer(MessageParser())
+def parse(*events: Any) -> ParsedAnswer:
+    answer = ParsedAnswer(MessageParser())
     for event in events:
         answer.add(event)
     answer.finish()

@@ -11,7 +11,7 @@ from chat.model import LogEntry
 from chat.providers.chunks import ChunkParser
 from chat.providers.text import TextJoiner, storable
 from chat.running.tool_calls import join_calls
-from chat_testing.parsed_answers import Answer, chunk, delta, parse
+from chat_testing.parsed_answers import ParsedAnswer, chunk, delta, parse
 
 
 def with_index(index: Any, text: str) -> dict[str, Any]:
@@ -198,7 +198,7 @@ JSON = st.recursive(
 @settings(max_examples=60)
 @given(st.lists(st.builds(lambda value: {"choices": [{"delta": value}]}, JSON) | JSON, max_size=4))
 def test_no_document_breaks_the_parser_or_what_is_stored(documents: list[Any]) -> None:
-    answer = Answer(ChunkParser())
+    answer = ParsedAnswer(ChunkParser())
     for document in documents:
         answer.add(document)
     answer.finish()

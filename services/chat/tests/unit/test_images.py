@@ -158,7 +158,7 @@ async def test_a_wrong_list_of_files_is_refused(bench: FilesBench, members: dict
     assert (await bench.send("POST", "/api/v1/chat", json=kept)).status_code == 422
 
 
-class Recorder:
+class PromptRecorder:
     """An AnswerGenerator that keeps the prompts of its models, and answers once it may."""
 
     def __init__(self) -> None:
@@ -190,7 +190,7 @@ def part_of(file_id: UUID) -> dict[str, Any]:
 
 async def load(prompt: Prompt, objects: InMemoryObjects | None, model: Model = SEES) -> list[Any]:
     """Return the parts of the prompt as a provider gets it."""
-    recorder = Recorder()
+    recorder = PromptRecorder()
 
     async def prompt_for(model: Model) -> Prompt | None:
         return prompt
@@ -234,7 +234,7 @@ async def test_a_turn_fails_clearly_while_the_storage_is_away() -> None:
 
 
 async def test_prompts_wait_while_others_hold_their_images_until_the_first_token() -> None:
-    file_id, recorder = new_id(), Recorder()
+    file_id, recorder = new_id(), PromptRecorder()
     loader = ImageLoader(recorder, InMemoryObjects({object_key(file_id): png()}))
 
     async def prompt_for(model: Model) -> Prompt | None:

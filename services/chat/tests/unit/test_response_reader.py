@@ -12,7 +12,7 @@ from chat.providers.chunks import ChunkParser
 from chat.providers.failures import AttemptFailed
 from chat.providers.response_reader import ResponseReader
 from chat.providers.sse_parser import MAX_EVENT
-from chat_testing.parsed_answers import Answer, chunk, delta
+from chat_testing.parsed_answers import ParsedAnswer, chunk, delta
 
 STOP = chunk({}, "stop")
 RESET = aiohttp.ClientOSError(104, "reset")
@@ -49,11 +49,11 @@ def sse(*documents: Any, line_end: str = "\n") -> bytes:
 
 async def read(
     *reads: bytes, failure: Exception | None = None, idle: float = 60, silent: bool = False
-) -> tuple[Answer, AttemptFailed | None]:
+) -> tuple[ParsedAnswer, AttemptFailed | None]:
     """Return what was read, and the failure at its end. A ``silent`` response does not end."""
     response: Any = ScriptedResponse(*reads, failure=failure, silent=silent)
     parser = ChunkParser()
-    reader, answer = ResponseReader(response, parser, idle), Answer(parser)
+    reader, answer = ResponseReader(response, parser, idle), ParsedAnswer(parser)
     try:
         while found := await reader.read():
             answer.chunks += found
@@ -64,7 +64,7 @@ async def read(
     return answer, None
 
 
-async def whole(*reads: bytes, failure: Exception | None = None) -> Answer:
+async def whole(*reads: bytes, failure: Exception | None = None) -> ParsedAnswer:
     answer, failed = await read(*reads, failure=failure)
     assert failed is None
     return answer

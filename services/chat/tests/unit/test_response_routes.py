@@ -20,7 +20,7 @@ ASKED = {"role": "user", "content": "Weather?"}
 TOOL = {"type": "function", "name": "weather", "parameters": {"type": "object"}}
 
 
-class Client:
+class ResponsesUser:
     """A user of the API."""
 
     def __init__(self, http: httpx2.AsyncClient, token: str) -> None:
@@ -58,8 +58,8 @@ ISSUER = TestIssuer()
 
 
 @pytest.fixture
-def client(http: httpx2.AsyncClient) -> Client:
-    return Client(http, ISSUER.token(new_id()))
+def client(http: httpx2.AsyncClient) -> ResponsesUser:
+    return ResponsesUser(http, ISSUER.token(new_id()))
 
 
 def calls(*names: str) -> list[AnswerChunk]:
@@ -71,14 +71,14 @@ def calls(*names: str) -> list[AnswerChunk]:
     return [*entries, AnswerChunk(finish_reason="tool_calls")]
 
 
-async def test_a_response_is_retrieved_as_it_was_created(client: Client) -> None:
+async def test_a_response_is_retrieved_as_it_was_created(client: ResponsesUser) -> None:
     made = await client.create(instructions="Be short.", metadata={"a": "b"}, temperature=0.5, truncation="auto")
     assert (made["status"], made["output"][0]["content"][0]["text"]) == ("completed", "Hello")
     assert (made["instructions"], made["temperature"], made["truncation"]) == ("Be short.", 0.5, "auto")
     assert await client.send("GET", f"responses/{made['id']}") == made
 
 
-async def test_a_stream_and_its_rest_are_those_of_the_retrieved_response(client: Client) -> None:
+async def test_a_stream_and_its_rest_are_those_of_the_retrieved_response(client: ResponsesUser) -> None:
     events = await client.events("POST", "responses", json={"model": "default", "input": "Hi", "stream": True})
     whole = events[-1]["response"]
     assert await client.send("GET", f"responses/{whole['id']}") == whole
@@ -86,7 +86,9 @@ async def test_a_stream_and_its_rest_are_those_of_the_retrieved_response(client:
     assert rest == events[4:]
 
 
-async def test_instructions_hold_for_one_response_and_input_items_for_all(bench: ServiceBench, client: Client) -> None:
+async def test_instructions_hold_for_one_response_and_input_items_for_all(
+    bench: ServiceBench, client: ResponsesUser
+) -> None:
     given = [{"role": "developer", "content": "Be kind."}, {"role": "user", "content": "One"}]
     first = await client.create(input=given, instructions="Only now.")
     second = await client.create(input="Two", previous_response_id=first["id"])
@@ -100,7 +102,7 @@ async def test_instructions_hold_for_one_response_and_input_items_for_all(bench:
 
 
 async def test_an_unstored_response_sees_the_one_before_and_is_not_retrieved(
-    bench: ServiceBench, client: Client
+    bench: ServiceBench, client: ResponsesUser
 ) -> None:
     first = await client.create()
     made = await client.create(input="Two", previous_response_id=first["id"], store=False)
@@ -110,13 +112,13 @@ async def test_an_unstored_response_sees_the_one_before_and_is_not_retrieved(
     await client.create(404, previous_response_id=made["id"])
 
 
-async def test_the_input_items_of_an_unstored_response_are_not_kept(bench: ServiceBench, client: Client) -> None:
+async def test_the_input_items_of_an_unstored_response_are_not_kept(bench: ServiceBench, client: ResponsesUser) -> None:
     made = await client.create(input=[{"role": "developer", "content": "Be kind."}, ASKED], store=False)
     (turn,) = bench.engine.turns.turns.values()
     assert (made["status"], turn.response) == ("completed", {"store": False})
 
 
-async def test_outputs_continue_the_calls_of_a_response(bench: ServiceBench, client: Client) -> None:
+async def test_outputs_continue_the_calls_of_a_response(bench: ServiceBench, client: ResponsesUser) -> None:
     bench.engine.generator.chunks = calls("weather", "time")
     asked = await client.create(tools=[TOOL, {**TOOL, "name": "time"}])
     bench.engine.generator.chunks = answer_of("Sun")
@@ -147,7 +149,7 @@ async def test_outputs_continue_the_calls_of_a_response(bench: ServiceBench, cli
     assert items["data"][1]["id"] == asked["output"][0]["id"]
 
 
-async def test_calls_with_their_outputs_continue_a_conversation(bench: ServiceBench, client: Client) -> None:
+async def test_calls_with_their_outputs_continue_a_conversation(bench: ServiceBench, client: ResponsesUser) -> None:
     first = await client.create()
     call = {"type": "function_call", "call_id": "c1", "name": "weather", "arguments": "{}"}
     output = {"type": "function_call_output", "call_id": "c1", "output": "Sun"}
@@ -156,7 +158,7 @@ async def test_calls_with_their_outputs_continue_a_conversation(bench: ServiceBe
     assert roles[-2:] == ["assistant", "tool"]
 
 
-async def test_a_background_response_is_cancelled_and_deleted(bench: ServiceBench, client: Client) -> None:
+async def test_a_background_response_is_cancelled_and_deleted(bench: ServiceBench, client: ResponsesUser) -> None:
     bench.engine.generator.chunks, bench.engine.generator.endless = answer_of("Hel")[:1], True
     made = await client.create(background=True)
     assert (made["status"], made["background"]) == ("in_progress", True)
@@ -171,7 +173,7 @@ async def test_a_background_response_is_cancelled_and_deleted(bench: ServiceBenc
 
 
 async def test_a_failure_is_an_error_of_the_request_and_of_the_stored_response(
-    bench: ServiceBench, client: Client
+    bench: ServiceBench, client: ResponsesUser
 ) -> None:
     bench.engine.generator.chunks, bench.engine.generator.failure = (), ProviderTimeout()
     await client.create(504)
@@ -183,7 +185,7 @@ async def test_a_failure_is_an_error_of_the_request_and_of_the_stored_response(
     assert (found["status"], found["error"]["code"]) == ("failed", "server_error")
 
 
-async def test_what_does_not_fit_is_refused_unless_it_may_be_left_out(client: Client) -> None:
+async def test_what_does_not_fit_is_refused_unless_it_may_be_left_out(client: ResponsesUser) -> None:
     first = await client.create(input="x" * 20_000)
     second = await client.create(400, input="y" * 10_000, previous_response_id=first["id"])
     assert second["error"]["code"] == "context_length_exceeded"
@@ -198,7 +200,7 @@ async def test_an_idempotent_request_gets_the_same_response(http: httpx2.AsyncCl
     assert both[1].headers["Idempotency-Replayed"] == "true"
 
 
-async def test_a_conversation_has_the_items_of_its_responses_in_pages(client: Client) -> None:
+async def test_a_conversation_has_the_items_of_its_responses_in_pages(client: ResponsesUser) -> None:
     made = await client.send("POST", "conversations", json={"metadata": {"topic": "demo"}})
     assert (made["object"], made["metadata"]) == ("conversation", {"topic": "demo"})
     path = f"conversations/{made['id']}/items"
@@ -223,9 +225,9 @@ async def test_a_conversation_has_the_items_of_its_responses_in_pages(client: Cl
     assert refused["error"]["param"] == "items"
 
 
-async def test_the_ids_of_others_do_not_exist(http: httpx2.AsyncClient, client: Client) -> None:
+async def test_the_ids_of_others_do_not_exist(http: httpx2.AsyncClient, client: ResponsesUser) -> None:
     made = await client.create()
-    other = Client(http, ISSUER.token(new_id()))
+    other = ResponsesUser(http, ISSUER.token(new_id()))
     for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/cancel"), ("GET", "/input_items")):
         await other.send(method, f"responses/{made['id']}{path}", 404)
     await other.create(404, previous_response_id=made["id"])

@@ -12,7 +12,7 @@ from parley_testing import eventually
 
 
 @dataclass
-class Connection:
+class RecordedConnection:
     """An ASGI connection that records messages; ``disconnect`` ends it."""
 
     messages: list[Any] = field(default_factory=list)
@@ -50,7 +50,7 @@ async def endless(closed: asyncio.Event) -> AsyncGenerator[bytes, None]:
 
 
 async def test_chunks_follow_the_status_and_are_counted() -> None:
-    connection = Connection()
+    connection = RecordedConnection()
     await connection.serve(StreamingTurnResponse(two_chunks()))
     assert connection.messages[0]["status"] == 200
     assert (connection.bodies, connection.sent) == ([b"one", b"two", b""], 6)
@@ -61,14 +61,14 @@ async def test_an_error_before_the_first_chunk_sends_no_status() -> None:
         raise LookupError
         yield b""
 
-    connection = Connection()
+    connection = RecordedConnection()
     with pytest.raises(LookupError):
         await connection.serve(StreamingTurnResponse(failing()))
     assert connection.messages == []
 
 
 async def test_a_disconnect_closes_the_source_and_is_reported() -> None:
-    connection, closed, reported = Connection(), asyncio.Event(), asyncio.Event()
+    connection, closed, reported = RecordedConnection(), asyncio.Event(), asyncio.Event()
 
     async def report() -> None:
         reported.set()
@@ -83,7 +83,7 @@ async def test_a_disconnect_closes_the_source_and_is_reported() -> None:
 
 
 async def test_a_complete_response_reports_no_disconnect() -> None:
-    connection, reported = Connection(), asyncio.Event()
+    connection, reported = RecordedConnection(), asyncio.Event()
 
     async def report() -> None:
         reported.set()

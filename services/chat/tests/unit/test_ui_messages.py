@@ -28,7 +28,7 @@ ISSUER = TestIssuer()
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
 
 
-class Chat:
+class FrontendChat:
     """A chat of one frontend."""
 
     def __init__(self, http: httpx2.AsyncClient) -> None:
@@ -62,8 +62,8 @@ async def http(bench: ServiceBench) -> AsyncIterator[httpx2.AsyncClient]:
 
 
 @pytest.fixture
-def chat(http: httpx2.AsyncClient) -> Chat:
-    return Chat(http)
+def chat(http: httpx2.AsyncClient) -> FrontendChat:
+    return FrontendChat(http)
 
 
 def user(*parts: str | dict[str, Any], message_id: str = "abc") -> Any:
@@ -88,7 +88,7 @@ def turns_of(bench: ServiceBench) -> list[Turn]:
     return list(bench.engine.turns.turns.values())
 
 
-async def test_an_answer_is_a_message_whose_id_is_its_turn(chat: Chat, bench: ServiceBench) -> None:
+async def test_an_answer_is_a_message_whose_id_is_its_turn(chat: FrontendChat, bench: ServiceBench) -> None:
     events = await chat.send(user("Hi"), trigger="submit-message", system_prompt="Be short.", metadata={"a": "b"})
     (turn,) = turns_of(bench)
     assert [event["type"] for event in events] == [
@@ -100,7 +100,7 @@ async def test_an_answer_is_a_message_whose_id_is_its_turn(chat: Chat, bench: Se
     assert (turn.user_message, turn.system_prompt, turn.metadata) == ("Hi", "Be short.", {"a": "b"})
 
 
-async def test_the_next_message_follows_the_answer_that_is_shown(chat: Chat, bench: ServiceBench) -> None:
+async def test_the_next_message_follows_the_answer_that_is_shown(chat: FrontendChat, bench: ServiceBench) -> None:
     first = await chat.send(user("One"))
     second = await chat.send(user("One"), shown(first), user("Two"))
     await chat.send(user("Only the last message is sent."))
@@ -117,14 +117,14 @@ async def test_the_next_message_follows_the_answer_that_is_shown(chat: Chat, ben
     }
 
 
-async def test_an_answer_without_output_is_not_followed(chat: Chat, bench: ServiceBench) -> None:
+async def test_an_answer_without_output_is_not_followed(chat: FrontendChat, bench: ServiceBench) -> None:
     first = await chat.send(user("One"))
     failed = {"id": str(new_id()), "role": "assistant", "parts": [{"type": "step-start"}]}
     await chat.send(user("One"), shown(first), user("Two"), failed, user("Three"))
     assert turns_of(bench)[-1].parent_id == UUID(first[0]["messageId"])
 
 
-async def test_an_answer_is_regenerated_with_and_without_its_id(chat: Chat, bench: ServiceBench) -> None:
+async def test_an_answer_is_regenerated_with_and_without_its_id(chat: FrontendChat, bench: ServiceBench) -> None:
     first = await chat.send(user("One"))
     await chat.send(user("One"), trigger="regenerate-message", messageId=first[0]["messageId"])
     await chat.send(user("One"), trigger="regenerate-message")
@@ -135,7 +135,7 @@ async def test_an_answer_is_regenerated_with_and_without_its_id(chat: Chat, benc
     assert len({turn.user_message_id for turn in turns}) == 2
 
 
-async def test_outputs_of_tools_continue_the_message(chat: Chat, bench: ServiceBench) -> None:
+async def test_outputs_of_tools_continue_the_message(chat: FrontendChat, bench: ServiceBench) -> None:
     bench.engine.generator.chunks = calls("weather", "weather")
     asks = await chat.send(user("Weather?"), tools=[TOOL])
     known = [event for event in asks if event["type"] == "tool-input-available"]
@@ -159,7 +159,7 @@ async def test_outputs_of_tools_continue_the_message(chat: Chat, bench: ServiceB
     assert turns_of(bench)[-1].parent_id == UUID(answer[0]["messageMetadata"]["turn_id"])
 
 
-async def test_two_outputs_of_one_call_are_refused(chat: Chat, bench: ServiceBench) -> None:
+async def test_two_outputs_of_one_call_are_refused(chat: FrontendChat, bench: ServiceBench) -> None:
     bench.engine.generator.chunks = calls("weather")
     asks = await chat.send(user("Weather?"), tools=[TOOL])
     part = {"type": "dynamic-tool", "toolCallId": "call_0", "state": "output-available", "output": "Sun"}
@@ -178,13 +178,15 @@ async def test_two_outputs_of_one_call_are_refused(chat: Chat, bench: ServiceBen
         ([{"role": "tool", "parts": []}], "validation_failed"),
     ],
 )
-async def test_a_wrong_request_is_refused(chat: Chat, messages: list[Any], code: str) -> None:
+async def test_a_wrong_request_is_refused(chat: FrontendChat, messages: list[Any], code: str) -> None:
     response = await chat.post(*messages)
     assert response.status_code in {400, 422}
     assert response.json()["code"] == code
 
 
-async def test_a_running_answer_is_streamed_from_its_start_until_it_is_stopped(chat: Chat, bench: ServiceBench) -> None:
+async def test_a_running_answer_is_streamed_from_its_start_until_it_is_stopped(
+    chat: FrontendChat, bench: ServiceBench
+) -> None:
     assert (await chat.request("GET", f"/{chat.id}/stream")).status_code == 204
     assert (await chat.request("GET", "/other/stream")).status_code == 204
     assert (await chat.request("POST", f"/{chat.id}/stop")).status_code == 204
@@ -205,10 +207,10 @@ async def test_a_running_answer_is_streamed_from_its_start_until_it_is_stopped(c
 
 
 async def test_the_chat_of_another_user_is_not_running(
-    chat: Chat, http: httpx2.AsyncClient, bench: ServiceBench
+    chat: FrontendChat, http: httpx2.AsyncClient, bench: ServiceBench
 ) -> None:
     bench.engine.generator.endless = True
-    other = Chat(http)
+    other = FrontendChat(http)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(chat.post(user("Hi")))
         await eventually(lambda: any(turn.running for turn in turns_of(bench)))

@@ -35,7 +35,7 @@ async def decided_locally(first_port: int, expected: set[bool]) -> bool:
 
 
 @dataclass
-class Load:
+class LimitedClients:
     """Clients that send requests of a few users, and the status codes of each user."""
 
     gateway: GatewayProcess
@@ -79,7 +79,7 @@ async def test_a_redis_crash_fails_no_request_and_the_limits_are_shared_until_it
         "RATE_LIMIT_PATIENCE": 1,
     }
     async with run_process(respond(), **settings) as gateway:
-        load, started = Load(gateway), time.monotonic()
+        load, started = LimitedClients(gateway), time.monotonic()
         running = asyncio.create_task(load.run())
         await eventually(lambda: all(statuses[429] > 20 for statuses in load.seen), within=20)
         crashed = time.monotonic()

@@ -17,7 +17,7 @@ MAX_ADDED = 2048
 GATEWAY = Path(__file__).parents[1] / "support" / "upload_gateway.py"
 
 
-class Sink:
+class UploadSink:
     """Counts the bytes of request bodies, and responds at their end."""
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ def kibibytes(pid: int, field: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(field))
 
 
-async def upload(gateway: GatewayProcess, sink: Sink, size: int) -> bytes:
+async def upload(gateway: GatewayProcess, sink: UploadSink, size: int) -> bytes:
     """Upload ``size`` bytes. The last piece is sent when the service has received the first byte."""
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
     token = gateway.bearer()["authorization"]
@@ -62,7 +62,7 @@ async def upload(gateway: GatewayProcess, sink: Sink, size: int) -> bytes:
 
 
 async def test_a_100_mib_upload_needs_less_than_2_mib_of_memory(run_process: RunGatewayProcess) -> None:
-    sink = Sink()
+    sink = UploadSink()
     async with await asyncio.start_server(sink, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         async with run_process(respond(), (sys.executable, str(GATEWAY)), HISTORY_URL=url) as gateway:

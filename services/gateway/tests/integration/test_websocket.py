@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
 from gateway_testing.running import RunGateway
-from gateway_testing.websocket_echo import Chat, auth, chatting, closed, opened, ping, token_of
+from gateway_testing.websocket_echo import FrameEcho, auth, chatting, closed, opened, ping, token_of
 from parley.ids import new_id
 from parley_embedded.sockets import free_port
 from parley_testing import eventually
@@ -72,7 +72,7 @@ async def test_a_websocket_with_an_invalid_credential_origin_or_path_is_rejected
 
 
 async def test_an_unreachable_replica_does_not_fail_a_websocket(run_gateway: RunGateway) -> None:
-    chat, gone = Chat(), free_port()
+    chat, gone = FrameEcho(), free_port()
     async with serve(chat, "127.0.0.1", 0, subprotocols=[Subprotocol("parley.v1")], compression=None) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         async with run_gateway(chat_url=f"http://127.0.0.1:{gone},http://127.0.0.1:{port}") as gateway:

@@ -17,7 +17,7 @@ UPLOAD = route("POST", "/upload", "history", None, max_body=100_000)
 CHUNKED = {"transfer-encoding": "chunked"}
 
 
-class Client:
+class BodySender:
     """Sends a body in parts, then disconnects or stays silent."""
 
     def __init__(self, *parts: bytes, complete: bool = True) -> None:
@@ -39,19 +39,19 @@ def upstream() -> tuple[UpstreamConnection, FakeTransport]:
 
 
 async def test_a_request_without_a_body_has_no_framing_unless_its_method_implies_one() -> None:
-    assert await receive_first(make_request(), UPLOAD, Client().receive) is NO_BODY
-    assert await receive_first(make_request(method="POST"), UPLOAD, Client().receive) is EMPTY_BODY
+    assert await receive_first(make_request(), UPLOAD, BodySender().receive) is NO_BODY
+    assert await receive_first(make_request(method="POST"), UPLOAD, BodySender().receive) is EMPTY_BODY
 
 
 @pytest.mark.parametrize("headers", [{"content-length": "4"}, CHUNKED])
 async def test_a_complete_body_is_forwarded_with_its_length(headers: dict[str, str]) -> None:
-    body = await receive_first(make_request(headers, method="POST"), UPLOAD, Client(b"ab", b"cd").receive)
+    body = await receive_first(make_request(headers, method="POST"), UPLOAD, BodySender(b"ab", b"cd").receive)
     assert (body.first, body.more, body.framing) == (b"abcd", False, b"content-length: 4\r\n")
 
 
 async def test_the_first_part_of_a_long_body_has_the_minimum_size() -> None:
     request = make_request({"content-length": "90000"}, method="POST")
-    body = await receive_first(request, UPLOAD, Client(*[b"x" * 10_000] * 9).receive)
+    body = await receive_first(request, UPLOAD, BodySender(*[b"x" * 10_000] * 9).receive)
     assert MIN_BODY_PREFIX <= len(body.first) < MIN_BODY_PREFIX + 10_000
     assert (body.more, body.framing) == (True, b"content-length: 90000\r\n")
 
@@ -59,16 +59,16 @@ async def test_the_first_part_of_a_long_body_has_the_minimum_size() -> None:
 @pytest.mark.parametrize("headers", [{"content-length": "100001"}, CHUNKED])
 async def test_a_first_part_over_the_limit_is_rejected(headers: dict[str, str]) -> None:
     with pytest.raises(BodyTooLarge, match="must not exceed 100000 bytes"):
-        await receive_first(make_request(headers, method="POST"), UPLOAD, Client(b"x" * 100_001).receive)
+        await receive_first(make_request(headers, method="POST"), UPLOAD, BodySender(b"x" * 100_001).receive)
 
 
 async def test_a_disconnect_in_the_first_part_is_raised() -> None:
     with pytest.raises(ClientDisconnected):
-        await receive_first(make_request(CHUNKED, method="POST"), UPLOAD, Client(b"x", complete=False).receive)
+        await receive_first(make_request(CHUNKED, method="POST"), UPLOAD, BodySender(b"x", complete=False).receive)
 
 
 async def test_the_rest_of_a_body_without_a_length_is_streamed_in_chunks() -> None:
-    client = Client(b"x" * MIN_BODY_PREFIX, b"second", b"third")
+    client = BodySender(b"x" * MIN_BODY_PREFIX, b"second", b"third")
     body = await receive_first(make_request(CHUNKED, method="POST"), UPLOAD, client.receive)
     connection, transport = upstream()
     await stream_rest(connection, UPLOAD, body, client.receive)
@@ -77,7 +77,7 @@ async def test_the_rest_of_a_body_without_a_length_is_streamed_in_chunks() -> No
 
 
 async def test_a_body_that_grows_over_the_limit_fails_the_request() -> None:
-    client = Client(b"x" * MIN_BODY_PREFIX, b"x" * 70_000)
+    client = BodySender(b"x" * MIN_BODY_PREFIX, b"x" * 70_000)
     body = await receive_first(make_request(CHUNKED, method="POST"), UPLOAD, client.receive)
     connection, transport = upstream()
     waiting = asyncio.ensure_future(connection.read_head())
@@ -89,7 +89,7 @@ async def test_a_body_that_grows_over_the_limit_fails_the_request() -> None:
 
 
 async def test_a_disconnect_in_the_rest_fails_the_request() -> None:
-    client = Client(b"x" * MIN_BODY_PREFIX, complete=False)
+    client = BodySender(b"x" * MIN_BODY_PREFIX, complete=False)
     body = await receive_first(make_request(CHUNKED, method="POST"), UPLOAD, client.receive)
     connection, _ = upstream()
     await stream_rest(connection, UPLOAD, body, client.receive)

@@ -8,7 +8,7 @@ from gateway.access.client_addresses import ClientAddresses
 from gateway.server.connection_limits import IDLE_TIMEOUT, MAX_REFUSED, SHORT_IDLE_TIMEOUT, ConnectionLimits
 
 
-class FakeTransport:
+class ClosableTransport:
     closed = False
 
     def close(self) -> None:
@@ -19,8 +19,8 @@ class FakeTransport:
 
 
 @dataclass(eq=False)
-class FakeConnection:
-    transport: asyncio.Transport = field(default_factory=lambda: cast("asyncio.Transport", FakeTransport()))
+class CountedConnection:
+    transport: asyncio.Transport = field(default_factory=lambda: cast("asyncio.Transport", ClosableTransport()))
 
     @property
     def closed(self) -> bool:
@@ -32,9 +32,9 @@ def limits(*, total: int = 100, per_address: int = 100, trusted: tuple[str, ...]
     return ConnectionLimits(total=total, per_address=per_address, subject_of=addresses.connection_subject)
 
 
-def admit(limited: ConnectionLimits, peer: str, *, count: int = 1, busy: bool = False) -> list[FakeConnection]:
+def admit(limited: ConnectionLimits, peer: str, *, count: int = 1, busy: bool = False) -> list[CountedConnection]:
     """Admit connections; fail if one is refused."""
-    connections = [FakeConnection() for _ in range(count)]
+    connections = [CountedConnection() for _ in range(count)]
     for connection in connections:
         assert limited.admit(connection, peer) is None
         if busy:
@@ -42,7 +42,7 @@ def admit(limited: ConnectionLimits, peer: str, *, count: int = 1, busy: bool = 
     return connections
 
 
-def closed(connections: list[FakeConnection]) -> list[bool]:
+def closed(connections: list[CountedConnection]) -> list[bool]:
     return [connection.closed for connection in connections]
 
 
@@ -60,7 +60,7 @@ def test_an_address_over_its_limit_loses_its_own_longest_idle_connection() -> No
 def test_an_address_whose_connections_are_all_busy_is_refused_and_others_are_not() -> None:
     limited = limits(per_address=3)
     own = admit(limited, "10.0.0.1", count=3, busy=True)
-    error = limited.admit(FakeConnection(), "10.0.0.1")
+    error = limited.admit(CountedConnection(), "10.0.0.1")
     assert error is not None
     assert (error.status, error.code, error.headers["Retry-After"]) == (429, "rate_limited", "1")
     admit(limited, "10.0.0.2", count=3, busy=True)
@@ -72,8 +72,8 @@ def test_the_addresses_of_an_ipv6_network_share_their_limit() -> None:
     limited = limits(per_address=3)
     for host in range(3):
         admit(limited, f"2001:db8::{host}", busy=True)
-    assert limited.admit(FakeConnection(), "2001:db8::ffff:0:1") is not None
-    assert limited.admit(FakeConnection(), "::ffff:10.0.0.1") is None
+    assert limited.admit(CountedConnection(), "2001:db8::ffff:0:1") is not None
+    assert limited.admit(CountedConnection(), "::ffff:10.0.0.1") is None
     admit(limited, "2001:db8:0:1::1")
 
 
@@ -90,7 +90,7 @@ def test_a_full_server_closes_the_longest_idle_connection_of_all() -> None:
 def test_a_server_full_of_busy_connections_is_overloaded() -> None:
     limited = limits(total=3)
     busy = admit(limited, "10.0.0.1", count=3, busy=True)
-    error = limited.admit(FakeConnection(), "10.0.0.2")
+    error = limited.admit(CountedConnection(), "10.0.0.2")
     assert error is not None
     assert (error.status, error.code) == (503, "overloaded")
     limited.mark_idle(busy[1])
@@ -101,7 +101,7 @@ def test_a_server_full_of_busy_connections_is_overloaded() -> None:
 def test_trusted_proxies_count_in_total_only() -> None:
     limited = limits(total=5, per_address=2, trusted=("10.0.0.0/8",))
     admit(limited, "10.0.0.1", count=5, busy=True)
-    assert limited.admit(FakeConnection(), "10.0.0.1") is not None
+    assert limited.admit(CountedConnection(), "10.0.0.1") is not None
 
 
 def test_an_upgraded_connection_counts_until_it_is_closed() -> None:
@@ -109,7 +109,7 @@ def test_an_upgraded_connection_counts_until_it_is_closed() -> None:
     (websocket,) = admit(limited, "10.0.0.1")
     limited.mark_upgraded(websocket)
     limited.release_closed()
-    assert limited.admit(FakeConnection(), "10.0.0.1") is not None
+    assert limited.admit(CountedConnection(), "10.0.0.1") is not None
     websocket.transport.close()
     limited.release_closed()
     admit(limited, "10.0.0.1")
@@ -131,7 +131,7 @@ def test_idle_connections_are_closed_earlier_while_many_are_open() -> None:
 def test_refused_connections_are_closed_at_once_when_there_are_many() -> None:
     limited = limits(per_address=1)
     admit(limited, "10.0.0.1", busy=True)
-    refused = [FakeConnection() for _ in range(MAX_REFUSED + 1)]
+    refused = [CountedConnection() for _ in range(MAX_REFUSED + 1)]
     for connection in refused:
         assert not limited.too_many_refused(connection)
         limited.admit(connection, "10.0.0.1")

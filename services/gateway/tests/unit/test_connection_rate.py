@@ -4,17 +4,11 @@ from gateway.access.client_addresses import ClientAddresses
 from gateway.server import connection_rate
 from gateway.server.connection_limits import ConnectionLimits
 from gateway.server.connection_rate import CONNECTION_BURST, CONNECTIONS_PER_SECOND, ConnectionRate
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from parley_testing.fakes.manual_clock import ManualClock
 
 
 def test_an_address_may_open_a_burst_and_then_its_rate() -> None:
-    clock = Clock()
+    clock = ManualClock()
     rate = ConnectionRate(clock)
     assert [rate.take("a") for _ in range(CONNECTION_BURST + 1)] == [True] * CONNECTION_BURST + [False]
     assert rate.take("b")
@@ -25,7 +19,7 @@ def test_an_address_may_open_a_burst_and_then_its_rate() -> None:
 
 
 def test_a_bounded_number_of_addresses_is_remembered() -> None:
-    rate = ConnectionRate(Clock())
+    rate = ConnectionRate(ManualClock())
     for number in range(connection_rate.MAX_TRACKED_ADDRESSES + 10):
         rate.take(str(number))
     assert len(rate) == connection_rate.MAX_TRACKED_ADDRESSES

@@ -28,7 +28,7 @@ class CountingVerifier(TokenVerifier):
         return await self._inner.verify(token)
 
 
-class FakeAuth:
+class FakeKeyExchange:
     """Exchanges API keys, or raises ``error``."""
 
     def __init__(self, issuer: TestIssuer) -> None:
@@ -55,12 +55,12 @@ def verifier(issuer: TestIssuer) -> CountingVerifier:
 
 
 @pytest.fixture
-def auth(issuer: TestIssuer) -> FakeAuth:
-    return FakeAuth(issuer)
+def auth(issuer: TestIssuer) -> FakeKeyExchange:
+    return FakeKeyExchange(issuer)
 
 
 @pytest.fixture
-def authenticator(verifier: CountingVerifier, auth: FakeAuth) -> Authenticator:
+def authenticator(verifier: CountingVerifier, auth: FakeKeyExchange) -> Authenticator:
     plans = Plans({"gold": GatewayPlan(streams=99)}, GatewayPlan())
     return Authenticator(verifier, plans, auth.exchange_key)
 
@@ -91,7 +91,7 @@ async def test_a_caller_has_the_limits_of_the_plan(authenticator: Authenticator,
     assert (gold.max_streams, other.max_streams) == (99, 20)
 
 
-async def test_concurrent_requests_exchange_a_key_once(authenticator: Authenticator, auth: FakeAuth) -> None:
+async def test_concurrent_requests_exchange_a_key_once(authenticator: Authenticator, auth: FakeKeyExchange) -> None:
     request = make_request({"x-api-key": API_KEY})
     callers = await asyncio.gather(*(authenticator.identify(request) for _ in range(5)))
     assert len(set(callers)) == 1
@@ -99,7 +99,7 @@ async def test_concurrent_requests_exchange_a_key_once(authenticator: Authentica
     assert auth.exchanges == 1
 
 
-async def test_a_rejected_key_is_not_exchanged_again(authenticator: Authenticator, auth: FakeAuth) -> None:
+async def test_a_rejected_key_is_not_exchanged_again(authenticator: Authenticator, auth: FakeKeyExchange) -> None:
     auth.error = errors.ApiKeyInvalid()
     for _ in range(3):
         with pytest.raises(errors.ApiKeyInvalid):
@@ -107,13 +107,15 @@ async def test_a_rejected_key_is_not_exchanged_again(authenticator: Authenticato
     assert auth.exchanges == 1
 
 
-async def test_a_malformed_key_is_never_exchanged(authenticator: Authenticator, auth: FakeAuth) -> None:
+async def test_a_malformed_key_is_never_exchanged(authenticator: Authenticator, auth: FakeKeyExchange) -> None:
     with pytest.raises(errors.ApiKeyInvalid):
         await authenticator.identify(make_request({"x-api-key": "parley_short"}))
     assert auth.exchanges == 0
 
 
-async def test_an_exchanged_token_is_renewed_before_it_expires(authenticator: Authenticator, auth: FakeAuth) -> None:
+async def test_an_exchanged_token_is_renewed_before_it_expires(
+    authenticator: Authenticator, auth: FakeKeyExchange
+) -> None:
     auth.lifetime = RENEW_BEFORE - 10
     request = make_request({"x-api-key": API_KEY})
     first = await authenticator.identify(request)
@@ -122,7 +124,7 @@ async def test_an_exchanged_token_is_renewed_before_it_expires(authenticator: Au
     assert not (await authenticator.identify(request)).expires_at < time.time(), "valid tokens outlive auth"
 
 
-async def test_a_key_that_auth_cannot_check_is_an_outage(authenticator: Authenticator, auth: FakeAuth) -> None:
+async def test_a_key_that_auth_cannot_check_is_an_outage(authenticator: Authenticator, auth: FakeKeyExchange) -> None:
     auth.error = errors.DependencyUnavailable()
     with pytest.raises(errors.DependencyUnavailable):
         await authenticator.identify(make_request({"x-api-key": API_KEY}))

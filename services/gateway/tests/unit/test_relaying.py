@@ -19,7 +19,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 JSON = (b"content-type", b"application/json")
 
 
-class FakeClient:
+class RelayedClient:
     """Collects what is sent to the client."""
 
     def __init__(self) -> None:
@@ -41,8 +41,8 @@ class FakeClient:
 
 
 @pytest.fixture
-def client() -> FakeClient:
-    return FakeClient()
+def client() -> RelayedClient:
+    return RelayedClient()
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-async def test_a_complete_response_has_the_headers_of_the_gateway(relay: ResponseRelay, client: FakeClient) -> None:
+async def test_a_complete_response_has_the_headers_of_the_gateway(relay: ResponseRelay, client: RelayedClient) -> None:
     request = make_request({"x-request-id": "r1"})
     await relay.relay_complete(request, 201, [JSON], b"{}", client.send)
     assert (client.status, client.body, client.complete) == (201, b"{}", True)
@@ -72,21 +72,21 @@ async def test_a_complete_response_has_the_headers_of_the_gateway(relay: Respons
     assert (request.status, request.bytes_sent) == (201, 2)
 
 
-async def test_a_long_response_is_compressed_on_request(relay: ResponseRelay, client: FakeClient) -> None:
+async def test_a_long_response_is_compressed_on_request(relay: ResponseRelay, client: RelayedClient) -> None:
     request = make_request({"accept-encoding": "gzip"})
     await relay.relay_complete(request, 200, [JSON], b"x" * 5000, client.send)
     assert gzip.decompress(client.body) == b"x" * 5000
     assert (b"content-encoding", b"gzip") in client.headers
 
 
-async def test_a_very_long_response_is_sent_in_pieces(relay: ResponseRelay, client: FakeClient) -> None:
+async def test_a_very_long_response_is_sent_in_pieces(relay: ResponseRelay, client: RelayedClient) -> None:
     data = b"x" * (PIECE_SIZE * 5 + 1)
     await relay.relay_complete(make_request(), 200, [JSON], data, client.send)
     assert client.body == data
     assert max(map(len, client.parts)) == PIECE_SIZE
 
 
-async def test_a_streamed_response_is_sent_while_it_arrives(relay: ResponseRelay, client: FakeClient) -> None:
+async def test_a_streamed_response_is_sent_while_it_arrives(relay: ResponseRelay, client: RelayedClient) -> None:
     connection = response(CHUNKED + chunk(b"one"))
     relaying = asyncio.create_task(relay.relay_streamed(make_request(), connection, [JSON], client.send))
     while client.body != b"one":
@@ -96,7 +96,7 @@ async def test_a_streamed_response_is_sent_while_it_arrives(relay: ResponseRelay
     assert (client.body, client.complete) == (b"onetwo", True)
 
 
-async def test_a_truncated_response_is_not_completed(relay: ResponseRelay, client: FakeClient) -> None:
+async def test_a_truncated_response_is_not_completed(relay: ResponseRelay, client: RelayedClient) -> None:
     connection = response(CHUNKED + chunk(b"one"))
     connection.connection_lost(None)
     with pytest.raises(ConnectionBroken):

@@ -27,7 +27,7 @@ HEAD = (
 KEY = b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
 
 
-class EchoApp:
+class WebSocketEchoApp:
     """Echoes messages, with the server protocols of a gateway."""
 
     def __init__(self, settings: GatewaySettings) -> None:
@@ -58,9 +58,9 @@ class EchoApp:
 
 
 @contextlib.asynccontextmanager
-async def serving() -> AsyncIterator[tuple[EchoApp, int]]:
+async def serving() -> AsyncIterator[tuple[WebSocketEchoApp, int]]:
     settings = load(GatewaySettings, redis_url="redis://localhost/0", public_url="https://chat.example")
-    app = EchoApp(settings)
+    app = WebSocketEchoApp(settings)
     server, bound = make_server(app, settings), free_socket()
     running = asyncio.create_task(server.serve(sockets=[bound]))
     try:

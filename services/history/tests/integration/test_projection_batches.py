@@ -80,7 +80,7 @@ def scene() -> Scene:
     return Scene([*turns, settled], events, settled.ended(), [first.user_id, other.user_id])
 
 
-class Consumer:
+class BuslessConsumer:
     """A handler on the database of the app, without a bus."""
 
     def __init__(self, history: RunningHistory, store: PostgresProjectionStore, database: Database) -> None:
@@ -136,13 +136,13 @@ class Consumer:
 
 
 @pytest.fixture(scope="session")
-async def consumer(history: RunningHistory) -> AsyncIterator[Consumer]:
+async def consumer(history: RunningHistory) -> AsyncIterator[BuslessConsumer]:
     with worker_thread("test-index") as worker:
         database = Database(history.pool)
-        yield Consumer(history, PostgresProjectionStore(database, worker), database)
+        yield BuslessConsumer(history, PostgresProjectionStore(database, worker), database)
 
 
-async def compare(consumer: Consumer, data: st.DataObject) -> None:
+async def compare(consumer: BuslessConsumer, data: st.DataObject) -> None:
     """Store events one by one and in batches, and compare the rows."""
     found = scene()
     order = data.draw(st.permutations(range(len(found.events))))
@@ -157,18 +157,20 @@ async def compare(consumer: Consumer, data: st.DataObject) -> None:
 
 @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-async def test_batches_store_the_same_rows_as_single_events(consumer: Consumer, data: st.DataObject) -> None:
+async def test_batches_store_the_same_rows_as_single_events(consumer: BuslessConsumer, data: st.DataObject) -> None:
     await compare(consumer, data)
 
 
 @pytest.mark.chaos
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-async def test_many_batches_store_the_same_rows_as_single_events(consumer: Consumer, data: st.DataObject) -> None:
+async def test_many_batches_store_the_same_rows_as_single_events(
+    consumer: BuslessConsumer, data: st.DataObject
+) -> None:
     await compare(consumer, data)
 
 
-async def test_a_batch_does_not_wait_for_another_transaction_of_one_of_its_users(consumer: Consumer) -> None:
+async def test_a_batch_does_not_wait_for_another_transaction_of_one_of_its_users(consumer: BuslessConsumer) -> None:
     held, other = SampleTurn(), SampleTurn()
     events = [held.started(), other.ended(), held.ended()]
     async with consumer.history.pool.acquire() as connection, connection.transaction():
@@ -185,7 +187,7 @@ async def test_a_batch_does_not_wait_for_another_transaction_of_one_of_its_users
 
 
 async def test_a_batch_stores_nothing_of_erased_users_and_only_usage_of_deleted_conversations(
-    consumer: Consumer,
+    consumer: BuslessConsumer,
 ) -> None:
     gone, first, kept = SampleTurn(), SampleTurn(), SampleTurn()
     await consumer.handler.handle_batch([gone.started(), first.ended(), kept.started()])
@@ -204,7 +206,7 @@ async def test_a_batch_stores_nothing_of_erased_users_and_only_usage_of_deleted_
     assert len((await consumer.state([kept.user_id]))["messages"]) == 2
 
 
-async def test_replicas_that_store_the_same_events_in_other_orders_store_them_once(consumer: Consumer) -> None:
+async def test_replicas_that_store_the_same_events_in_other_orders_store_them_once(consumer: BuslessConsumer) -> None:
     turns = [SampleTurn() for _ in range(12)]
     events = [event for turn in turns for event in (turn.started(), turn.ended())]
 

@@ -15,7 +15,7 @@ from parley_events import CloudEvent
 from parley_testing.waiting import eventually
 from webhooks.database import Database
 from webhooks.sending.postgres import PostgresDeliveryQueue
-from webhooks_testing.app import ApiUser, RunningWebhooks
+from webhooks_testing.app import RunningWebhooks, WebhookOwner
 from webhooks_testing.receiver import Receiver, open_receiver
 
 pytestmark = pytest.mark.integration
@@ -45,7 +45,7 @@ async def test_an_event_arrives_once_with_a_signature_that_standard_webhooks_ver
     assert "secret" not in listed
 
 
-async def _delivered(user: ApiUser, webhook: dict[str, Any]) -> dict[str, Any] | None:
+async def _delivered(user: WebhookOwner, webhook: dict[str, Any]) -> dict[str, Any] | None:
     found = await user.deliveries(webhook, status="delivered")
     return found[0] if found else None
 
@@ -108,7 +108,7 @@ async def test_a_delivery_is_dead_after_the_last_retry_and_can_be_sent_again(
 
 
 async def _begin_delivery(
-    webhooks: RunningWebhooks, user: ApiUser, receiver: Receiver, released: asyncio.Event
+    webhooks: RunningWebhooks, user: WebhookOwner, receiver: Receiver, released: asyncio.Event
 ) -> tuple[dict[str, Any], CloudEvent]:
     """Send an event to a new webhook, whose receiver answers no request before ``released`` is set."""
 

@@ -41,7 +41,7 @@ class Queue:
         return {"due": 3, "oldest_due_s": 9.0, "oldest_due_healthy_s": 1.5}
 
 
-class Sender:
+class SlowReceiver:
     """A receiver that takes 14 s."""
 
     async def post(self, *_: object) -> Response:
@@ -59,7 +59,7 @@ async def test_a_claim_is_renewed_while_its_request_runs_also_on_shutdown_and_no
     queue = Queue()
     worker = DeliveryWorker(
         cast("Any", queue),
-        cast("Any", Sender()),
+        cast("Any", SlowReceiver()),
         cast("SecretBox", Secrets()),
         RetrySchedule((5.0,)),
         CollectorRegistry(),

@@ -16,7 +16,7 @@ VERIFY = "/api/v1/auth/email-verification"
 WITHIN = 15.0
 
 
-class Sink:
+class MailSink:
     """An SMTP server that keeps the mails it receives."""
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class Sink:
         return b"".join(lines)
 
 
-async def verified_person(auth: RunningAuth, sink: Sink) -> Person:
+async def verified_person(auth: RunningAuth, sink: MailSink) -> Person:
     """Return a person whose address is verified by the mailed link."""
     person = await auth.person()
     token = token_in(await sink.next(verification.MAIL_SUBJECT, person.address), VERIFICATION_PAGE)

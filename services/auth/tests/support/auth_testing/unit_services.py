@@ -35,7 +35,7 @@ POLICY = KeyRotationPolicy(publish_ahead=360, max_age=90 * 86_400, token_lifetim
 
 
 @dataclass
-class Clock:
+class StoreClock:
     """The time of the stores; real time plus what a test has skipped."""
 
     skipped: timedelta = timedelta()
@@ -81,7 +81,7 @@ class UnitAuth:
     services: AuthServices
     database: MemoryDatabase
     cache: MemoryRevocationCache
-    clock: Clock = field(default_factory=Clock)
+    clock: StoreClock = field(default_factory=StoreClock)
 
     async def user(self, name: str = "ada", *, scopes: tuple[str, ...] = DEFAULT_SCOPES) -> User:
         return await self.services.accounts.ensure(
@@ -129,7 +129,7 @@ async def unit_auth(hasher: PasswordHasher, **overrides: object) -> UnitAuth:
 
 async def unit_auth_with(settings: AuthSettings, hasher: PasswordHasher, mail: MailQueue | None = None) -> UnitAuth:
     """Return services over new in-memory stores; without ``mail`` they send none."""
-    clock = Clock()
+    clock = StoreClock()
     database, cache = MemoryDatabase(clock), MemoryRevocationCache()
     keys = KeyRing(MemorySigningKeyStore(), SecretCipher(secrets.token_bytes(32)), POLICY)
     await keys.start()

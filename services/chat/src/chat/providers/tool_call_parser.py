@@ -19,7 +19,7 @@ PLACEHOLDER = "{}"
 
 
 @dataclass(slots=True)
-class _Part:
+class _CallPart:
     """Part of a call, as received."""
 
     index: int | None
@@ -43,7 +43,7 @@ class _Call:
     def has_arguments(self) -> bool:
         return self.announced or bool(self.held)
 
-    def differs_from(self, part: _Part) -> bool:
+    def differs_from(self, part: _CallPart) -> bool:
         """Tell whether a part with the place of this call begins another call."""
         if part.id and self.id and part.id != self.id:
             return True
@@ -94,7 +94,7 @@ class ToolCallParser:
         """Whether the answer has a tool call."""
         return any(call.name for call in self._calls)
 
-    def _find(self, part: _Part, position: int) -> _Call | None:
+    def _find(self, part: _CallPart, position: int) -> _Call | None:
         call = self._known(part, position)
         if call is not None and call.differs_from(part):
             call = self._by_id.get((part.index, part.id)) if part.id != call.id else None
@@ -110,14 +110,14 @@ class ToolCallParser:
             self._by_id[part.index, part.id] = call
         return call
 
-    def _known(self, part: _Part, position: int) -> _Call | None:
+    def _known(self, part: _CallPart, position: int) -> _Call | None:
         if part.index is not None:
             return self._by_index.get(part.index)
         if part.id and (None, part.id) in self._by_id:
             return self._by_id[None, part.id]
         return self._calls[position] if 0 <= position < len(self._calls) else None
 
-    def _grow(self, call: _Call, part: _Part) -> Iterator[dict[str, Any]]:
+    def _grow(self, call: _Call, part: _CallPart) -> Iterator[dict[str, Any]]:
         if not call.announced and part.name:
             call.name = part.name if part.name.startswith(call.name) else call.name + part.name
         arguments = part.arguments
@@ -142,11 +142,11 @@ class ToolCallParser:
         return {"index": call.index, "id": identifier, "type": "function", "function": function}
 
 
-def _part(entry: dict[str, Any], index: int | None) -> _Part:
+def _part(entry: dict[str, Any], index: int | None) -> _CallPart:
     function = entry.get("function")
     if not isinstance(function, dict):
         function = entry
-    return _Part(
+    return _CallPart(
         _index(entry.get("index")) if index is None else index,
         _text(entry.get("id")),
         _text(function.get("name")),

@@ -112,7 +112,7 @@ class InMemoryObjects:
     @contextlib.asynccontextmanager
     async def writing(self, key: str) -> AsyncIterator[ObjectWriter]:
         self._require_available()
-        writer = _Writer()
+        writer = _MemoryWriter()
         yield writer
         self.objects[key] = bytes(writer.data)
 
@@ -139,7 +139,7 @@ class InMemoryObjects:
             raise FilesUnavailable
 
 
-class _Writer:
+class _MemoryWriter:
     def __init__(self) -> None:
         self.data = bytearray()
 

@@ -23,7 +23,7 @@ def delta(**members: Any) -> dict[str, Any]:
 
 
 @dataclass
-class Answer:
+class ParsedAnswer:
     """What a parser has returned."""
 
     parser: ChunkParser
@@ -74,9 +74,9 @@ class Answer:
         return self.parser.damaged
 
 
-def parse(*documents: Any) -> Answer:
+def parse(*documents: Any) -> ParsedAnswer:
     """Return the answer of these chunks."""
-    answer = Answer(ChunkParser())
+    answer = ParsedAnswer(ChunkParser())
     for document in documents:
         answer.add(document)
     answer.finish()

@@ -62,7 +62,7 @@ class EchoApp:
 
 
 @dataclass
-class RefusalCounter:
+class RefusalLimit:
     """Records the refused requests, and refuses those that follow ``limit`` of them."""
 
     limit: int = 1000
@@ -79,7 +79,7 @@ class EchoServer:
 
     app: EchoApp
     connections: ClientConnections
-    refusals: RefusalCounter
+    refusals: RefusalLimit
     port: int
 
     async def send_bytes(self, data: bytes, *, end: bool = False) -> bytes:
@@ -100,7 +100,7 @@ class EchoServer:
 @contextlib.asynccontextmanager
 async def serve(**overrides: object) -> AsyncIterator[EchoServer]:
     settings = load(GatewaySettings, redis_url="redis://localhost/0", **overrides)
-    app, refusals = EchoApp(), RefusalCounter()
+    app, refusals = EchoApp(), RefusalLimit()
     connections = ClientConnections(settings, str, refusals)
     config = uvicorn.Config(  # uvicorn's annotation allows only classes
         app,

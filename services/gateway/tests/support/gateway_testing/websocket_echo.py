@@ -15,7 +15,7 @@ from gateway_testing.running import RunGateway, RunningGateway
 USER = "01a200a6-d8e8-77ac-b25c-1d805c924a2b"
 
 
-class Chat:
+class FrameEcho:
     """Echoes every frame, and records it."""
 
     def __init__(self) -> None:
@@ -33,8 +33,8 @@ class Chat:
 
 
 @contextlib.asynccontextmanager
-async def chatting(run_gateway: RunGateway, **settings: object) -> AsyncIterator[tuple[RunningGateway, Chat]]:
-    chat = Chat()
+async def chatting(run_gateway: RunGateway, **settings: object) -> AsyncIterator[tuple[RunningGateway, FrameEcho]]:
+    chat = FrameEcho()
     async with serve(chat, "127.0.0.1", 0, subprotocols=[Subprotocol("parley.v1")], compression=None) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         async with run_gateway(chat_url=f"http://127.0.0.1:{port}", **settings) as gateway:

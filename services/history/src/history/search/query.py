@@ -33,7 +33,7 @@ class QueryTerms:
 
 
 @dataclass
-class _Parts:
+class _QueryParts:
     """The parts of a query. Each list entry is one word, run or phrase."""
 
     texts: list[Token] = field(default_factory=list)
@@ -58,8 +58,8 @@ def query_terms(query: str) -> QueryTerms:
     )
 
 
-def _parts(plain: str) -> _Parts:
-    found = _Parts()
+def _parts(plain: str) -> _QueryParts:
+    found = _QueryParts()
     for part in _PART.finditer(plain):
         is_phrase = part["phrase"] is not None
         tokens = list(find_tokens(part["phrase"] if is_phrase else part["text"]))
@@ -74,7 +74,7 @@ def _parts(plain: str) -> _Parts:
     return found
 
 
-def _clauses(parts: _Parts) -> Iterator[str]:
+def _clauses(parts: _QueryParts) -> Iterator[str]:
     required = _without_stop_words(parts)
     words = [token for token in required if not token.is_run]
     for token in required:
@@ -88,7 +88,7 @@ def _clauses(parts: _Parts) -> Iterator[str]:
         yield f"!({_phrase(tokens)})"
 
 
-def _without_stop_words(parts: _Parts) -> list[Token]:
+def _without_stop_words(parts: _QueryParts) -> list[Token]:
     """Return the words and runs outside of phrases that must be found: stop words only if there is nothing else."""
     found = [token for token in parts.texts if token.is_run or token.text not in STOP_WORDS]
     return found if found or parts.phrases else parts.texts
@@ -128,7 +128,7 @@ def _bigrams(run: str, mark: str) -> list[str]:
     return [f"'{mark}{run[start : start + 2]}'" for start in range(len(run) - 1)]
 
 
-def _earlier_clauses(parts: _Parts) -> Iterator[str]:
+def _earlier_clauses(parts: _QueryParts) -> Iterator[str]:
     required = _without_stop_words(parts)
     words = [token for token in required if not token.is_run]
     for token in [*required, *(token for phrase in parts.phrases for token in phrase)]:

@@ -35,9 +35,9 @@ class RunningWebhooks:
     def __init__(self, app: FastAPI, bus: MemoryBus, issuer: TestIssuer, pool: Pool) -> None:
         self.app, self.bus, self.issuer, self.pool = app, bus, issuer, pool
 
-    def user(self, user_id: UUID | None = None, scope: str = "webhooks") -> "ApiUser":
+    def user(self, user_id: UUID | None = None, scope: str = "webhooks") -> "WebhookOwner":
         """Return a user of the API."""
-        return ApiUser(self, user_id or new_id(), scope)
+        return WebhookOwner(self, user_id or new_id(), scope)
 
     async def publish(self, *events: CloudEvent) -> None:
         """Publish events one after the other; returns when the deliveries of each are stored."""
@@ -45,7 +45,7 @@ class RunningWebhooks:
             await self.bus.publish(event)
 
 
-class ApiUser:
+class WebhookOwner:
     """A caller of the API."""
 
     def __init__(self, webhooks: RunningWebhooks, user_id: UUID, scope: str) -> None:
