@@ -33,6 +33,7 @@ from gateway.route_table import RouteTable
 from gateway.routes import all_routes
 from gateway.settings import GatewaySettings, split_list
 from gateway.upstream.endpoint import parse_endpoint
+from gateway.upstream.liveness import LivenessMonitor
 from gateway.upstream.pool import DEADLINE_CHECK_INTERVAL, Pool, PoolLimits
 from gateway.upstream.resolver import Resolver
 from parley.observability import logs
@@ -119,6 +120,8 @@ async def assemble(
         for resolver in (Resolver(pool) for pool in pools.values()):
             if resolver.needed:
                 loops[f"addresses of {resolver.name}"] = resolver.run
+        for monitor in map(LivenessMonitor, pools.values()):
+            loops[f"liveness of {monitor.name}"] = monitor.run
         for name, loop in loops.items():
             await stack.enter_async_context(background(name, loop, service=SERVICE))
         yield GatewayParts(pipeline, pools)

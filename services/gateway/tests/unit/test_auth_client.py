@@ -11,8 +11,10 @@ from pydantic import SecretStr
 from gateway.access.auth_client import AuthClient
 from gateway.errors import UpstreamUnavailable
 from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.liveness import LivenessMonitor
 from gateway.upstream.pool import Pool, PoolLimits
 from parley import errors
+from parley_testing import eventually
 from parley_testing.http.scripted_server import RecordedRequest, Responder, ScriptedServer, respond, scripted_server
 
 TOKEN_PATH, REVOCATIONS_PATH = "/api/v1/auth/token", "/internal/revocations/check"
@@ -98,3 +100,17 @@ async def test_without_a_secret_lookups_are_unavailable() -> None:
         with pytest.raises(UpstreamUnavailable):
             await client.look_up_revocations({})
         assert server.journal == []
+
+
+async def test_a_key_is_exchanged_by_another_replica_when_the_first_is_frozen() -> None:
+    async with scripted_server() as frozen, scripted_server(respond(200, TOKEN)) as works:
+        frozen.freeze()
+        pool = Pool("auth", [Endpoint("127.0.0.1", server.port) for server in (frozen, works)], PoolLimits())
+        first, second = pool.endpoints
+        second.active = 9
+        exchange = asyncio.create_task(AuthClient(pool, None).exchange_key(API_KEY))
+        await eventually(lambda: any(each.busy for each in first.connections))
+        await LivenessMonitor(pool, check_timeout=0.05).check(first)
+        assert await exchange == "t1"
+        pool.close()
+        await asyncio.sleep(0)

@@ -28,11 +28,15 @@ class RecordedRequest:
         return values[0] if values else None
 
 
+HEALTH = "/health"
 Responder = Callable[[RecordedRequest, asyncio.StreamWriter], Awaitable[None]]
 
 
 class ScriptedServer:
-    """Responds with `answer`, which writes to the socket; with `answer_early`, before the body has arrived."""
+    """Responds with `answer`, which writes to the socket; with `answer_early`, before the body has arrived.
+
+    It returns its own health, as a service does whose responses are slow, and does not record that request.
+    """
 
     def __init__(self, answer: Responder) -> None:
         self.answer = answer
@@ -41,6 +45,8 @@ class ScriptedServer:
         self.open = 0
         self.opened = 0
         self.port = 0
+        self._running = asyncio.Event()
+        self._running.set()
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -57,6 +63,7 @@ class ScriptedServer:
 
     async def stop(self) -> None:
         """Refuse new connections and reset the open ones, as a killed process does."""
+        self.resume()
         if self._server is not None:
             self._server.close()
             for writer in list(self._writers):
@@ -64,6 +71,14 @@ class ScriptedServer:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self._server.wait_closed()
             self._server = None
+
+    def freeze(self) -> None:
+        """Accept connections, but read and write nothing, as a suspended process does."""
+        self._running.clear()
+
+    def resume(self) -> None:
+        """Read and write again."""
+        self._running.set()
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -91,12 +106,16 @@ class ScriptedServer:
             answering: asyncio.Task[None] | None = None
             while not seen.complete:
                 data = await reader.read(65_536)
+                await self._running.wait()
                 if not data:
                     seen.gone.set()
                     if answering is not None:
                         answering.cancel()
                     return
                 parser.feed(data)
+                if seen.target == HEALTH:
+                    await respond()(seen, writer)
+                    return
                 if seen.method and seen not in self.journal:
                     self.journal.append(seen)
                     if self.answer_early:

@@ -8,7 +8,7 @@ import orjson
 from pydantic import SecretStr
 
 from gateway.errors import UpstreamUnavailable
-from gateway.upstream.failures import ConnectFailed, ConnectionBroken, UpstreamFailure
+from gateway.upstream.failures import ConnectFailed, ConnectionBroken, EndpointFrozen, UpstreamFailure
 from gateway.upstream.pool import Pool
 from parley import errors
 
@@ -67,6 +67,11 @@ class AuthClient:
 
     async def _post(self, path: str, body: bytes, media_type: bytes, token: str = "") -> tuple[int, dict[str, Any]]:
         try:
+            try:
+                return await self._send(path, body, media_type, token)
+            except EndpointFrozen as failure:
+                if not failure.retry:
+                    raise
             return await self._send(path, body, media_type, token)
         except UpstreamFailure:
             raise UpstreamUnavailable from None
@@ -82,7 +87,7 @@ class AuthClient:
                 credential,
                 len(body),
             )
-            connection.start_request("POST", head + body, timeout=TIMEOUT)
+            connection.start_request("POST", head + body, timeout=TIMEOUT, repeatable=True)
             status = await connection.read_head()
             received = bytearray()
             while data := await connection.read_body(idle_timeout=TIMEOUT):

@@ -17,7 +17,13 @@ from gateway.request import Request
 from gateway.routes import Route
 from gateway.upstream.connection import UpstreamConnection
 from gateway.upstream.endpoint import Endpoint
-from gateway.upstream.failures import ConnectFailed, ConnectionBroken, ResponseTimeout, UpstreamFailure
+from gateway.upstream.failures import (
+    ConnectFailed,
+    ConnectionBroken,
+    EndpointFrozen,
+    ResponseTimeout,
+    UpstreamFailure,
+)
 from gateway.upstream.pool import Pool
 from parley import errors
 
@@ -113,7 +119,9 @@ class RequestForwarder:
             cycle.on_disconnect = lambda: forwarded.end(ClientDisconnected())
         was_used = connection.received
         try:
-            connection.start_request(request.method, head[0] + endpoint.name + head[1], timeout=route.timeout)
+            data = head[0] + endpoint.name + head[1]
+            repeatable = request.attempts == 1 and _is_repeatable(request, body)
+            connection.start_request(request.method, data, timeout=route.timeout, repeatable=repeatable)
             if body.more:
                 forwarded.tasks.append(asyncio.create_task(bodies.stream_rest(connection, route, body, receive)))
             elif cycle is None:
@@ -190,8 +198,13 @@ def _may_retry(pool: Pool, request: Request, body: ForwardedBody, failure: Upstr
         return False
     if isinstance(failure, ConnectFailed):
         return pool.retries.take()
-    repeatable = request.method in IDEMPOTENT_METHODS or b"idempotency-key" in request.used_headers
-    return repeatable and not body.more and pool.retries.take()
+    if isinstance(failure, EndpointFrozen):
+        return failure.retry
+    return _is_repeatable(request, body) and pool.retries.take()
+
+
+def _is_repeatable(request: Request, body: ForwardedBody) -> bool:
+    return (request.method in IDEMPOTENT_METHODS or b"idempotency-key" in request.used_headers) and not body.more
 
 
 def _closed_while_idle(failure: UpstreamFailure, connection: UpstreamConnection) -> bool:
@@ -208,6 +221,6 @@ async def _watch_client(forwarded: ForwardedRequest, receive: Receive) -> None:
 
 def to_problem(failure: UpstreamFailure) -> errors.ParleyError:
     """Return the error that the client receives for a failure."""
-    if isinstance(failure, ConnectFailed):
+    if isinstance(failure, (ConnectFailed, EndpointFrozen)):
         return UpstreamUnavailable()
     return UpstreamTimeout() if isinstance(failure, ResponseTimeout) else UpstreamBroken()

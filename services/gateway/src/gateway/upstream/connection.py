@@ -27,6 +27,7 @@ class UpstreamConnection(ResponseParser, asyncio.BufferedProtocol):
     __slots__ = (
         "_failure", "_head_bytes", "_loop", "_on_lost", "_paused", "_poll", "_read_buffer", "_transport", "_waiter",
         "_writable", "_write_paused", "began", "busy", "closed", "deadline", "has_slot", "idle_since", "received",
+        "repeatable",
     )  # fmt: skip
 
     def __init__(self, on_lost: "Callable[[UpstreamConnection], None]", read_buffer: bytearray | None = None) -> None:
@@ -45,13 +46,16 @@ class UpstreamConnection(ResponseParser, asyncio.BufferedProtocol):
         self.busy = self.has_slot = False
         self.idle_since = 0.0
         self.closed = False
-        self.received = False
+        self.received = self.repeatable = False
         self.reset("GET")
 
-    def start_request(self, method: str, data: bytes, *, timeout: float) -> None:
-        """Send the head and the available part of the body. ``timeout``: seconds until the response's head."""
+    def start_request(self, method: str, data: bytes, *, timeout: float, repeatable: bool = False) -> None:
+        """Send the head and the available part of the body. ``timeout``: seconds until the response's head.
+
+        ``repeatable``: while it is unanswered, the request may be given up and sent to another endpoint.
+        """
         self.reset(method)
-        self._head_bytes, self.received = 0, False
+        self._head_bytes, self.received, self.repeatable = 0, False, repeatable
         self.busy = True
         self.began = time.monotonic()
         self.deadline = self.began + timeout

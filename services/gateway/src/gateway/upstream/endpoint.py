@@ -1,5 +1,6 @@
 """One endpoint (replica) of a service: its connections, load, and ejection after failures."""
 
+import math
 import random
 from urllib.parse import urlsplit
 
@@ -28,7 +29,7 @@ class Endpoint:
         self.failures = self.ejections = 0
         self.ejected_until = 0.0
         self.probing = False
-        self.refusing = self.draining = False
+        self.refusing = self.draining = self.frozen = False
 
     def is_available(self, now: float) -> bool:
         """Return whether it accepts requests. After an ejection, one request at a time probes it."""
@@ -71,6 +72,16 @@ class Endpoint:
     def record_draining(self, now: float) -> bool:
         """Record an announced shutdown. Return True when it ejects an endpoint that was not ejected before."""
         return now >= self.ejected_until and self._eject(now, draining=True)
+
+    def freeze(self) -> None:
+        """Skip the endpoint until ``thaw``, because its process or host does not respond."""
+        self.frozen, self.ejected_until = True, math.inf
+        self.refusing = self.draining = self.probing = False
+
+    def thaw(self) -> None:
+        """Use the endpoint again."""
+        self.frozen, self.ejected_until = False, 0.0
+        self.record_success()
 
     def _eject(self, now: float, *, refusing: bool = False, draining: bool = False) -> bool:
         self.refusing, self.draining, self.probing = refusing, draining, False

@@ -31,6 +31,16 @@ class ResponseTimeout(UpstreamFailure):
     reason = "slow"
 
 
+class EndpointFrozen(UpstreamFailure):
+    """The process or host of the service does not respond at all. ``retry``: the retry budget permits another try."""
+
+    reason = "frozen"
+
+    def __init__(self, *, retry: bool = False) -> None:
+        super().__init__(retry)
+        self.retry = retry
+
+
 class StreamMoved(UpstreamFailure):
     """The service asks to continue its stream on another endpoint."""
 

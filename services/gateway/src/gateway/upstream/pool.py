@@ -135,7 +135,7 @@ class Pool:
         """Fail requests that are late or whose host has vanished, and close connections that were idle for too long."""
         now = time.monotonic()
         self._retired = [endpoint for endpoint in self._retired if endpoint.connections]
-        for endpoint in (*self.endpoints, *self._retired):
+        for endpoint in self.all_endpoints:
             for connection in list(endpoint.connections):
                 if connection.busy and now > connection.deadline:
                     connection.fail(ResponseTimeout())
@@ -147,8 +147,13 @@ class Pool:
 
     def close(self) -> None:
         """Close every connection."""
-        for endpoint in (*self.endpoints, *self._retired):
+        for endpoint in self.all_endpoints:
             endpoint.close()
+
+    @property
+    def all_endpoints(self) -> tuple[Endpoint, ...]:
+        """The endpoints in use, and removed ones whose requests are still open."""
+        return (*self.endpoints, *self._retired)
 
     def replace_endpoints(self, found: Sequence[Endpoint]) -> None:
         """Use new endpoints. Known ones keep their connections; removed ones finish their open requests."""
