@@ -8974,6 +8974,8 @@ export interface operations {
                 /** @example 01a200aa-0000-7000-8000-000000000000 */
                 conversation_id?: string | null;
                 status?: ("running" | "completed" | "incomplete" | "failed" | "cancelled") | null;
+                /** @description Only turns whose message has files. */
+                files?: boolean;
                 /** @example 20 */
                 limit?: number;
                 cursor?: string | null;

@@ -81,11 +81,18 @@ class ChatService:
         return turn
 
     async def list_turns(
-        self, user_id: UUID, *, conversation_id: UUID | None, status: str | None, before: UUID | None, limit: int
+        self,
+        user_id: UUID,
+        *,
+        conversation_id: UUID | None,
+        status: str | None,
+        before: UUID | None,
+        limit: int,
+        with_files: bool = False,
     ) -> list[Turn]:
-        """Return a user's turns, newest first."""
+        """Return a user's turns, newest first. ``with_files``: only those whose input has files."""
         return await self._store.list_turns(
-            user_id, conversation_id=conversation_id, status=status, before=before, limit=limit
+            user_id, conversation_id=conversation_id, status=status, before=before, limit=limit, with_files=with_files
         )
 
     async def view(self, turn: Turn) -> TurnView:

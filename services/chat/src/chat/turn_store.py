@@ -72,9 +72,16 @@ class TurnStore(Protocol):
         ...
 
     async def list_turns(
-        self, user_id: UUID, *, conversation_id: UUID | None, status: str | None, before: UUID | None, limit: int
+        self,
+        user_id: UUID,
+        *,
+        conversation_id: UUID | None,
+        status: str | None,
+        before: UUID | None,
+        limit: int,
+        with_files: bool = False,
     ) -> list[Turn]:
-        """Return a user's turns, newest first."""
+        """Return a user's turns, newest first. ``with_files``: only those whose input has files."""
         ...
 
     async def chain(self, conversation_id: UUID, turn_id: UUID, *, characters: int, limit: int) -> list[PastExchange]:

@@ -37,6 +37,7 @@ async def list_turns(
     service: Service,
     conversation_id: UUID | None = None,
     status: Status | None = None,
+    files: Annotated[bool, Query(description="Only turns whose message has files.")] = False,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: Annotated[str | None, Query(max_length=64)] = None,
 ) -> Page[TurnResource]:
@@ -47,6 +48,7 @@ async def list_turns(
         status=status,
         before=_read_cursor(cursor),
         limit=limit + 1,
+        with_files=files,
     )
     data: list[TurnResource] = []
     size = 0

@@ -118,10 +118,17 @@ class PostgresTurnStore:
         return bool(row and row[0])
 
     async def list_turns(
-        self, user_id: UUID, *, conversation_id: UUID | None, status: str | None, before: UUID | None, limit: int
+        self,
+        user_id: UUID,
+        *,
+        conversation_id: UUID | None,
+        status: str | None,
+        before: UUID | None,
+        limit: int,
+        with_files: bool = False,
     ) -> list[Turn]:
         """Return a user's turns, newest first."""
-        arguments = (user_id, status, before, limit)
+        arguments = (user_id, status, before, limit, with_files)
         if conversation_id is None:
             rows = await self._database.fetch(turn_statements.LIST, *arguments)
         else:

@@ -189,9 +189,10 @@ SELECT t.* FROM turns AS t
 LEFT JOIN LATERAL (SELECT deleted_at FROM conversations WHERE id = t.conversation_id OFFSET 0) AS c ON true
 WHERE t.user_id = $1 {chosen} AND c.deleted_at IS NULL
   AND ($2::text IS NULL OR t.status = $2) AND t.id < coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+  AND (NOT $5::boolean OR jsonb_path_exists(t.response -> 'input', '$[*].content[*].file_id'))
 ORDER BY t.id DESC LIMIT $4"""
 LIST = _LIST.format(chosen="")
-LIST_OF_CONVERSATION = _LIST.format(chosen="AND t.conversation_id = $5")
+LIST_OF_CONVERSATION = _LIST.format(chosen="AND t.conversation_id = $6")
 
 _LENGTH = """
 length(t.user_message) + length(coalesce(t.content, ''))

@@ -9,7 +9,7 @@ from chat.admission.budgets import BudgetUse
 from chat.admission.new_turn import admitted_turn
 from chat.errors import Erased
 from chat.exchanges import PastExchange, result_steps
-from chat.input_items import messages_of_input
+from chat.input_items import files_of_input, messages_of_input
 from chat.model import ConversationState, IdempotencyKey, NewTurn, Outcome, Reservation, Turn
 from chat.turn_store import AdmissionResult, IdempotencyRecord, TurnRefused
 from chat_testing.budgets import InMemoryBudgets
@@ -176,7 +176,14 @@ class InMemoryTurnStore:
         return user_id in self.erased_users
 
     async def list_turns(
-        self, user_id: UUID, *, conversation_id: UUID | None, status: str | None, before: UUID | None, limit: int
+        self,
+        user_id: UUID,
+        *,
+        conversation_id: UUID | None,
+        status: str | None,
+        before: UUID | None,
+        limit: int,
+        with_files: bool = False,
     ) -> list[Turn]:
         self._require_available()
         found = [
@@ -187,6 +194,7 @@ class InMemoryTurnStore:
             and conversation_id in {None, turn.conversation_id}
             and status in {None, turn.status}
             and (before is None or turn.id < before)
+            and (not with_files or files_of_input(turn.response))
         ]
         return sorted(found, key=lambda turn: turn.id, reverse=True)[:limit]
 

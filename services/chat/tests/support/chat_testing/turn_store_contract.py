@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from chat.input_items import message_with_files
 from chat.model import IdempotencyKey, NewTurn, Outcome, Reservation, ToolResult, Turn, TurnError
 from chat.turn_store import BudgetExceeded, TurnRefused, TurnStore
 from chat_testing.turns import conversation_of, make_new_turn, make_outcome
@@ -214,6 +215,24 @@ class TurnStoreContract:
         assert [turn.id for turn in running] == [second.id]
         earlier = await store.list_turns(first.user_id, conversation_id=None, status=None, before=second.id, limit=10)
         assert [turn.id for turn in earlier] == [first.id]
+
+    async def test_turns_are_listed_by_their_files(self, store: TurnStore) -> None:
+        first = make_new_turn(response={"input": [message_with_files("Look", [new_id()])]})
+        await store.finish(await admitted(store, first), make_outcome("done"))
+        typed = {"type": "message", "role": "user", "content": "Hello"}
+        second = next_turn(first, response={"input": [typed]})
+        await store.finish(await admitted(store, second), make_outcome("done"))
+        await admitted(store, next_turn(second))
+        for conversation_id in (None, conversation_of(await _stored(store, second))):
+            found = await store.list_turns(
+                first.user_id,
+                conversation_id=conversation_id,
+                status=None,
+                before=None,
+                limit=10,
+                with_files=True,
+            )
+            assert [turn.id for turn in found] == [first.id]
 
     async def test_the_chain_leads_from_a_turn_to_the_root(self, store: TurnStore) -> None:
         first = make_new_turn(user_message="one")
