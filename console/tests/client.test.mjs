@@ -130,3 +130,22 @@ test("a log-out that the server did not hear keeps the session; a session that i
   await session.logOut();
   assert.equal(await session.token(), null);
 });
+
+test("a file is uploaded with a credential that is renewed once, and its bytes are downloaded", async () => {
+  const granted = (token) => Response.json({ access_token: token, expires_in: 900, scope: "chat:write" });
+  const expired = Response.json({ code: "token_expired", detail: "Expired." }, { status: 401 });
+  const requests = script(granted("old"), expired, granted("new"), Response.json({ id: "f" }, { status: 201 }), new Response("bytes"));
+  const session = new BrowserSession(BASE);
+  await session.logIn("ada", "secret");
+  const parley = new Parley({ baseUrl: BASE, session });
+  assert.equal((await parley.upload(new Blob(["bytes"]), { name: "notes.txt" })).id, "f");
+  const uploads = requests.filter((each) => each.url.endsWith("/api/v1/files"));
+  assert.deepEqual(uploads.map((each) => each.headers.get("authorization")), ["Bearer old", "Bearer new"]);
+  assert.equal((await uploads[1].formData()).get("file").name, "notes.txt");
+  assert.equal(await (await parley.download("f")).text(), "bytes");
+});
+
+test("a refused file is an error with its code", async () => {
+  script(Response.json({ code: "unsupported_media_type", detail: "No." }, { status: 415 }));
+  await assert.rejects(parley().upload(new Blob(["x"])), (error) => error instanceof ParleyError && error.code === "unsupported_media_type");
+});

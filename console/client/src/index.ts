@@ -4,6 +4,7 @@ export { BrowserSession, TokenSession, type Session } from "./session";
 export { ParleyError, NetworkError, toError } from "./errors";
 export { follow, runTurn, type TurnRequest, type TurnUpdate } from "./turns";
 export { feed, type FeedEvent } from "./feed";
+export type { StoredFile, UploadOptions } from "./files";
 export { newId } from "./ids";
 export type { components, paths } from "./schema";
 

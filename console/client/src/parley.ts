@@ -4,6 +4,7 @@ import createClient, { type Client } from "openapi-fetch";
 
 import { NetworkError, toError } from "./errors";
 import { feed, type FeedEvent } from "./feed";
+import { download, upload, type StoredFile, type UploadOptions } from "./files";
 import type { paths } from "./schema";
 import type { Session } from "./session";
 import { follow, runTurn, type TurnRequest, type TurnUpdate } from "./turns";
@@ -25,8 +26,10 @@ export class Parley {
   /** Sends any request with a credential, and renews the credential once. */
   readonly send: Send;
   readonly baseUrl: string;
+  private readonly session: Session;
 
   constructor(options: ParleyOptions) {
+    this.session = options.session;
     this.baseUrl = options.baseUrl ?? (typeof location === "undefined" ? "" : location.origin);
     this.send = sender(options.session);
     const limit = (options.timeout ?? 30) * 1000;
@@ -49,6 +52,16 @@ export class Parley {
   /** Stop a turn. What it has written so far is kept. */
   async cancel(turnId: string): Promise<void> {
     await this.api.POST("/api/v1/chat/turns/{turn_id}/cancel", { params: { path: { turn_id: turnId } } });
+  }
+
+  /** Upload a file, for `files` of a turn. */
+  upload(file: Blob, options?: UploadOptions): Promise<StoredFile> {
+    return upload(this.session, this.baseUrl, file, options);
+  }
+
+  /** Download a file of one's own. */
+  download(fileId: string, signal?: AbortSignal): Promise<Blob> {
+    return download(this.send, this.baseUrl, fileId, signal);
   }
 
   /** Stream the events of one's own conversations, from now on, over broken connections. */

@@ -36,6 +36,8 @@ export function describe(error: unknown): string {
     if (error.code === "invalid_grant") return t("error.login");
     if (error.code === "registration_closed") return t("error.registrationClosed");
     if (error.code === "quota_exceeded") return t("error.quota");
+    if (error.code === "unsupported_content") return `${t("files.unreadable")} (${error.code})`;
+    if (error.code === "file_not_found") return `${t("files.gone")} (${error.code})`;
     if (error.status === 429) return t("error.rateLimited", { seconds: Math.ceil(error.retryAfter ?? 1) });
     if (error.fields.length) return error.fields.map((field) => field.detail).join(" ");
     return error.message;

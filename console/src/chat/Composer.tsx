@@ -1,8 +1,12 @@
 import { useEffect, useRef, useState } from "react";
 
-import type { Model } from "@parley/client";
+import type { Model, StoredFile } from "@parley/client";
 
 import { useOnline } from "../app/online";
+import { useStore } from "../app/store";
+import { AttachmentList } from "../files/AttachmentList";
+import { useAttachments } from "../files/attachments";
+import { useDrop } from "../files/useDrop";
 import { t } from "../i18n";
 import { Dialog, IconButton, Select } from "../ui/controls";
 import { Icon } from "../ui/Icon";
@@ -20,7 +24,7 @@ export function Composer(props: {
   models: readonly Model[];
   settings: TurnSettings;
   onSettings: (settings: TurnSettings) => void;
-  onSend: (text: string) => void;
+  onSend: (text: string, files: readonly StoredFile[]) => void;
   onStop: () => void;
   onDismiss: () => void;
 }): React.JSX.Element {
@@ -30,8 +34,14 @@ export function Composer(props: {
   const online = useOnline();
   const wait = useCountdown(props.refusal?.retryAt ?? null);
 
+  const attachments = useAttachments();
+  const files = useStore(attachments.items);
+  const [addFiles] = useState(() => (added: Iterable<File>): void => attachments.add(added));
+  const dropping = useDrop(addFiles);
+
   useEffect(() => {
     if (props.refusal?.text) setText((now) => now || props.refusal!.text);
+    if (props.refusal?.files.length) attachments.restore(props.refusal.files);
   }, [props.refusal]);
   useEffect(() => {
     const box = area.current;
@@ -40,30 +50,39 @@ export function Composer(props: {
     box.style.height = `${Math.min(box.scrollHeight, 240)}px`;
   }, [text]);
 
-  const sendable = !props.running && !props.loading && text.trim() !== "" && text.length <= MAX_MESSAGE && online && wait === 0;
+  const ready = text.trim() !== "" && text.length <= MAX_MESSAGE && files.every((each) => each.file);
+  const sendable = !props.running && !props.loading && ready && online && wait === 0;
   const send = (): void => {
     if (!sendable) return;
-    props.onSend(text);
+    props.onSend(text, attachments.take());
     setText("");
   };
   return (
     <div className="composer">
       <Notice {...props} online={online} wait={wait} tooLong={text.length > MAX_MESSAGE} />
       <form
-        className="composer-box"
+        className={dropping ? "composer-box dropping" : "composer-box"}
         onSubmit={(event) => {
           event.preventDefault();
           send();
         }}
       >
+        {dropping && <p className="drop-hint">{t("files.drop")}</p>}
+        <AttachmentList attachments={attachments} />
         <textarea
           ref={area}
           value={text}
           rows={1}
-          placeholder={t("chat.placeholder")}
+          placeholder={t(files.length ? "files.placeholder" : "chat.placeholder")}
           aria-label={t("chat.message")}
           autoFocus
           onChange={(event) => setText(event.target.value)}
+          onPaste={(event) => {
+            const pasted = event.clipboardData.files;
+            if (pasted.length === 0) return;
+            event.preventDefault(); // a copied image often has its address as text, too
+            addFiles(pasted);
+          }}
           onKeyDown={(event) => {
             if (event.key === "Enter" && !event.shiftKey && !event.nativeEvent.isComposing) {
               event.preventDefault();
@@ -72,6 +91,7 @@ export function Composer(props: {
           }}
         />
         <div className="composer-tools">
+          <IconButton icon="clip" label={t("files.add")} onClick={() => void chooseFiles().then(addFiles)} />
           <Select
             hidden
             label={t("chat.model")}
@@ -168,6 +188,17 @@ function Settings(props: { settings: TurnSettings; onSettings: (settings: TurnSe
       </div>
     </Dialog>
   );
+}
+
+function chooseFiles(): Promise<readonly File[]> {
+  return new Promise((resolve) => {
+    const input = document.createElement("input");
+    input.type = "file";
+    input.multiple = true;
+    input.addEventListener("change", () => resolve([...(input.files ?? [])]));
+    input.addEventListener("cancel", () => resolve([]));
+    input.click();
+  });
 }
 
 function modelName(model: Model): string {

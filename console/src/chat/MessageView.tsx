@@ -1,5 +1,6 @@
 import { lazy, memo, Suspense, useState } from "react";
 
+import { MessageFiles } from "../files/MessageFiles";
 import { t } from "../i18n";
 import { count, money, moment } from "../i18n/format";
 import { Copy, IconButton } from "../ui/controls";
@@ -17,7 +18,7 @@ interface Actions {
 
 /** One message with its actions. `place` is its number among `places` siblings. */
 export const MessageView = memo(function MessageView(
-  props: { node: Node; place: number; places: number; busy: boolean; streaming: boolean } & Actions,
+  props: { node: Node; files: readonly string[] | undefined; place: number; places: number; busy: boolean; streaming: boolean } & Actions,
 ): React.JSX.Element {
   const { node, streaming } = props;
   const [editing, setEditing] = useState(false);
@@ -35,6 +36,7 @@ export const MessageView = memo(function MessageView(
         />
       ) : (
         <>
+          {props.files?.length ? <MessageFiles ids={props.files} /> : null}
           <div className="message-content">
             {mine ? <Plain text={node.content} /> : <Answer node={node} streaming={streaming} />}
           </div>

@@ -1,6 +1,6 @@
 import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "react";
 
-import type { Model } from "@parley/client";
+import type { Model, StoredFile } from "@parley/client";
 
 import { api, viewer } from "../app/client";
 import { notifyError } from "../app/feedback";
@@ -44,12 +44,12 @@ export function ThreadView({ thread, isNew }: { thread: Thread; isNew: boolean }
     choices.set(thread.id, chosen);
     setSettings(chosen);
   };
-  const send = (text: string): void => {
+  const send = (text: string, files: readonly StoredFile[] = []): void => {
     if (isNew) {
       choices.set(thread.id, settings);
       replacePlace("c", thread.id);
     }
-    void thread.send(text, settings);
+    void thread.send(text, files, settings);
   };
   const onEdit = useCallback((node: Node, text: string) => void thread.edit(node, text, settings), [thread, settings]);
   const onRegenerate = useCallback((node: Node) => void thread.regenerate(node, settings), [thread, settings]);
@@ -73,6 +73,7 @@ export function ThreadView({ thread, isNew }: { thread: Thread; isNew: boolean }
               <MessageView
                 key={`${node.role}-${node.parentId}-${place}`}
                 node={node}
+                files={state.files.get(node.id)}
                 place={place}
                 places={places.length}
                 busy={running}

@@ -16,6 +16,22 @@ export async function messagePage(conversationId: string, cursor: string | null)
   return data!;
 }
 
+/** Read which messages have files, a page of turns at a time. */
+export async function* filesOfMessages(conversationId: string): AsyncGenerator<Map<string, readonly string[]>> {
+  let cursor: string | null = null;
+  do {
+    const page: Schemas["Page_TurnResource_"] = await turnsWithFiles(conversationId, cursor);
+    yield new Map(page.data.map((turn) => [turn.user_message_id, turn.user_message.files]));
+    cursor = page.next_cursor;
+  } while (cursor !== null);
+}
+
+async function turnsWithFiles(conversationId: string, cursor: string | null): Promise<Schemas["Page_TurnResource_"]> {
+  const query = { conversation_id: conversationId, files: true, limit: PAGE, ...(cursor ? { cursor } : {}) };
+  const { data } = await api.GET("/api/v1/chat/turns", { params: { query } });
+  return data!;
+}
+
 /** Add the messages of a turn that runs and that history does not show yet. */
 export function addTurn(tree: Map<string, Node>, turn: Schemas["TurnResource"]): void {
   const { user_message_id: userId, message_id: id, created_at: createdAt } = turn;

@@ -1,12 +1,12 @@
 /** One open conversation: its tree, the turn that runs, and what the person does with it. */
 
-import { ParleyError, type TurnRequest, type TurnUpdate } from "@parley/client";
+import { ParleyError, type StoredFile, type TurnRequest, type TurnUpdate } from "@parley/client";
 
 import { api, parley } from "../app/client";
 import { describe, notifyError } from "../app/feedback";
 import { Store } from "../app/store";
-import { addTurn, messagePage, newNode } from "./messages";
-import { EMPTY, withChange, withNodes, withoutNodes, withServerIds, type ThreadState, type TurnSettings } from "./threadState";
+import { addTurn, filesOfMessages, messagePage, newNode } from "./messages";
+import { EMPTY, withChange, withNodes, withoutNodes, withServerIds, type Draft, type ThreadState, type TurnSettings } from "./threadState";
 import { firstLeaf, newestLeaf, siblings, toNode, type Node } from "./tree";
 
 const MOST_PAGES = 40;
@@ -45,6 +45,7 @@ export class Thread {
       const leaf = before !== null && tree.has(before) ? newestLeaf(tree, before) : firstLeaf(tree, active);
       this.update({ loading: false, missing: false, tree, leaf });
       void this.loadEarlier(page.next_cursor, active).catch(notifyError);
+      void this.loadFiles().catch(notifyError);
       const answer = [...tree.values()].find((node) => node.status === "running" && node.role === "assistant");
       if (answer) await this.follow(answer);
     } catch (error) {
@@ -66,15 +67,25 @@ export class Thread {
     }
   }
 
+  /** Read which messages have files. */
+  private async loadFiles(): Promise<void> {
+    for await (const found of filesOfMessages(this.id)) this.update({ files: new Map([...this.state.get().files, ...found]) });
+  }
+
   /** Send a message after the last answer, or after `parentId` (the conversation's id: as the first message). */
-  async send(text: string, settings: TurnSettings, parentId?: string): Promise<void> {
+  async send(text: string, files: readonly StoredFile[], settings: TurnSettings, parentId?: string): Promise<void> {
+    await this.sendWith(text, files.map((file) => file.id), settings, { text, files }, parentId);
+  }
+
+  private async sendWith(text: string, fileIds: readonly string[], settings: TurnSettings, draft: Draft | null, parentId?: string): Promise<void> {
     const { tree, leaf } = this.state.get();
     const last = leaf === null ? null : tree.get(leaf)!;
     const parent = parentId ?? (last?.role === "user" ? (last.parentId ?? this.id) : (last?.id ?? null));
     const user = newNode("user", parent === this.id ? null : parent, text, "completed");
     const answer = newNode("assistant", user.id, "", "running");
-    const request = { message: text, parent_id: parent, ...(this.isNew ? { create: true } : {}) };
-    await this.run(request, settings, [user, answer], text);
+    const request = { message: text, parent_id: parent, ...(fileIds.length ? { files: [...fileIds] } : {}), ...(this.isNew ? { create: true } : {}) };
+    if (fileIds.length) this.update({ files: new Map(this.state.get().files).set(user.id, fileIds) });
+    await this.run(request, settings, [user, answer], draft);
   }
 
   /** Write an answer again, beside the one that is there. */
@@ -82,9 +93,9 @@ export class Thread {
     await this.run({ regenerate: node.id }, settings, [newNode("assistant", node.parentId, "", "running")], null);
   }
 
-  /** Send a message again in other words. The old branch stays. */
+  /** Send a message again in other words, with the same files. The old branch stays. */
   async edit(node: Node, text: string, settings: TurnSettings): Promise<void> {
-    await this.send(text, settings, node.parentId ?? this.id);
+    await this.sendWith(text, this.state.get().files.get(node.id) ?? [], settings, { text, files: [] }, node.parentId ?? this.id);
   }
 
   /** Stop the turn that runs. What it has written stays. */
@@ -130,7 +141,7 @@ export class Thread {
     this.stopReading?.abort();
   }
 
-  private async run(request: TurnRequest, settings: TurnSettings, added: Node[], text: string | null): Promise<void> {
+  private async run(request: TurnRequest, settings: TurnSettings, added: Node[], draft: Draft | null): Promise<void> {
     if (this.stopReading) return;
     const before = this.state.get();
     const answer = added.at(-1)!;
@@ -150,7 +161,7 @@ export class Thread {
       this.update({ running: null, reconnecting: false });
       if (!tree.has(answer.id)) return notifyError(error); // the server has the turn: the feed reports its end
       const retryAt = error instanceof ParleyError && error.retryAfter ? Date.now() + error.retryAfter * 1000 : null;
-      const refusal = { text: text ?? "", message: describe(error), retryAt };
+      const refusal = { text: draft?.text ?? "", files: draft?.files ?? [], message: describe(error), retryAt };
       this.update({ tree: withoutNodes(tree, added), leaf: before.leaf, refusal });
     }
   }

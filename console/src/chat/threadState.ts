@@ -1,6 +1,6 @@
 /** What a thread shows, and the changes of it: each returns new values, and changes none. */
 
-import type { TurnUpdate } from "@parley/client";
+import type { StoredFile, TurnUpdate } from "@parley/client";
 
 import { branch, type Node, type Tree } from "./tree";
 
@@ -10,9 +10,14 @@ export interface TurnSettings {
   temperature: number | null;
 }
 
-/** What the person wanted to send, and why it was not sent. */
-export interface Refusal {
+/** A message that is not sent yet. */
+export interface Draft {
   text: string;
+  files: readonly StoredFile[];
+}
+
+/** What the person wanted to send, and why it was not sent. */
+export interface Refusal extends Draft {
   message: string;
   retryAt: number | null;
 }
@@ -24,6 +29,8 @@ export interface ThreadState {
   missing: boolean;
   tree: Tree;
   leaf: string | null;
+  /** Ids of the files of messages, by the id of the message. History does not know them. */
+  files: ReadonlyMap<string, readonly string[]>;
   /** The answer that is being written here. */
   running: string | null;
   reconnecting: boolean;
@@ -36,6 +43,7 @@ export const EMPTY: ThreadState = {
   missing: false,
   tree: new Map(),
   leaf: null,
+  files: new Map(),
   running: null,
   reconnecting: false,
   refusal: null,
@@ -70,16 +78,18 @@ export function withServerIds(
   id: string,
   update: Extract<TurnUpdate, { kind: "started" }>,
   added: readonly Node[],
-): Pick<ThreadState, "tree" | "leaf" | "running"> {
+): Pick<ThreadState, "tree" | "leaf" | "running" | "files"> {
   const tree = new Map(state.tree);
+  const files = new Map(state.files);
   const answer = tree.get(id)!;
   tree.delete(id);
   const user = added.length > 1 ? tree.get(added[0]!.id) : undefined;
   if (user) {
     tree.delete(user.id);
     tree.set(update.userMessageId, { ...user, id: update.userMessageId, turnId: update.turnId });
+    files.set(update.userMessageId, files.get(user.id) ?? []);
   }
   const parentId = update.userMessageId || answer.parentId;
   tree.set(update.messageId, { ...answer, id: update.messageId, parentId, turnId: update.turnId, model: update.model });
-  return { tree, leaf: state.leaf === id ? update.messageId : state.leaf, running: update.messageId };
+  return { tree, files, leaf: state.leaf === id ? update.messageId : state.leaf, running: update.messageId };
 }

@@ -2,6 +2,7 @@ import type { components, Conversation } from "@parley/client";
 
 import { parley } from "../app/client";
 import { notify, notifyError } from "../app/feedback";
+import { save } from "../app/save";
 import { t } from "../i18n";
 
 const MAX_IMPORT = 32 * 1024 * 1024;
@@ -57,14 +58,6 @@ function choose(): Promise<File | null> {
     input.addEventListener("cancel", () => resolve(null));
     input.click();
   });
-}
-
-function save(blob: Blob, name: string): void {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
 function fileName(title: string | null): string {

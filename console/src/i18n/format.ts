@@ -5,6 +5,19 @@ export function count(value: number): string {
   return new Intl.NumberFormat(locale()).format(value);
 }
 
+export function percent(part: number): string {
+  return new Intl.NumberFormat(locale(), { style: "percent" }).format(part);
+}
+
+/** A size in its largest unit, such as "1.2 MB". */
+export function bytes(size: number): string {
+  const step = Math.min(BYTE_UNITS.length - 1, size < 1 ? 0 : Math.floor(Math.log10(size) / 3));
+  const style = { style: "unit", unit: BYTE_UNITS[step]!, unitDisplay: step ? "short" : "long", maximumFractionDigits: 1 } as const;
+  return new Intl.NumberFormat(locale(), style).format(size / 1000 ** step);
+}
+
+const BYTE_UNITS = ["byte", "kilobyte", "megabyte", "gigabyte"] as const;
+
 /** USD with as many digits as the amount needs. */
 export function money(value: string | null | undefined): string {
   if (value == null) return t("usage.unknownPrice");

@@ -9,7 +9,7 @@ const BIN = resolve(import.meta.dirname, "../../../.venv/bin");
 const START_MS = 120_000;
 const MODELS = `default: swift
 models:
-  swift: {provider_model: fake, name: Swift 8B, provider: example, base_url: "{url}", context_window: 32768, pricing: {input_per_million: 0.15, output_per_million: 0.6}}
+  swift: {provider_model: fake, name: Swift 8B, provider: example, base_url: "{url}", context_window: 32768, capabilities: [stream, vision], pricing: {input_per_million: 0.15, output_per_million: 0.6}}
   deep: {provider_model: fake, name: Deep 70B, provider: example, base_url: "{url}", context_window: 131072, pricing: {input_per_million: 2, output_per_million: 8}}
 `;
 export const PASSWORD = "correct horse battery staple";

@@ -8,11 +8,11 @@ from importlib.resources.abc import Traversable
 from gateway.local.docs_pages import HTML, JAVASCRIPT, LocalPage, Render
 
 CONTENT_SECURITY_POLICY = (
-    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
     b"connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     b"require-trusted-types-for 'script'; trusted-types 'none'"
 )
-"""No inline script, no ``eval``, no other origin, and no string becomes HTML or a script."""
+"""No inline script, no ``eval``, no other origin; no string becomes HTML or a script. Images of files: ``blob:``."""
 CACHE_FOREVER = b"public, max-age=31536000, immutable"
 """For files whose name has the hash of their content."""
 ASSETS = "/assets/"
