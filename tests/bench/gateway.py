@@ -24,7 +24,7 @@ from gateway_configurations import (  # type: ignore[import-not-found]
     nginx_configuration,
     upstream_configuration,
 )
-from processes import cpu_seconds, running  # type: ignore[import-not-found]
+from processes import running  # type: ignore[import-not-found]
 from verdicts import judge  # type: ignore[import-not-found]
 from wrk import WrkResult, run_wrk  # type: ignore[import-not-found]
 
@@ -35,6 +35,7 @@ from parley_embedded.binaries.tools_folder import tools_folder
 from parley_embedded.sockets import free_port
 from parley_embedded.valkey.server import EmbeddedValkey
 from parley_testing.security.token_issuer import TestIssuer
+from parley_testing.telemetry.cpu_time import cpu_seconds
 
 USERS = 64
 PATH = "/api/v1/models"

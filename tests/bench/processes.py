@@ -1,4 +1,4 @@
-"""Measured programs: start, end, CPU time and memory."""
+"""Measured programs: start, end and memory."""
 
 import asyncio
 import contextlib
@@ -6,10 +6,9 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-TICK = os.sysconf("SC_CLK_TCK")
 READY_TIMEOUT = 20.0
 
 
@@ -50,27 +49,6 @@ async def _until_open(process: subprocess.Popen[bytes], port: int, output: int, 
             else:
                 writer.close()
                 return
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU seconds of a process and its descendants."""
-    return sum(_own_cpu(each) for each in (pid, *_descendants(pid)))
-
-
-def _own_cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
-
-
-def _descendants(pid: int) -> Iterator[int]:
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        try:
-            children = (task / "children").read_text().split()
-        except (FileNotFoundError, ProcessLookupError):  # the thread has ended
-            continue
-        for child in children:
-            yield int(child)
-            yield from _descendants(int(child))
 
 
 def resident_mb(pid: int, field: str = "VmRSS") -> float:

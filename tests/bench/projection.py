@@ -17,7 +17,7 @@ from typing import Any
 
 import asyncpg
 import uvloop
-from processes import cpu_seconds, running  # type: ignore[import-not-found]
+from processes import running  # type: ignore[import-not-found]
 from verdicts import judge  # type: ignore[import-not-found]
 
 from history_testing.turn_events import SampleTurn
@@ -31,6 +31,7 @@ from parley_embedded.sockets import free_port
 from parley_events.cloudevents import CloudEvent
 from parley_testing import eventually
 from parley_testing.backends.shared import SharedBackends
+from parley_testing.telemetry.cpu_time import cpu_seconds
 
 MIN_RATE = 1_500
 COMMAND = str(Path(sys.executable).with_name("parley-history-worker"))

@@ -14,9 +14,10 @@ from functools import partial
 from typing import cast
 
 import uvloop
-from processes import cpu_seconds  # type: ignore[import-not-found]
 from stage import raise_descriptors, staged  # type: ignore[import-not-found]
 from verdicts import RefusalCounter, judge  # type: ignore[import-not-found]
+
+from parley_testing.telemetry.cpu_time import cpu_seconds
 
 OPEN_BATCH = 100
 OPEN_TIMEOUT = 120.0

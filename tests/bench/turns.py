@@ -20,7 +20,7 @@ from pathlib import Path
 
 import asyncpg
 import uvloop
-from processes import cpu_seconds, running  # type: ignore[import-not-found]
+from processes import running  # type: ignore[import-not-found]
 from tokens import PLANS, SETTINGS, request_of  # type: ignore[import-not-found]
 from turn_clients import Clients, ResponseTimes  # type: ignore[import-not-found]
 from verdicts import judge  # type: ignore[import-not-found]
@@ -32,6 +32,7 @@ from parley_testing.backends.shared import SharedBackends
 from parley_testing.backends.urls import BackendUrls
 from parley_testing.http.client import open_http, register
 from parley_testing.stacks.separate import SeparateStack
+from parley_testing.telemetry.cpu_time import cpu_seconds
 
 QUESTION = "bench [[fake tokens=20]]"
 USERS, WARM_UP = 20, 100

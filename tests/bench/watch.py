@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from gateway_configurations import find_nginx  # type: ignore[import-not-found]
-from processes import cpu_seconds, running  # type: ignore[import-not-found]
+from processes import running  # type: ignore[import-not-found]
 from verdicts import judge  # type: ignore[import-not-found]
 
 from parley_embedded.binaries.tools_folder import tools_folder
 from parley_embedded.sockets import free_port
 from parley_embedded.valkey.server import EmbeddedValkey
+from parley_testing.telemetry.cpu_time import cpu_seconds
 from parley_testing.telemetry.span_collector import run_collector
 
 MAX_WATCH_SHARE = 0.25

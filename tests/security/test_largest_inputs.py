@@ -15,6 +15,7 @@ from parley_testing.http.client import UserClient, open_http, register
 from parley_testing.security.bystander import Bystander, Responsiveness, watch
 from parley_testing.security.largest_inputs import FILES, QUICK, Attack
 from parley_testing.stacks.embedded import EmbeddedStack
+from parley_testing.telemetry.cpu_time import main_thread_time
 
 pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 
@@ -68,14 +69,17 @@ async def undisturbed(bystander: Bystander) -> Responsiveness:
     return await bystander.measure()
 
 
-async def assert_undisturbed(name: str, attack: Attack, attacker: UserClient, bystander: Bystander) -> None:
+async def assert_undisturbed(
+    name: str, attack: Attack, attacker: UserClient, bystander: Bystander, stack: EmbeddedStack
+) -> None:
     tries = []
     for _ in range(ATTEMPTS):
-        before = await undisturbed(bystander)
+        before, began = await undisturbed(bystander), main_thread_time(stack.child.pid)
         statuses = Counter(await attack(attacker))
         during = await bystander.measure()
-        limit = max(MAX_P99, 2 * before.p99)
-        measured = f"p99 {during.p99:.0f} ms, longest {during.longest:.0f} ms, before {before.p99:.0f} ms"
+        # Other work on the machine delays the bystander too: what the services waited for a processor counts.
+        limit = max(MAX_P99, 2 * before.p99) * main_thread_time(stack.child.pid).slowdown_since(began)
+        measured = f"p99 {during.p99:.0f} ms (allowed {limit:.0f}, before {before.p99:.0f})"
         print(f"\n{name}: bystander {measured}, {during.requests} requests; attack answered with {dict(statuses)}")
         assert during.failures == 0, during.statuses
         assert {status for status in statuses if 500 <= status < 600} <= {503}
@@ -86,14 +90,16 @@ async def assert_undisturbed(name: str, attack: Attack, attacker: UserClient, by
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-async def test_a_bystander_is_not_delayed_by(name: str, attacker: UserClient, bystander: Bystander) -> None:
-    await assert_undisturbed(name, ATTACKS[name], attacker, bystander)
+async def test_a_bystander_is_not_delayed_by(
+    name: str, attacker: UserClient, bystander: Bystander, embedded: EmbeddedStack
+) -> None:
+    await assert_undisturbed(name, ATTACKS[name], attacker, bystander, embedded)
 
 
 @pytest.mark.chaos
 @pytest.mark.parametrize("name", FILES)
 async def test_a_bystander_is_not_delayed_by_an_import_of(
-    name: str, attacker: UserClient, bystander: Bystander
+    name: str, attacker: UserClient, bystander: Bystander, embedded: EmbeddedStack
 ) -> None:
     make, kind = FILES[name]
     body = make()
@@ -102,4 +108,4 @@ async def test_a_bystander_is_not_delayed_by_an_import_of(
         response = await user.request("POST", "/api/v1/conversations/import", content=body, headers=kind)
         return [response.status_code]
 
-    await assert_undisturbed(name, import_file, attacker, bystander)
+    await assert_undisturbed(name, import_file, attacker, bystander, embedded)

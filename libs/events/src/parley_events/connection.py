@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT = 5
 CONNECT_TIMEOUT = 5.0
+COMMAND_CONNECT_TIMEOUT = 20.0
+"""A command has no next attempt, and a person who waits for it: a busy host may take long."""
 RECONNECT_DELAY = 1.0
 TOPOLOGY_RETRY_DELAY = 30.0
 """Seconds before the next attempt after a topology conflict: an operator has to resolve it first."""
@@ -60,12 +62,17 @@ class NodeUrls:
         return next(self._urls)
 
 
-async def connect(url: str, name: str) -> AbstractConnection:
-    """Open a connection with the timeouts of this module; ``name`` is shown in the broker's list of connections."""
-    async with asyncio.timeout(CONNECT_TIMEOUT):
+async def connect(url: str, name: str, timeout: float = CONNECT_TIMEOUT) -> AbstractConnection:
+    """Open a connection within ``timeout`` seconds; ``name`` is shown in the broker's list of connections."""
+    async with asyncio.timeout(timeout):
         return await aio_pika.connect(
-            url, timeout=CONNECT_TIMEOUT, heartbeat=HEARTBEAT, client_properties={"connection_name": name}
+            url, timeout=timeout, heartbeat=HEARTBEAT, client_properties={"connection_name": name}
         )
+
+
+async def connect_for_command(url: str, name: str) -> AbstractConnection:
+    """Open a connection for a command, which waits longer than a service does."""
+    return await connect(url, name, COMMAND_CONNECT_TIMEOUT)
 
 
 def refusal(error: BaseException) -> str:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from aio_pika.abc import AbstractIncomingMessage, AbstractQueue
 
-from parley_events.connection import Connect, NodeUrls, close, connect
+from parley_events.connection import Connect, NodeUrls, close, connect_for_command
 from parley_events.side_queues import (
     ATTEMPTS,
     DIED_AT,
@@ -52,7 +52,7 @@ def everything(_letter: DeadLetter) -> bool:
 class DeadLetters:
     """The dead letters of one subscriber, oldest first."""
 
-    def __init__(self, url: str, queue: str, *, connect: Connect = connect) -> None:
+    def __init__(self, url: str, queue: str, *, connect: Connect = connect_for_command) -> None:
         self._urls, self._names, self._connect = NodeUrls(url), SubscriberNames(queue), connect
 
     async def list(self, limit: int = MAX_BROWSED) -> "list[DeadLetter]":

@@ -10,7 +10,7 @@ from aio_pika.abc import AbstractConnection, AbstractExchange
 from aio_pika.exceptions import AMQPChannelError, ChannelNotFoundEntity
 
 from parley_events.cloudevents import CONTENT_TYPE, CloudEvent, to_headers
-from parley_events.connection import Connect, NodeUrls, close, connect
+from parley_events.connection import Connect, NodeUrls, close, connect_for_command
 from parley_events.routing import matches
 from parley_events.side_queues import PUBLISH_TIMEOUT
 from parley_events.topology import MAIN, QueueDepth, SubscriberNames, queue_depth, topology_error
@@ -31,7 +31,7 @@ class EventFilter:
         return is_type and self.key in {"", event.partition_key}
 
 
-async def depths(url: str, queue: str, *, connect: Connect = connect) -> list[QueueDepth]:
+async def depths(url: str, queue: str, *, connect: Connect = connect_for_command) -> list[QueueDepth]:
     """Return the depth of a queue and, of a subscriber of this kit, of its parked events and dead letters."""
     names = SubscriberNames(queue)
     found = []
@@ -46,7 +46,7 @@ async def depths(url: str, queue: str, *, connect: Connect = connect) -> list[Qu
 
 
 @contextlib.asynccontextmanager
-async def open_put(url: str, queue: str, *, connect: Connect = connect) -> AsyncIterator[Put]:
+async def open_put(url: str, queue: str, *, connect: Connect = connect_for_command) -> AsyncIterator[Put]:
     """Yield a function that puts an event into one queue, never into the exchange.
 
     A subscriber's queue is reached through its own exchange, which the team's broker user may use. Raise
