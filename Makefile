@@ -136,8 +136,12 @@ cluster-test: setup ## Install Parley in the cluster of KUBECONFIG, disturb it, 
 	@$(PYTEST) tests/cluster -m "" -p no:xdist -s $(ARGS)
 
 .PHONY: test-browser
-test-browser: setup ## Drive the console in Chromium (CHROMIUM=path), and take screenshots of every view
+test-browser: setup ## Drive the console in Chromium, and take screenshots of every view; downloads Chromium unless CHROMIUM=path or installed
 	@scripts/console test-browser
+
+.PHONY: test-browser-smoke
+test-browser-smoke: setup ## The first of these tests, in a minute: log in, stream, stop, reload, two tabs, the rules of axe on every view
+	@scripts/console test-browser-smoke
 
 .PHONY: bench
 bench: setup ## Run the benchmarks of the whole product
