@@ -158,7 +158,7 @@ def test_an_unstored_response_cannot_be_retrieved(client: openai.OpenAI) -> None
         ({"model": "none"}, "NotFoundError", None),
         ({"tools": [{"type": "web_search"}]}, "BadRequestError", "tools.0.type"),
         ({"include": ["file_search_call.results"]}, "BadRequestError", "include.0"),
-        ({"previous_response_id": "resp_none"}, "NotFoundError", "previous_response_id"),
+        ({"previous_response_id": "resp_none"}, "BadRequestError", "previous_response_id"),
         ({"input": "Hi [[fake status=429 retry_after=60]]"}, "RateLimitError", None),
         ({"input": "Hi [[fake status=500]]", "stream": True}, "InternalServerError", None),
     ],
@@ -171,6 +171,31 @@ def test_a_refusal_raises_the_clients_own_error(
     with pytest.raises(getattr(openai, error)) as caught:
         list(client.responses.create(**{"model": "default", "input": "Hi", **change}))
     assert caught.value.param == parameter
+
+
+# [covers responses, stream, websocket]
+@pytest.mark.filterwarnings("ignore:connect.. must be used as a context manager:DeprecationWarning")
+def test_responses_over_a_websocket_go_on_without_being_stored(client: openai.OpenAI) -> None:
+    with client.responses.connect() as socket:
+
+        def answered(**members: Any) -> Any:
+            socket.response.create(model="default", **members)
+            for event in socket:
+                if event.type in {"error", "response.failed", "response.completed"}:
+                    return event
+            raise AssertionError("the connection was closed")
+
+        first = answered(input="Hi [[fake tokens=2]]", store=False).response
+        second = answered(input="And? [[fake tokens=1]]", store=False, previous_response_id=first.id).response
+        error = answered(input="And?", previous_response_id="resp_none")
+        prepared = answered(input="One", generate=False).response
+        stored = answered(input="Two [[fake tokens=3]]", previous_response_id=prepared.id).response
+    assert [found.output_text for found in (first, second, stored)] == ["t1 t2", "t1", "t1 t2 t3"]
+    assert (error.status, error.error.code) == (400, "previous_response_not_found")
+    found = client.responses.retrieve(stored.id)
+    assert found.to_dict() == stored.to_dict()
+    rest = list(client.responses.retrieve(stored.id, stream=True, starting_after=4))
+    assert rest[-1].type == "response.completed"
 
 
 # [covers conversations]

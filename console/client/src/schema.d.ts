@@ -1575,7 +1575,13 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /**
+         * Open a WebSocket for responses
+         * @description Open a WebSocket for responses.
+         *
+         *     OpenAI's WebSocket mode: each frame `response.create` has the members of `POST /v1/responses` without `stream` and `background`, and may have `generate`. The events of the stream are text frames. Responses run one after the other; at most 8 wait. An error is a frame of the type `error`.
+         */
+        get: operations["chat_open_responses_socket"];
         put?: never;
         /**
          * Return a response, or its events with `stream`
@@ -4139,6 +4145,143 @@ export interface components {
              * Format: date-time
              */
             expires_at: string;
+        };
+        /**
+         * ResponseCreateFrame
+         * @description Creates a response. The members are those of ``POST /v1/responses``.
+         * @example {
+         *       "type": "response.create",
+         *       "model": "default",
+         *       "input": "Hi",
+         *       "store": false
+         *     }
+         */
+        ResponseCreateFrame: {
+            /**
+             * Model
+             * @default null
+             */
+            model: string | null;
+            /**
+             * Input
+             * @default null
+             */
+            input: string | components["schemas"]["InputItem"][] | null;
+            /**
+             * Instructions
+             * @default null
+             */
+            instructions: string | null;
+            /**
+             * Previous Response Id
+             * @default null
+             */
+            previous_response_id: string | null;
+            /**
+             * Conversation
+             * @default null
+             */
+            conversation: string | components["schemas"]["ConversationReference"] | null;
+            /**
+             * Store
+             * @default null
+             */
+            store: boolean | null;
+            /**
+             * Background
+             * @default null
+             */
+            background: boolean | null;
+            /**
+             * Stream
+             * @default null
+             */
+            stream: boolean | null;
+            /** @default null */
+            stream_options: components["schemas"]["ResponseStreamOptions"] | null;
+            /**
+             * Metadata
+             * @default null
+             */
+            metadata: {
+                [key: string]: string;
+            } | null;
+            /**
+             * Temperature
+             * @default null
+             */
+            temperature: number | null;
+            /**
+             * Top P
+             * @default null
+             */
+            top_p: number | null;
+            /**
+             * Max Output Tokens
+             * @default null
+             */
+            max_output_tokens: number | null;
+            /**
+             * Tools
+             * @default null
+             */
+            tools: components["schemas"]["FunctionTool"][] | null;
+            /**
+             * Tool Choice
+             * @default null
+             */
+            tool_choice: unknown;
+            /**
+             * Parallel Tool Calls
+             * @default null
+             */
+            parallel_tool_calls: boolean | null;
+            /** @default null */
+            text: components["schemas"]["TextOptions"] | null;
+            /** @default null */
+            reasoning: components["schemas"]["ReasoningOptions"] | null;
+            /**
+             * Include
+             * @default null
+             */
+            include: string[] | null;
+            /**
+             * Truncation
+             * @default null
+             */
+            truncation: ("auto" | "disabled") | null;
+            /**
+             * User
+             * @default null
+             */
+            user: unknown;
+            /**
+             * Safety Identifier
+             * @default null
+             */
+            safety_identifier: unknown;
+            /**
+             * Prompt Cache Key
+             * @default null
+             */
+            prompt_cache_key: unknown;
+            /**
+             * Prompt Cache Retention
+             * @default null
+             */
+            prompt_cache_retention: unknown;
+            /**
+             * Type
+             * @constant
+             */
+            type: "response.create";
+            /**
+             * Generate
+             * @default null
+             */
+            generate: boolean | null;
+        } & {
+            [key: string]: unknown;
         };
         /**
          * ResponseRequest
@@ -11758,6 +11901,47 @@ export interface operations {
             401: components["responses"]["OpenAiUnauthorized"];
             404: components["responses"]["OpenAiNotFound-ModelNotFound"];
             429: components["responses"]["OpenAiTooManyRequests"];
+            431: components["responses"]["OpenAiRequestHeaderFieldsTooLarge"];
+            500: components["responses"]["OpenAiInternalServerError"];
+            502: components["responses"]["OpenAiBadGateway"];
+            503: components["responses"]["OpenAiServiceUnavailable"];
+            504: components["responses"]["OpenAiGatewayTimeout"];
+            default: components["responses"]["OpenAiError"];
+        };
+    };
+    chat_open_responses_socket: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description For browsers.
+                 * @example parley.v1, parley.bearer.eyJ0eXAi…
+                 */
+                "Sec-WebSocket-Protocol"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The WebSocket is open; see `x-client-frames`. */
+            101: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentials"];
+            401: components["responses"]["OpenAiUnauthorized"];
+            403: components["responses"]["OpenAiForbidden-InsufficientScope"];
+            429: components["responses"]["OpenAiTooManyRequests-TooManyStreams"];
             431: components["responses"]["OpenAiRequestHeaderFieldsTooLarge"];
             500: components["responses"]["OpenAiInternalServerError"];
             502: components["responses"]["OpenAiBadGateway"];

@@ -21,6 +21,7 @@ FEATURES = (
     "structured output",
     "background",
     "resume",
+    "websocket",
     "stop",
     "regenerate",
     "idempotency",

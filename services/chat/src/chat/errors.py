@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from parley.errors import DependencyUnavailable, InvalidRequest, NotFound, ParleyError, UnsupportedMediaType
+from parley.field_errors import FieldError
 
 MAX_NAMED_MODELS = 20
 """Models that an error names."""
@@ -48,6 +49,17 @@ class TurnNotFound(NotFound):
     code, title = "turn_not_found", "Turn not found"
 
 
+class PreviousResponseNotFound(InvalidRequest):
+    """The previous response does not exist, or this connection does not have it any more."""
+
+    code, title = "previous_response_not_found", "Previous response not found"
+    remedy = "Send the whole input without `previous_response_id`."
+
+    def __init__(self) -> None:
+        detail = "No response with this ID is stored, or kept by this connection."
+        super().__init__(errors=[FieldError("/previous_response_id", "not_found", detail)])
+
+
 class ModelNotFound(NotFound):
     """The model does not exist, or your plan does not include it."""
 
@@ -88,6 +100,13 @@ class TooManyOpenTurns(ParleyError):
 
     def __init__(self) -> None:
         super().__init__(None, headers={"Retry-After": "1"})
+
+
+class ConnectionLimitReached(InvalidRequest):
+    """The connection has reached its maximum time of 60 minutes."""
+
+    code, title = "websocket_connection_limit_reached", "Connection too old"
+    remedy = "Open another WebSocket to continue."
 
 
 class IdempotencyKeyReused(ParleyError):

@@ -14,14 +14,15 @@ from chat.api import (
     conversations,
     files,
     models,
-    openai_conversations,
     openai_files,
-    response_stream,
-    responses,
     turns,
     ui_messages,
     websocket,
 )
+from chat.api.openai_responses import conversations as openai_conversations
+from chat.api.openai_responses import responses
+from chat.api.openai_responses import stream as response_stream
+from chat.api.openai_responses import websocket as responses_websocket
 from chat.files.upload_form import MAX_FORM_BYTES
 from chat.settings import ChatSettings
 from chat.wiring import ChatServices
@@ -48,7 +49,7 @@ def create_app(settings: ChatSettings | None = None, *, wire: Wire[ChatSettings,
             *(chat.router, turns.router, conversations.router),
             *(ui_messages.router, ui_messages.resumption_router),
             *(anthropic_messages.router, anthropic_stream.router),
-            *(responses.router, response_stream.router, openai_conversations.router),
+            *(responses.router, response_stream.router, responses_websocket.router, openai_conversations.router),
             *(models.router, budget.router, chat_completions.router, completion_stream.router, websocket.router),
             *(files.router, openai_files.router),
         ],

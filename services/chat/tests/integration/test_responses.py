@@ -5,7 +5,9 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+import orjson
 import pytest
+from websockets.asyncio.client import connect
 
 from chat_testing.process import SpawnChat
 from chat_testing.replica import ChatReplica, NewDatabase, OpenReplica
@@ -157,6 +159,29 @@ async def test_a_background_response_of_a_killed_replica_goes_on_elsewhere_witho
     assert whole[-1]["response"] == await retrieved(there, made["id"])
     assert text_of(whole) == whole[-1]["response"]["output"][0]["content"][0]["text"]
     assert [event.data for event in await events_behind(there, made["id"], 0)] == whole[1:]
+    assert len(await provider.journal(contains=mark)) == 1
+
+
+@pytest.mark.chaos
+async def test_a_response_over_a_websocket_of_a_killed_replica_is_retrieved_elsewhere_without_a_gap(
+    survivor: ChatReplica, spawn: SpawnChat, provider: FakeProvider
+) -> None:
+    mark, seen = str(new_id()), list[Any]()
+    async with spawn(survivor.dsn, survivor.pool) as victim:
+        user = victim.user()
+        url, headers = victim.url.replace("http", "ws", 1) + "/v1/responses", {"Authorization": f"Bearer {user.token}"}
+        async with connect(url, additional_headers=headers, proxy=None) as socket:
+            body = {"model": "default", "input": f"{mark} [[fake tokens=200 rate=20]]"}
+            await socket.send(orjson.dumps({"type": "response.create", **body}).decode())
+            while len(seen) < 12:
+                seen.append(orjson.loads(await socket.recv()))
+            await kill(victim.child)
+    there, response_id = survivor.as_seen_by(user), seen[0]["response"]["id"]
+    rest = await events_behind(there, response_id, seen[-1]["sequence_number"])
+    whole = [*seen, *(event.data for event in rest)]
+    assert [event["sequence_number"] for event in whole] == list(range(len(whole)))
+    assert whole[-1]["response"] == await retrieved(there, response_id)
+    assert text_of(whole) == whole[-1]["response"]["output"][0]["content"][0]["text"]
     assert len(await provider.journal(contains=mark)) == 1
 
 

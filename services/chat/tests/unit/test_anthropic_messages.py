@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from chat.api.anthropic_checks import check, needed_capabilities
-from chat.api.response_stream import folded_events
+from chat.api.openai_responses.stream import folded_events
 from chat.catalogue import Model
 from chat.errors import ModelNotFound, ProviderFailure
 from chat.model import LogEntry, Turn

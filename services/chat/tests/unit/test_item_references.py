@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from chat.api.item_references import MAX_REFERENCED_RESPONSES
+from chat.api.openai_responses.item_references import MAX_REFERENCED_RESPONSES
 from chat.generation import AnswerChunk
 from chat.model import LogEntry
 from chat.protocols.openai_responses.ids import item_id

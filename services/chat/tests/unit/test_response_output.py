@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chat.api.response_stream import response_events
+from chat.api.openai_responses.stream import response_events
 from chat.errors import ProviderFailure, TurnPending
 from chat.exchanges import PastExchange
 from chat.model import LogEntry, Turn

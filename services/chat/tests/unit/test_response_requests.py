@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from chat.api.response_checks import check, check_calls
+from chat.api.openai_responses.checks import check, check_calls
 from chat.errors import UnsupportedContent
 from chat.input_items import messages_of_items, user_text
 from chat.protocols.openai_responses.parameters import item_of, options_of, repeated

@@ -109,7 +109,7 @@ async def test_an_unstored_response_sees_the_one_before_and_is_not_retrieved(
     assert [m["content"] for m in bench.engine.generator.prompts[-1].messages] == ["Hi", "Hello", "Two"]
     assert (made["store"], made["conversation"]) == (False, None)
     await client.send("GET", f"responses/{made['id']}", 404)
-    await client.create(404, previous_response_id=made["id"])
+    await client.create(400, previous_response_id=made["id"])
 
 
 async def test_the_input_items_of_an_unstored_response_are_not_kept(bench: ServiceBench, client: ResponsesUser) -> None:
@@ -230,6 +230,6 @@ async def test_the_ids_of_others_do_not_exist(http: httpx2.AsyncClient, client: 
     other = ResponsesUser(http, ISSUER.token(new_id()))
     for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/cancel"), ("GET", "/input_items")):
         await other.send(method, f"responses/{made['id']}{path}", 404)
-    await other.create(404, previous_response_id=made["id"])
+    await other.create(400, previous_response_id=made["id"])
     await other.create(404, conversation=made["conversation"])
     await other.send("GET", f"conversations/{made['conversation']['id']}/items", 404)

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import orjson
 import pytest
@@ -136,3 +137,52 @@ async def test_frames_count_like_requests(run_gateway: RunGateway, kind: str) ->
                     await socket.send(frame)
             assert await closed(socket) == (4429, "rate_limited")
         assert 15 <= len(chat.seen) <= 40
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        (b"\x00", "invalid_request"),
+        ("{", "invalid_json"),
+        ("[]", "invalid_request"),
+        ("[" * 10_000 + "]" * 10_000, "invalid_json"),
+        ('{"type":"response.create","x":' + "[" * 90_000, "invalid_request"),
+    ],
+)
+async def test_a_rubbish_frame_of_openais_api_is_an_error_and_the_next_frame_is_relayed(
+    run_gateway: RunGateway, frame: str | bytes, code: str
+) -> None:
+    async with chatting(run_gateway) as (gateway, chat):
+        async with opened(gateway, token_of(gateway), "/v1/responses") as socket:
+            await socket.send(frame)
+            error = orjson.loads(await socket.recv())
+            assert (error["type"], error["status"], error["error"]["code"]) == ("error", 400, code)
+            await socket.send('{"type":"response.create"}')
+            assert await socket.recv() == '{"type":"response.create"}'
+            await socket.send("x" * 2_097_152)
+            assert (await closed(socket))[0] == 1009
+        assert chat.seen == ['{"type":"response.create"}']
+
+
+async def test_responses_over_a_websocket_are_limited_as_requests_and_a_refused_one_leaves_it_open(
+    run_gateway: RunGateway, tmp_path: Path
+) -> None:
+    plans = tmp_path / "plans.yaml"
+    plans.write_text("default: {requests_per_minute: 600, burst: 3}\n")
+    async with (
+        chatting(run_gateway, plans_file=plans) as (gateway, _chat),
+        opened(gateway, token_of(gateway), "/v1/responses") as socket,
+    ):
+        answers = []
+        for _ in range(10):
+            await socket.send('{"type":"response.create"}')
+            answers.append(orjson.loads(await socket.recv()))
+        refused = next(answer for answer in answers if answer["type"] == "error")
+        assert (refused["status"], refused["error"]["code"]) == (429, "rate_limited")
+        assert int(refused["error"]["headers"]["Retry-After"]) >= 1
+
+        async def is_admitted() -> bool:
+            await socket.send('{"type":"response.create"}')
+            return bool(orjson.loads(await socket.recv())["type"] == "response.create")
+
+        await eventually(is_admitted)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+import orjson
 import pytest
 
 from gateway.errors import ClientDisconnected
@@ -9,6 +10,7 @@ from gateway_testing.pipeline import TestPipeline, open_pipeline
 
 MODELS = "/api/v1/models"
 SOCKET = "/api/v1/chat/ws"
+RESPONSES = "/v1/responses"
 
 
 @pytest.fixture
@@ -52,6 +54,23 @@ async def test_a_websocket_with_a_bad_credential_is_accepted_and_closed_with_440
     assert (accepted["type"], accepted["subprotocol"]) == ("websocket.accept", "parley.v1")
     assert closed == {"type": "websocket.close", "code": 4401, "reason": code}
     assert [line["status"] for line in pipeline.log_lines()] == [401]
+    assert pipeline.chat.journal == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        ({}, 401, "credentials_missing"),
+        ({"authorization": "Bearer rubbish"}, 401, "token_invalid"),
+        ({"authorization": f"Bearer parley_{'0' * 38}"}, 401, "api_key_invalid"),
+        ({"origin": "https://evil.example"}, 403, "insufficient_scope"),
+    ],
+)
+async def test_a_websocket_of_openais_api_is_refused_with_a_status_and_its_error(
+    pipeline: TestPipeline, headers: dict[str, str], status: int, code: str
+) -> None:
+    client = await pipeline.websocket(RESPONSES, headers=headers)
+    assert (client.status, orjson.loads(client.body)["error"]["code"]) == (status, code)
     assert pipeline.chat.journal == []
 
 

@@ -154,3 +154,19 @@ async def test_revoked_sessions_are_found_in_redis_and_at_auth(setup: Setup) -> 
     assert await setup.policy.find_revoked(sessions) == {"s0"}
     setup.limiter.revocations_known = False
     assert await setup.policy.find_revoked(sessions) == {"s0", "s2"}
+
+
+async def test_the_key_of_an_open_websocket_is_exchanged_again_shortly_before_its_token_expires(setup: Setup) -> None:
+    request = make_request({"authorization": f"Bearer {API_KEY}"})
+    setup.key_claims["exp"] = setup.issuer.claims()["iat"] + 30
+    await setup.policy.admit(request, MODELS)
+    known = request.caller
+    assert known is not None
+    del setup.key_claims["exp"]
+    token = await setup.policy.refresh(request)
+    assert request.caller is not None
+    assert token == request.caller.principal.token != known.principal.token
+    assert await setup.policy.refresh(request) is None
+    session = make_request(setup.bearer())
+    await setup.policy.admit(session, MODELS)
+    assert await setup.policy.refresh(session) is None

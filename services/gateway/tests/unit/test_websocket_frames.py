@@ -19,6 +19,7 @@ def read(text: str) -> ClientFrame:
         ('{"type":"\\u0061uth","token":""}', ClientFrame("", False, '{"type":"auth","token":""}')),
         ('{"type":"turn.cancel","token":"abc"}', ClientFrame(None, False, '{"type":"turn.cancel","token":"abc"}')),
         ('{"type":"turn.create"}', ClientFrame(None, True, '{"type":"turn.create"}')),
+        ('{"type":"response.create"}', ClientFrame(None, True, '{"type":"response.create"}')),
     ],
 )
 def test_the_service_receives_the_frame_that_was_parsed(text: str, expected: ClientFrame) -> None:

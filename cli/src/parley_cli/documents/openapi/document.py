@@ -16,6 +16,8 @@ import history.settings
 import webhooks.main
 import webhooks.settings
 from chat.api.documentation import SOCKET
+from chat.api.openai_responses.documentation import RESPONSES_SOCKET
+from chat.api.openai_responses.websocket import PATH as RESPONSES_PATH
 from chat.api.websocket import PATH as SOCKET_PATH
 from gateway.routes import ANY, PUBLIC, Route, all_routes
 from parley import __version__
@@ -72,6 +74,7 @@ def merged() -> str:
         for path, item in renamed["paths"].items():
             paths.setdefault(path, {}).update({each: item[each] for each in item if each in METHODS})
     paths[SOCKET_PATH] = {"get": {**SOCKET, **streams.socket_frames()}}
+    paths[RESPONSES_PATH]["get"] = {**RESPONSES_SOCKET, **streams.responses_socket_frames()}
     schemas = {**streams.schemas(), **schemas}
     components = Components()
     components.add_examples(schemas)

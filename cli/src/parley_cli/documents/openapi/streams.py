@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from chat.protocols.openai_responses.socket_frames import ResponseCreateFrame
 from chat.protocols.parley.stream_events import (
     DrainingEvent,
     InterruptedEvent,
@@ -34,8 +35,9 @@ _REFERENCE = "#/components/schemas/{model}"
 
 def schemas() -> dict[str, Any]:
     """Return the schemas of the events and frames, by name."""
+    received: tuple[type[BaseModel], ...] = (*CLIENT_FRAMES, ResponseCreateFrame)
     modes: list[tuple[type[BaseModel], JsonSchemaMode]] = [
-        *((model, "validation") for model in CLIENT_FRAMES),
+        *((model, "validation") for model in received),
         *((model, "serialization") for model in (*SERVER_FRAMES, *EVENTS)),
     ]
     found: dict[str, Any] = models_json_schema(modes, ref_template=_REFERENCE)[1]["$defs"]
@@ -58,6 +60,11 @@ def socket_frames() -> dict[str, Any]:
         "x-client-frames": _references(model.__name__ for model in CLIENT_FRAMES),
         "x-server-frames": _references(model.__name__ for model in SERVER_FRAMES),
     }
+
+
+def responses_socket_frames() -> dict[str, Any]:
+    """Return the frames that clients send over the WebSocket of responses, as a member of its operation."""
+    return {"x-client-frames": _references((ResponseCreateFrame.__name__, AuthFrame.__name__))}
 
 
 def _references(names: Iterable[str]) -> list[dict[str, str]]:

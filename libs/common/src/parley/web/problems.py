@@ -63,7 +63,6 @@ def error_format(path: str) -> ErrorFormat:
 
 def problem_body(error: ParleyError, *, instance: str, request_id: str, base_url: str) -> dict[str, Any]:
     """Return the response body of an error."""
-    param = error.errors[0].name if error.errors else None
     return {
         "type": f"{base_url}{DOCS_PATH}#{error.code}",
         "title": error.title,
@@ -74,13 +73,25 @@ def problem_body(error: ParleyError, *, instance: str, request_id: str, base_url
         "request_id": request_id,
         "errors": [{"pointer": e.pointer, "code": e.code, "detail": e.detail} for e in error.errors],
         **error.members,
-        "error": {
-            "message": error.errors[0].sentence() if error.errors else error.detail,
-            "type": openai_type(error.status, error.code),
-            "param": param,
-            "code": error.code,
-        },
+        "error": openai_error(error),
     }
+
+
+def openai_error(error: ParleyError) -> dict[str, Any]:
+    """Return the ``error`` object of OpenAI's API."""
+    return {
+        "message": error.errors[0].sentence() if error.errors else error.detail,
+        "type": openai_type(error.status, error.code),
+        "param": error.errors[0].name if error.errors else None,
+        "code": error.code,
+    }
+
+
+def openai_error_frame(error: ParleyError) -> str:
+    """Return an error as a text frame of OpenAI's WebSockets, with the headers that a response would have."""
+    shown = {name: value for name, value in error.headers.items() if name != "Connection"}
+    found = openai_error(error) | ({"headers": shown} if shown else {})
+    return orjson.dumps({"type": "error", "status": error.status, "error": found}).decode()
 
 
 def speaks_openai(path: str) -> bool:

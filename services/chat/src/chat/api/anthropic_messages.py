@@ -14,8 +14,8 @@ from chat.api.anthropic_stream import stream_of
 from chat.api.chat import JSON, failure_of
 from chat.api.dependencies import Caller, Service, Services
 from chat.api.documentation import COMPLETION_ERRORS, TURN_PARAMETERS
+from chat.api.openai_responses.requests import REASONING
 from chat.api.request_parsing import cache_policy_of, idempotency_key_of, opened_headers
-from chat.api.response_requests import REASONING
 from chat.api.streaming import StreamingTurnResponse, abandonment
 from chat.catalogue import Model
 from chat.model import IdempotencyKey, ToolResult, Turn

@@ -8,8 +8,8 @@ from fastapi.responses import Response, StreamingResponse
 
 from chat.api.dependencies import Caller, Services
 from chat.api.files import CONTENT, FORM, NOT_FOUND, UPLOAD_ERRORS, download, files_of, receive
+from chat.api.openai_responses.documentation import json_docs
 from chat.api.pages import DEFAULT_LIMIT, After, Limit
-from chat.api.response_documentation import json_docs
 from chat.errors import FilesNotOffered
 from chat.file_references import openai_id, parse_openai_id
 from chat.files.model import StoredFile

@@ -9,10 +9,11 @@ from typing import Any
 
 from fastapi import APIRouter, WebSocket
 from pydantic import ValidationError
-from starlette.websockets import WebSocketDisconnect, WebSocketState
+from starlette.websockets import WebSocketDisconnect
 
 from chat.api.dependencies import services_of
 from chat.api.request_parsing import parse_cache_policy, parse_cursor, parse_idempotency_key, to_turn_request
+from chat.api.socket_sender import NO_STATUS, SocketSender
 from chat.errors import TooManyOpenTurns, TurnPending
 from chat.model import Turn
 from chat.protocols.parley.projection import TurnProjection
@@ -44,12 +45,10 @@ PATH = "/api/v1/chat/ws"
 ROUTE = "/api/v1/chat"
 """Scope of idempotency keys, shared with ``POST /chat``."""
 AUTH_TIMEOUT = 5.0
-SEND_TIMEOUT = 30.0
 MAX_TURNS = 20
 IDLE_INTERVAL = 3600.0
 """Seconds between idle updates, which this protocol ignores: WebSocket has its own pings."""
 GOING_AWAY, INVALID_FRAME, UNAUTHENTICATED, INSUFFICIENT_SCOPE, AUTH_TIMED_OUT = 1001, 4400, 4401, 4403, 4408
-NO_STATUS = 1005
 RETRY_AFTER_MS = 500
 
 
@@ -68,7 +67,7 @@ async def chat_socket(socket: WebSocket) -> None:
     await socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
     session = WebSocketSession(socket)
     try:
-        await session.run(_offered_token(socket, offered))
+        await session.run(offered_token(socket, offered))
     except CloseSocket as close:
         with contextlib.suppress(RuntimeError, WebSocketDisconnect):
             await socket.close(close.code)
@@ -76,7 +75,8 @@ async def chat_socket(socket: WebSocket) -> None:
         return
 
 
-def _offered_token(socket: WebSocket, offered: list[str]) -> str | None:
+def offered_token(socket: WebSocket, offered: list[str]) -> str | None:
+    """Return the token among the subprotocols, or that of the header; None if there is none."""
     for protocol in offered:
         if protocol.startswith(BEARER):
             return protocol.removeprefix(BEARER)
@@ -97,7 +97,7 @@ class WebSocketSession:
         self._base_url: str = runtime.settings.issuer()
         self._principal: Principal | None = None
         self._renewed = asyncio.Event()
-        self._sending = asyncio.Lock()
+        self._send = SocketSender(socket).send
         self._turns: set[asyncio.Task[None]] = set()
 
     async def run(self, token: str | None) -> None:
@@ -226,15 +226,6 @@ class WebSocketSession:
         request_id = self._socket.scope["parley"].request_id
         problem = problems.problem_body(error, instance=PATH, request_id=request_id, base_url=self._base_url)
         await self._send(frame("error", ref=ref, problem=problem))
-
-    async def _send(self, text: str) -> None:
-        async with self._sending:
-            if self._socket.application_state is WebSocketState.CONNECTED:
-                async with asyncio.timeout(SEND_TIMEOUT):
-                    try:
-                        await self._socket.send_text(text)
-                    except RuntimeError:  # the server has closed the socket, for example after a ping without a pong
-                        raise WebSocketDisconnect(NO_STATUS) from None
 
     async def _next_frame(self) -> ClientFrame:
         message = await self._socket.receive()

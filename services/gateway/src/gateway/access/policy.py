@@ -80,6 +80,14 @@ class AccessPolicy:
         await self._admit_caller(request, caller, cost=route.cost, strict=route.strict)
         return caller
 
+    async def refresh(self, request: Request) -> str | None:
+        """Exchange the API key of an open WebSocket again before its token expires. Return the new token, if any."""
+        known = request.caller
+        if known is None or not known.from_key:
+            return None
+        caller = request.caller = await self._authenticator.identify(request)
+        return caller.principal.token if caller.principal.token != known.principal.token else None
+
     async def admit_frame(self, request: Request, *, costly: bool) -> None:
         """Count a frame of an open WebSocket like a request of its caller. ``costly`` frames start a turn.
 

@@ -68,9 +68,10 @@ class LocalResponses:
         """Respond to the handshake of a WebSocket with a problem. If it is already open, close it.
 
         A rejected credential opens the WebSocket and closes it, because browsers do not show the status of a response
-        to the page. ``offered`` are the client's subprotocols.
+        to the page. Clients of OpenAI's API read the status. ``offered`` are the client's subprotocols.
         """
-        if isinstance(error, errors.Unauthenticated) and not request.status:
+        is_shown = problems.speaks_openai(request.path)
+        if isinstance(error, errors.Unauthenticated) and not request.status and not is_shown:
             request.status = error.status
             await send(accept_message(request, offered))
             await send({"type": "websocket.close", "code": UNAUTHENTICATED, "reason": error.code})

@@ -12,7 +12,7 @@ from gateway.access.policy import AccessPolicy
 from gateway.access.streams import OpenStream, OpenStreams
 from gateway.errors import StreamTerminated
 from gateway.http import Receive, Send
-from gateway.proxy.websocket_frames import ClientFrame, read_frame
+from gateway.proxy.websocket_frames import ClientFrame, auth_frame, read_frame
 from gateway.proxy.websocket_upstream import (
     BEARER_PREFIX,
     PROTOCOL,
@@ -27,6 +27,7 @@ from gateway.upstream.pool import Pool
 from parley.errors import AmbiguousCredentials, InvalidRequest, ParleyError, RateLimited, Unauthenticated
 from parley.process.sockets import PEER_TIMEOUT
 from parley.process.timeouts import IdleTimer
+from parley.web.problems import openai_error_frame, speaks_openai
 
 NORMAL, GOING_AWAY, INTERNAL_ERROR = 1000, 1001, 1011
 INVALID_FRAME, UNAUTHENTICATED, RATE_LIMITED = 4400, 4401, 4429
@@ -86,6 +87,8 @@ class WebSocketProxy:
             async def admit(frame: ClientFrame) -> None:
                 if frame.token is None:
                     await self._policy.admit_frame(request, costly=frame.costly)
+                    if frame.costly and speaks_openai(request.path):
+                        await self._renew_key(request, stream, upstream)
                     return
                 known = request.caller
                 caller = request.caller = await self._policy.renew(request, route, frame.token)
@@ -94,12 +97,41 @@ class WebSocketProxy:
                 if known is None:
                     await reservations.enter_async_context(self._streams.reserve_for(caller))
 
+            refuse = self._refusal(request, send)
             await _run_until_closed(
                 closed,
-                _relay_to_service(request, upstream, receive, admit, closed),
+                _relay_to_service(request, upstream, receive, admit, refuse, closed),
                 _relay_to_client(request, upstream, send),
                 send=send,
             )
+
+    async def _renew_key(self, request: Request, stream: OpenStream, upstream: ClientConnection) -> None:
+        """Renew the token that an API key was exchanged for: clients of OpenAI's API have no frame for it."""
+        token = await self._policy.refresh(request)
+        if token is not None and request.caller is not None:
+            stream.session = request.caller.session
+            await upstream.send(auth_frame(token))
+
+    def _refusal(self, request: Request, send: Send) -> Callable[[ParleyError], Awaitable[ParleyError | None]]:
+        """Return the function that refuses a frame. It returns the error that ends the WebSocket, if any.
+
+        Parley's protocol ends with the first invalid frame. OpenAI's has frames for errors.
+        """
+
+        async def end(error: ParleyError) -> ParleyError | None:
+            return error
+
+        async def reply(error: ParleyError) -> ParleyError | None:
+            if isinstance(error, InvalidRequest):  # no limit has counted it
+                try:
+                    await self._policy.admit_frame(request, costly=False)
+                except ParleyError as refused:
+                    error = refused
+            await send({"type": "websocket.send", "text": openai_error_frame(error)})
+            stays = isinstance(error, InvalidRequest | RateLimited) and "Connection" not in error.headers
+            return None if stays else error
+
+        return reply if speaks_openai(request.path) else end
 
 
 async def _run_until_closed(closed: "asyncio.Future[Close]", *relays: Awaitable[None], send: Send) -> None:
@@ -121,6 +153,7 @@ async def _relay_to_service(
     upstream: ClientConnection,
     receive: Receive,
     admit: Callable[[ClientFrame], Awaitable[None]],
+    refuse: Callable[[ParleyError], Awaitable[ParleyError | None]],
     closed: "asyncio.Future[Close]",
 ) -> None:
     """Relay the client's frames as they were parsed, each after it was admitted."""
@@ -136,8 +169,10 @@ async def _relay_to_service(
         except ConnectionClosed:
             return
         except ParleyError as error:
-            _resolve(closed, Close(_close_code(error), error.code))
-            return
+            final = await refuse(error)
+            if final is not None:
+                _resolve(closed, Close(_close_code(final), final.code))
+                return
 
 
 async def _relay_to_client(request: Request, upstream: ClientConnection, send: Send) -> None:

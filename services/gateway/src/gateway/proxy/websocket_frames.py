@@ -16,7 +16,7 @@ MAX_AUTH_FRAME = 16_384
 """Characters of a frame before the caller is known: a token and its wrapping."""
 _SEPARATORS = "[{,:"
 _AUTH_MEMBERS = {"type", "token"}
-_COSTLY_TYPES = frozenset({"turn.create"})
+_COSTLY_TYPES = frozenset({"turn.create", "response.create"})
 
 
 class ClientFrame(NamedTuple):
@@ -44,6 +44,11 @@ def read_frame(message: Any, *, anonymous: bool = False) -> ClientFrame:
         raise InvalidRequest("A frame is a JSON object with a `type`.")
     token = _token_of(frame) if frame["type"] == "auth" else None
     return ClientFrame(token, frame["type"] in _COSTLY_TYPES, _to_text(frame))
+
+
+def auth_frame(token: str) -> str:
+    """Return the frame that renews the token of a WebSocket."""
+    return orjson.dumps({"type": "auth", "token": token}).decode()
 
 
 def _parse(text: str) -> Any:

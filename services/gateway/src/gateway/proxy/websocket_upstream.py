@@ -12,9 +12,12 @@ from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.failures import ConnectFailed
 from gateway.upstream.pool import Pool
 from parley.process.sockets import PEER_TIMEOUT, is_peer_lost, set_options
+from parley.web.problems import speaks_openai
 
 PROTOCOL, BEARER_PREFIX = "parley.v1", "parley.bearer."
 MAX_FRAME = 1_048_576
+MAX_EVENT_FRAME = 8 * MAX_FRAME
+"""Bytes of a frame of a service that repeats its request and the whole answer, as the last event of a response."""
 MAX_QUEUED_FRAMES = 4
 """Received frames at which the service is paused."""
 OPEN_TIMEOUT = 5.0
@@ -56,7 +59,7 @@ async def _connect(endpoint: Endpoint, request: Request, offered: Sequence[str])
             open_timeout=OPEN_TIMEOUT,
             close_timeout=CLOSE_TIMEOUT,
             ping_interval=None,
-            max_size=MAX_FRAME,
+            max_size=MAX_EVENT_FRAME if speaks_openai(request.path) else MAX_FRAME,
             max_queue=MAX_QUEUED_FRAMES,
         )
         set_options(upstream.transport.get_extra_info("socket"), PEER_TIMEOUT.keepalive())

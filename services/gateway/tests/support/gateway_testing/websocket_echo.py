@@ -41,9 +41,9 @@ async def chatting(run_gateway: RunGateway, **settings: object) -> AsyncIterator
             yield gateway, chat
 
 
-def opened(gateway: RunningGateway, token: str | None = None) -> connect:
+def opened(gateway: RunningGateway, token: str | None = None, path: str = "/api/v1/chat/ws") -> connect:
     protocols = [Subprotocol("parley.v1")] + ([Subprotocol(f"parley.bearer.{token}")] if token else [])
-    return connect(f"ws://127.0.0.1:{gateway.port}/api/v1/chat/ws", subprotocols=protocols, proxy=None)
+    return connect(f"ws://127.0.0.1:{gateway.port}{path}", subprotocols=protocols, proxy=None)
 
 
 def token_of(gateway: RunningGateway, **claims: object) -> str:

@@ -1,5 +1,6 @@
 """Numbered server-sent events of a response."""
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -15,12 +16,27 @@ PENDING = "The answer is complete but cannot be stored at the moment. Retrieve t
 INTERRUPTED = "The stream was interrupted. The response goes on: retrieve it with `stream=true`."
 
 
+WriteEvent = Callable[[str, int, dict[str, Any]], bytes]
+"""Writes an event of a type, a number and members."""
+
+
+def sse_event(name: str, number: int, members: dict[str, Any]) -> bytes:
+    """Return an event as a server-sent event."""
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), one_line(_data(name, number, members)))
+
+
+def json_line(name: str, number: int, members: dict[str, Any]) -> bytes:
+    """Return an event as one line of JSON."""
+    return _data(name, number, members) + b"\n"
+
+
 class ResponseEvents:
     """Events of one response from number ``first`` on. The numbers do not depend on the reader or the replica."""
 
-    def __init__(self, turn: Turn, first: int = 0) -> None:
+    def __init__(self, turn: Turn, first: int = 0, write: WriteEvent = sse_event) -> None:
         self._fold = OutputFold(turn.id)
         self._first, self._next = first, 0
+        self._write_event = write
 
     def started(self, turn: Turn) -> bytes:
         """Return the events before any output."""
@@ -48,20 +64,19 @@ class ResponseEvents:
         message = PENDING if code == "finish_pending" else INTERRUPTED
         found: dict[str, Any] = {"code": code, "message": message, "param": None}
         last = max(self._next, self._first, 1) - 1
-        return _frame("error", last, {**found, "error": {"type": openai_type(503, code), **found}})
+        return self._write_event("error", last, {**found, "error": {"type": openai_type(503, code), **found}})
 
     def _write(self, events: list[Event]) -> bytes:
         written = []
         for name, members in events:
             if self._next >= self._first:
-                written.append(_frame(name, self._next, members))
+                written.append(self._write_event(name, self._next, members))
             self._next += 1
         return b"".join(written)
 
 
-def _frame(name: str, number: int, members: dict[str, Any]) -> bytes:
-    data = orjson.dumps({"type": name, "sequence_number": number, **members})
-    return b"event: %b\ndata: %b\n\n" % (name.encode(), one_line(data))
+def _data(name: str, number: int, members: dict[str, Any]) -> bytes:
+    return orjson.dumps({"type": name, "sequence_number": number, **members})
 
 
 _AT_START: dict[str, Any] = {

@@ -3,7 +3,7 @@
 from typing import Any
 
 from chat.api.documentation import NEW_TURN_HEADERS, TURN_HEADERS
-from parley.web.openapi import ResponseDocs
+from parley.web.openapi import ResponseDocs, header_parameter
 
 _ID = "resp_01a200aa000070008000000000000002"
 _OUTPUT = {
@@ -72,3 +72,25 @@ CONVERSATION = json_docs(
 )
 ITEMS = INPUT_ITEMS
 ITEM = json_docs("The item.", _ITEM)
+
+RESPONSES_SOCKET: dict[str, Any] = {
+    "tags": ["openai"],
+    "operationId": "chat_open_responses_socket",
+    "description": (
+        "Open a WebSocket for responses.\n\nOpenAI's WebSocket mode: each frame `response.create` has the members of "
+        "`POST /v1/responses` without `stream` and `background`, and may have `generate`. The events of the stream "
+        "are text frames. Responses run one after the other; at most 8 wait. An error is a frame of the type `error`."
+    ),
+    "parameters": [
+        header_parameter("Sec-WebSocket-Protocol", "For browsers.", "parley.v1, parley.bearer.eyJ0eXAi…"),
+    ],
+    "responses": {"101": {"description": "The WebSocket is open; see `x-client-frames`."}},
+    "x-close-codes": {
+        "1000": "normal closure",
+        "1001": "60 minutes are over: connect again",
+        "1009": "frame too big",
+        "1012": "the server restarts: connect again, retrieve a stored response with `starting_after`",
+        "4401": "the token has expired or was revoked",
+    },
+}
+"""Operation of the WebSocket, which FastAPI leaves out."""

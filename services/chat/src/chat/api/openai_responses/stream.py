@@ -107,7 +107,7 @@ async def folded_events(
             if moves and is_movable(update) and (sent or not holds):
                 yield MOVED
                 return
-            data = held + _frames(events, update)
+            data = held + written_events(events, update)
             held = data if holds and isinstance(update, StreamStarted) else b""
             if data and not held:
                 sent = True
@@ -123,7 +123,8 @@ def _raise_error(turn: Turn, update: TurnUpdate) -> None:
         raise errors.TurnPending(turn.id)
 
 
-def _frames(events: FoldedEvents, update: TurnUpdate) -> bytes:
+def written_events(events: FoldedEvents, update: TurnUpdate) -> bytes:
+    """Return the events of an update."""
     if isinstance(update, TurnDelta):
         return events.delta(update)
     if isinstance(update, StreamStarted):

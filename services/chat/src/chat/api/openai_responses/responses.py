@@ -11,14 +11,12 @@ from chat import errors
 from chat.api.chat import JSON, failure_of
 from chat.api.dependencies import Caller, Service, Services
 from chat.api.documentation import COMPLETION_ERRORS, TURN_NOT_FOUND, TURN_PARAMETERS
-from chat.api.item_references import with_referenced_items
+from chat.api.openai_responses.documentation import DELETED, INPUT_ITEMS, RESPONSE, STORED_RESPONSE
+from chat.api.openai_responses.requests import find_response, open_response
+from chat.api.openai_responses.stream import stream_of
 from chat.api.pages import DEFAULT_LIMIT, After, Limit, Order
 from chat.api.request_checks import invalid
-from chat.api.request_parsing import idempotency_key_of, opened_headers, turn_headers
-from chat.api.response_checks import check
-from chat.api.response_documentation import DELETED, INPUT_ITEMS, RESPONSE, STORED_RESPONSE
-from chat.api.response_requests import find_response, find_source, to_turn_request
-from chat.api.response_stream import stream_of
+from chat.api.request_parsing import cache_policy_of, idempotency_key_of, opened_headers, turn_headers
 from chat.api.streaming import StreamingTurnResponse, abandonment
 from chat.model import Turn
 from chat.protocols.openai_responses import ids
@@ -46,10 +44,7 @@ async def create_response(
     ``Cache-Control`` as for ``POST /api/v1/chat``.
     """
     key = idempotency_key_of(request, principal.user_id, body)
-    body = await with_referenced_items(service, principal.user_id, body)
-    model = check(body, services.catalogue, services.budgets.plan(principal.plan).allows)
-    source = await find_source(service, principal, body)
-    opened = await service.open(to_turn_request(request, principal, body, model, source, key))
+    opened = await open_response(request, principal, services, body, key=key, cache_policy=cache_policy_of(request))
     turn, headers = opened.turn, opened_headers(opened)
     if body.stream:
         streamed = stream_of(

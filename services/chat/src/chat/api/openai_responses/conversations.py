@@ -11,9 +11,9 @@ from fastapi.responses import Response
 from chat.admission.conversations import ConversationReader
 from chat.api.chat import JSON
 from chat.api.dependencies import Caller, Services
+from chat.api.openai_responses.documentation import CONVERSATION, ITEM, ITEMS
 from chat.api.pages import DEFAULT_LIMIT, After, Limit, Order
 from chat.api.request_checks import invalid
-from chat.api.response_documentation import CONVERSATION, ITEM, ITEMS
 from chat.errors import ConversationNotFound, Erased, HistoryUnavailable, MessageNotFound
 from chat.protocols.openai_responses import ids
 from chat.protocols.openai_responses.conversation_items import items_of

@@ -39,7 +39,7 @@ def check(body: ResponseRequest, catalogue: Catalogue, allows: Callable[[str], b
     if not body.model:
         raise invalid("/model", "required", "This field is required. Send the ID of a model of `GET /v1/models`.")
     model = catalogue.find(body.model, allows)
-    _check_state(body)
+    check_state(body)
     _check_tools(body, model)
     _check_text(body)
     for position, value in enumerate(body.include or ()):
@@ -81,7 +81,8 @@ def check_calls(items: list[dict[str, Any]], calls_before: list[dict[str, Any]] 
         raise invalid("/input", "missing_output", "Each call of the response before needs a tool output.")
 
 
-def _check_state(body: ResponseRequest) -> None:
+def check_state(body: ResponseRequest) -> None:
+    """Raise InvalidRequest if the request names two states, or none that it needs."""
     if body.previous_response_id is not None and body.conversation is not None:
         raise invalid("/previous_response_id", "exclusive", "Send either `conversation` or `previous_response_id`.")
     if body.store is False and body.background:

@@ -55,6 +55,11 @@ def _item(reference: InputItem, known: dict[str, dict[str, Any]], position: int)
     if item is None:
         detail = "No item of a stored response has this ID."
         raise TurnNotFound(detail, errors=[FieldError(f"/input/{position}/id", "not_found", detail)])
+    return as_input(item)
+
+
+def as_input(item: dict[str, Any]) -> InputItem:
+    """Return an item of a response as an item of an input."""
     return InputItem.model_validate(
         {name: item[name] for name in ("type", *STORED_MEMBERS[item["type"]]) if name in item}
     )

@@ -4,38 +4,39 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from fastapi import Request
+from starlette.requests import HTTPConnection
 
-from chat.admission.turn_request import TurnRequest
+from chat.admission.turn_request import CachePolicy, TurnRequest
+from chat.api.dependencies import ApiServices
+from chat.api.openai_responses.checks import check, check_calls, needed_capabilities
+from chat.api.openai_responses.item_references import with_referenced_items
 from chat.api.request_checks import invalid
-from chat.api.request_parsing import cache_policy_of
-from chat.api.response_checks import check_calls, needed_capabilities
 from chat.catalogue import Model
-from chat.errors import ConversationNotFound, TurnNotFound
+from chat.errors import ConversationNotFound, PreviousResponseNotFound, TurnNotFound
 from chat.input_items import is_answer, messages_of_items, text_of, user_text
 from chat.model import IdempotencyKey, ToolResult, Turn
 from chat.protocols.openai_responses import ids
 from chat.protocols.openai_responses.parameters import is_one_message, item_of, options_of, repeated
 from chat.protocols.openai_responses.resource import is_hidden
 from chat.protocols.openai_responses.schemas import ResponseRequest
-from chat.service import ChatService
+from chat.service import ChatService, OpenedTurn
 from parley.field_errors import FieldError
 from parley.ids import new_id
 from parley.security.identity import Principal
 
 REASONING = "reasoning_content"
+NO_RESPONSE = "The response does not exist."
 NO_INPUT = "A message with the role `user`, or a `function_call_output`, is required."
 
 
-async def find_response(service: ChatService, principal: Principal, given: str, parameter: str | None = None) -> Turn:
-    """Return the turn of a response that its user may see; raises TurnNotFound, for a ``parameter`` with its name."""
-    errors = [FieldError(f"/{parameter}", "not_found", "The response does not exist.")] if parameter else []
+async def find_response(service: ChatService, principal: Principal, given: str) -> Turn:
+    """Return the turn of a response that its user may see; raises TurnNotFound."""
     try:
         turn = await service.get(principal.user_id, ids.parse(given, "resp"))
     except TurnNotFound:
-        raise TurnNotFound("The response does not exist.", errors=errors) from None
+        raise TurnNotFound(NO_RESPONSE) from None
     if is_hidden(turn):
-        raise TurnNotFound("The response does not exist.", errors=errors)
+        raise TurnNotFound(NO_RESPONSE)
     return turn
 
 
@@ -48,7 +49,10 @@ class ResponseSource:
 
 
 async def find_source(service: ChatService, principal: Principal, body: ResponseRequest) -> ResponseSource:
-    """Return what a response follows; raises TurnNotFound, ConversationNotFound, and InvalidRequest while it runs."""
+    """Return what a response follows.
+
+    Raises PreviousResponseNotFound, ConversationNotFound, and InvalidRequest while it runs.
+    """
     if body.conversation_id is not None:
         found = ids.parse(body.conversation_id, "conv")
         if found is None:
@@ -56,19 +60,51 @@ async def find_source(service: ChatService, principal: Principal, body: Response
         return ResponseSource(conversation_id=found)
     if body.previous_response_id is None:
         return ResponseSource()
-    previous = await find_response(service, principal, body.previous_response_id, "previous_response_id")
+    try:
+        previous = await find_response(service, principal, body.previous_response_id)
+    except TurnNotFound:
+        raise PreviousResponseNotFound from None
     if previous.running:
         raise invalid("/previous_response_id", "in_progress", "The response is still in progress. Wait for its end.")
     return ResponseSource(previous, previous.conversation_id)
 
 
+async def open_response(
+    connection: HTTPConnection,
+    principal: Principal,
+    services: ApiServices,
+    body: ResponseRequest,
+    *,
+    key: IdempotencyKey | None,
+    cache_policy: CachePolicy,
+    shown_previous: str | None = None,
+) -> OpenedTurn:
+    """Open the turn of a response. ``shown_previous``: the previous response of the client, if it is another one."""
+    body, model, source = await check_request(principal, services, body)
+    request = to_turn_request(connection, principal, body, model, source, key=key, cache_policy=cache_policy)
+    if shown_previous is not None:
+        request = replace(request, response={**(request.response or {}), "previous_response_id": shown_previous})
+    return await services.service.open(request)
+
+
+async def check_request(
+    principal: Principal, services: ApiServices, body: ResponseRequest
+) -> tuple[ResponseRequest, Model, ResponseSource]:
+    """Return the request with the items that it refers to, its model, and what it follows."""
+    body = await with_referenced_items(services.service, principal.user_id, body)
+    model = check(body, services.catalogue, services.budgets.plan(principal.plan).allows)
+    return body, model, await find_source(services.service, principal, body)
+
+
 def to_turn_request(
-    request: Request,
+    request: HTTPConnection,
     principal: Principal,
     body: ResponseRequest,
     model: Model,
     source: ResponseSource,
+    *,
     key: IdempotencyKey | None,
+    cache_policy: CachePolicy,
 ) -> TurnRequest:
     """Return the turn request of a response; raises InvalidRequest for an input without anything to answer."""
     items = [item_of(item) for item in body.items()]
@@ -97,7 +133,7 @@ def to_turn_request(
         answers_tool_results=bool(results) and not any(item.get("role") == "user" for item in items),
         options=options_of(body),
         capabilities=needed_capabilities(body),
-        cache_policy=cache_policy_of(request),
+        cache_policy=cache_policy,
         keeps_system_prompt=False,
         trims=body.truncation == "auto",
         results_at=None if any(map(is_answer, items)) else "/input",
