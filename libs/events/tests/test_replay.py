@@ -13,10 +13,11 @@ from aiormq.exceptions import ChannelAccessRefused
 
 from parley_events import CloudEvent, TopologyError, TurnEnded
 from parley_events.cloudevents import OFFSET_HEADER
+from parley_events.log_reader import ACKNOWLEDGE_AFTER, PREFETCH, QUIET
 from parley_events.offsets import FileOffsets, Progress, Start
-from parley_events.replay import MAX_LOOKUPS, PREFETCH, REPORT_EVERY, LogReplay
+from parley_events.replay import MAX_LOOKUPS, REPORT_EVERY, LogReplay
 from parley_events.testing import InProcessBus, sample
-from parley_testing.fakes.amqp import FakeBroker, FakeMessage
+from parley_testing.fakes.amqp import FakeBroker, FakeChannel, FakeConnection, FakeMessage
 from parley_testing.virtual_time import virtual_time
 
 Handler = Callable[[CloudEvent], Awaitable[None]]
@@ -71,9 +72,9 @@ def test_a_replay_handles_the_events_between_its_ends_and_returns_where_to_conti
     scenario()
 
 
-def logged(number: int) -> FakeMessage:
+def logged(number: int, channel: FakeChannel | None = None) -> FakeMessage:
     """Return the message at an offset of the log; its event has the same sequence."""
-    message = FakeMessage(sample(TurnEnded, key="k", sequence=number))
+    message = FakeMessage(sample(TurnEnded, key="k", sequence=number), channel)
     message.headers[OFFSET_HEADER] = number
     return message
 
@@ -245,3 +246,19 @@ def test_a_missing_log_and_a_refusal_end_the_replay(error: Exception, message: s
 
     scenario()
     assert len(attempts) == expected
+
+
+@virtual_time
+async def test_one_acknowledgement_covers_many_events_and_a_quiet_replay_acknowledges_the_rest() -> None:
+    broker, channel = FakeBroker(), FakeChannel(FakeConnection())
+    broker.log.extend(logged(number, channel) for number in range(ACKNOWLEDGE_AFTER + 1))
+    replay = asyncio.create_task(
+        LogReplay("amqp://broker/", SequenceRecorder(), connect=broker.connect).run("first", until="never")
+    )
+    await asyncio.sleep(QUIET / 2)
+    assert channel.acks == 1
+    await asyncio.sleep(QUIET)
+    assert channel.acks == 2
+    assert {message.outcome for message in channel.delivered} == {"acknowledged"}
+    replay.cancel()
+    await asyncio.gather(replay, return_exceptions=True)

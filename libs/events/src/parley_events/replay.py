@@ -1,26 +1,25 @@
-"""Replay of the event log, a RabbitMQ stream, over AMQP 0-9-1."""
+"""Replay of the event log: start, end, progress, outages, and the stored offset."""
 
 import asyncio
-import contextlib
 import inspect
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import ChannelNotFoundEntity
 
 from parley_events.cloudevents import OFFSET_HEADER, MalformedEvent, from_headers
-from parley_events.connection import LOGIN_REFUSED, OUTAGES, RECONNECT_DELAY, Connect, NodeUrls, close, connect, refusal
+from parley_events.connection import LOGIN_REFUSED, OUTAGES, RECONNECT_DELAY, Connect, NodeUrls, connect, refusal
+from parley_events.log_reader import LogReader, LogStart, open_log
 from parley_events.offsets import End, OffsetStore, OnProgress, Progress, Start, check_time
 from parley_events.subscription import Handler
-from parley_events.topology import EVENT_LOG, SETUP_TIMEOUT, TopologyError
-from parley_events.waiting import at_most
+from parley_events.topology import EVENT_LOG, TopologyError
 
 log = logging.getLogger(__name__)
 
-PREFETCH = 100
 MAX_LOOKUPS = 5
 """Attempts to find the log without an event between them, ``RECONNECT_DELAY`` s apart, before it counts as missing."""
 END_QUIET, END_LIMIT = 0.5, 1.0
@@ -29,7 +28,6 @@ REPORT_EVERY = 500
 """Events between two reports of progress, and between two saved offsets."""
 
 Action: TypeAlias = Callable[[], Awaitable[int]]
-Messages: TypeAlias = "asyncio.Queue[AbstractIncomingMessage | None]"
 
 
 class _HandlerFailed(Exception):
@@ -110,22 +108,22 @@ class LogReplay:
         """Return the offset behind the last event that the log has now."""
         clock = asyncio.get_running_loop().time
         deadline, end, quiet = clock() + idle + END_LIMIT, 0, idle
-        async with self._opened("last") as (messages, channel):
+        async with self._open("last") as reader:
             while clock() < deadline:
-                message = await _next_message(messages, quiet)
+                message = await reader.next(quiet)
                 if message is not None:
                     end, quiet = _offset(message) + 1, min(END_QUIET, idle)
-                    await message.ack()
-                elif await _has_nothing(messages, channel):
+                    await reader.done(message)
+                elif await reader.has_nothing():
                     break
         return end
 
     async def _read_from(self, start: Start, until: End, idle: float) -> int:
         if self._end == 0 or self._is_at_end(self._next if self._next is not None else start):
             return 0
-        async with self._opened(start if self._next is None else self._next) as (messages, _):
+        async with self._open(start if self._next is None else self._next) as reader:
             wait = None if until == "never" or isinstance(start, int) or start == "first" else idle
-            while (message := await _next_message(messages, wait)) is not None:
+            while (message := await reader.next(wait)) is not None:
                 offset, wait = _offset(message), None
                 # The broker starts at the beginning of a chunk: the first events may be older than requested.
                 first = self._next if self._next is not None else start
@@ -134,7 +132,7 @@ class LogReplay:
                         return 0
                     await self._handle(message, offset)
                     await self._advance(offset + 1)
-                await message.ack()
+                await reader.done(message)
                 if self._is_at_end(self._next):
                     return 0
         return 0
@@ -169,28 +167,8 @@ class LogReplay:
             if inspect.isawaitable(result):
                 await result
 
-    @contextlib.asynccontextmanager
-    async def _opened(self, start: Start | Literal["last"]) -> AsyncIterator[tuple[Messages, AbstractChannel]]:
-        # The broker delivers whole chunks, more than the prefetch count; at a limit, messages would overtake.
-        messages: Messages = asyncio.Queue()  # nosemgrep: unbounded-queue - the broker waits for acknowledgements
-
-        def note_lost(*_: object) -> None:
-            messages.put_nowait(None)
-
-        connection = await self._connect(self._urls.next(), "parley-replay")
-        connection.close_callbacks.add(note_lost)
-        try:
-            async with asyncio.timeout(SETUP_TIMEOUT):
-                channel = await connection.channel(publisher_confirms=False)
-                channel.close_callbacks.add(note_lost)
-                # A deleted queue ends the consumer and leaves the channel open.
-                (await channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(note_lost)
-                await channel.set_qos(prefetch_count=PREFETCH)
-                stream = await channel.get_queue(EVENT_LOG)
-                await stream.consume(_receive_into(messages), arguments={OFFSET_HEADER: start})
-            yield messages, channel
-        finally:
-            await close(connection)
+    def _open(self, start: LogStart) -> AbstractAsyncContextManager[LogReader]:
+        return open_log(self._connect, self._urls.next(), start)
 
 
 def _explain(error: BaseException) -> str:
@@ -210,29 +188,3 @@ def _is_published_after(message: AbstractIncomingMessage, until: End) -> bool:
         return False
     published = message.timestamp
     return published is not None and published >= until
-
-
-def _receive_into(messages: Messages) -> Callable[[AbstractIncomingMessage], Awaitable[None]]:
-    async def receive(message: AbstractIncomingMessage) -> None:
-        messages.put_nowait(message)
-
-    return receive
-
-
-async def _has_nothing(messages: Messages, channel: AbstractChannel) -> bool:
-    """Return whether no message is on its way: the answer to a request comes after what was sent before it."""
-    async with asyncio.timeout(SETUP_TIMEOUT):
-        await channel.set_qos(prefetch_count=PREFETCH)
-    return messages.empty()
-
-
-async def _next_message(messages: Messages, idle: float | None) -> AbstractIncomingMessage | None:
-    """Return the next message, or None after ``idle`` seconds. Raise ConnectionResetError on a lost connection."""
-    message = None
-    async with at_most(idle) as wait:
-        message = await messages.get()
-    if wait.expired:
-        return None
-    if message is None:
-        raise ConnectionResetError("connection lost")
-    return message

@@ -73,9 +73,11 @@ class MessageQueue:
         """Return messages to their positions."""
         self.ready = deque(sorted([*messages, *self.ready], key=lambda message: message.position))
 
-    def settle(self, consumer: Consumer, message: StoredMessage) -> None:
-        """Remove an acknowledged message."""
-        consumer.unacknowledged.pop(message.position, None)
+    def settle(self, consumer: Consumer, message: StoredMessage, *, multiple: bool = False) -> None:
+        """Remove an acknowledged message, and with ``multiple`` the consumer's earlier ones."""
+        earlier = [each for each in consumer.unacknowledged if each < message.position] if multiple else []
+        for position in (*earlier, message.position):
+            consumer.unacknowledged.pop(position, None)
         self.deliver()
 
     def deliver(self) -> None:

@@ -214,11 +214,11 @@ class InProcessMessage:
         if isinstance(queue, MessageLog):
             self.headers[OFFSET_HEADER] = message.position
 
-    async def ack(self) -> None:
-        """Remove the message from its queue."""
+    async def ack(self, multiple: bool = False) -> None:
+        """Remove the message from its queue, and with ``multiple`` those that its consumer got before it."""
         if self.channel.is_closed:
             raise ChannelInvalidStateError("closed")
-        self._queue.settle(self._consumer, self._message)
+        self._queue.settle(self._consumer, self._message, multiple=multiple)
         await asyncio.sleep(0)
 
     async def reject(self, *, requeue: bool) -> None:
