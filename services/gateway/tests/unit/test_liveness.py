@@ -135,6 +135,18 @@ async def test_a_post_waits_for_a_frozen_replica_until_the_peer_timeout() -> Non
         assert works.journal == []
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_request_that_takes_long_survives_a_pause_of_its_replica(method: str) -> None:
+    async with scripted_server(hang) as slow, pool_of(slow) as pool:
+        monitor = LivenessMonitor(pool)
+        async with unanswered(pool, make_request(method=method), seconds=60) as forwarding:
+            await monitor.check(pool.endpoints[0])
+            slow.freeze()
+            await monitor.check(pool.endpoints[0])
+            assert not pool.endpoints[0].frozen
+            assert not forwarding.done()
+
+
 async def test_a_post_with_an_idempotency_key_leaves_a_frozen_replica() -> None:
     async with scripted_server() as frozen, scripted_server() as works, pool_of(frozen, works) as pool:
         frozen.freeze()

@@ -46,7 +46,7 @@ async def list_openai_files(
     """List the caller's files, newest first."""
     before = parse_openai_id(after) if after is not None else None
     if after is not None and before is None:
-        raise InvalidCursor("`after` is no ID of a file.")
+        raise InvalidCursor("`after` is not the ID of a file.")
     found = await files_of(services).page(principal.user_id, before, limit + 1)
     return _json(first_page([_object(file) for file in found], limit))
 

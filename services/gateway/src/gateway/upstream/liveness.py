@@ -32,6 +32,7 @@ class LivenessMonitor:
         self._read_buffer = bytearray(READ_SIZE)
         self._checking: set[Endpoint] = set()
         self._silent_since: dict[Endpoint, float] = {}
+        self._responded_at: dict[Endpoint, float] = {}
         self.name = pool.name
 
     async def run(self) -> None:
@@ -58,12 +59,15 @@ class LivenessMonitor:
         """Ask an endpoint for its health, and skip it or use it again accordingly."""
         asked, waiting = time.monotonic(), {each: each.began for each in _unanswered(endpoint)}
         if await self._responds(endpoint) or _served(endpoint, waiting, asked):
+            self._responded_at[endpoint] = asked
             self._silent_since.pop(endpoint, None)
             if endpoint.frozen:
                 endpoint.thaw()
                 log.info("upstream_responds_again", upstream=self.name, address=endpoint.authority.decode())
             return
-        self._silent_since.setdefault(endpoint, min(waiting.values(), default=asked))
+        # A slow request may have waited for long while the endpoint returned its health.
+        sent, responded = min(waiting.values(), default=asked), self._responded_at.get(endpoint, 0)
+        self._silent_since.setdefault(endpoint, max(sent, responded))
         self._skip(endpoint)
 
     async def _check_once(self, endpoint: Endpoint) -> None:
@@ -74,6 +78,7 @@ class LivenessMonitor:
             self._checking.discard(endpoint)
             if endpoint not in self._pool.all_endpoints:
                 self._silent_since.pop(endpoint, None)
+                self._responded_at.pop(endpoint, None)
 
     async def _responds(self, endpoint: Endpoint) -> bool:
         """Return whether the process responds. One that refuses connections has ended: it is not frozen."""
@@ -107,10 +112,8 @@ class LivenessMonitor:
         for connection in _unanswered(endpoint):
             if connection.repeatable and others and self._pool.retries.take():
                 connection.fail(EndpointFrozen(retry=True))
-            elif connection.repeatable and is_lost:
-                connection.fail(EndpointFrozen())
-            elif now - connection.began >= PEER_TIMEOUT.seconds:
-                connection.fail(ResponseTimeout())
+            elif is_lost:
+                connection.fail(EndpointFrozen() if connection.repeatable else ResponseTimeout())
 
 
 def _unanswered(endpoint: Endpoint) -> list[UpstreamConnection]:
