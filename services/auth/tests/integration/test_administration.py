@@ -119,6 +119,7 @@ async def test_the_audit_log_cannot_be_changed(auth: RunningAuth, statement: str
         ("PATCH", f"{USERS}/{{id}}"),
         ("DELETE", f"{USERS}/{{id}}"),
         ("DELETE", f"{USERS}/{{id}}/sessions"),
+        ("DELETE", f"{USERS}/{{id}}/sessions/{{id}}"),
         ("POST", f"{USERS}/{{id}}/password-reset"),
         ("GET", AUDIT),
     ],

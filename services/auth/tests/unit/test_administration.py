@@ -54,6 +54,23 @@ async def test_ending_the_sessions_of_an_account_is_audited(auth: UnitAuth) -> N
     assert (entry.target_id, entry.detail) == (str(user.id), {"reason": "admin", "sessions": 1})
 
 
+async def test_one_session_of_an_account_ends_alone_and_is_audited(auth: UnitAuth) -> None:
+    user = await auth.user()
+    stolen, own = await auth.login(), await auth.login()
+    session_id = (await auth.principal(stolen)).session_id
+    administration, admin = auth.services.administration, RequestOrigin("user", new_id(), "203.0.113.7")
+    for user_id, unknown in ((str(new_id()), session_id), (str(user.id), str(new_id())), (str(user.id), "malformed")):
+        with pytest.raises(NotFound):
+            await administration.end_session(user_id, unknown, admin)
+    await administration.end_session(str(user.id), session_id, admin)
+    with pytest.raises(TokenRevoked):
+        await auth.principal(stolen)
+    assert (await auth.principal(own)).user_id == user.id
+    filters = {"actor": admin.actor_id, "action": "session.revoked"}
+    (entry,) = await administration.audit(filters, before=None, limit=10)
+    assert (entry.target_id, entry.detail) == (str(user.id), {"reason": "admin", "sessions": 1})
+
+
 @pytest.mark.parametrize("user_id", ["malformed", "01a200a7-0000-7000-8000-000000000001"])
 async def test_an_unknown_account_is_not_found(auth: UnitAuth, user_id: str) -> None:
     with pytest.raises(NotFound):

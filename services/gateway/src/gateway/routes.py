@@ -98,6 +98,7 @@ def auth_routes() -> list[Route]:
         route("GET POST", f"{admin}/users", "auth", "admin"),
         route("GET PATCH DELETE", f"{admin}/users/{{id}}", "auth", "admin"),
         route("GET DELETE", f"{admin}/users/{{id}}/sessions", "auth", "admin"),
+        route("DELETE", f"{admin}/users/{{id}}/sessions/{{id}}", "auth", "admin"),
         route("POST", f"{admin}/users/{{id}}/password-reset", "auth", "admin"),
         route("GET", f"{admin}/audit", "auth", "admin"),
     ]
@@ -122,6 +123,7 @@ def chat_routes() -> list[Route]:
         route("GET", "/api/v1/models", "chat", ANY),
         route("GET", "/api/v1/usage/budget", "chat", "history:read"),
         route("GET", "/api/v1/admin/users/{id}/budget", "chat", "admin"),
+        route("GET", "/api/v1/admin/plans", "chat", "admin"),
         route("POST", "/v1/chat/completions", "chat", scope, timeout=TURN_TIMEOUT, stream=True, strict=True),
         route("POST", "/v1/messages", "chat", scope, timeout=TURN_TIMEOUT, stream=True, strict=True),
         route("POST", "/v1/messages/count_tokens", "chat", scope),

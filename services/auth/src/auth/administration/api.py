@@ -159,6 +159,14 @@ async def end_user_sessions(
     await admin.end_sessions(user_id, origins.resolve(request, principal))
 
 
+@router.delete("/users/{user_id}/sessions/{session_id}", status_code=204, responses=problems(NotFound))
+async def end_user_session(
+    user_id: str, session_id: str, request: Request, principal: Administrator, admin: Service, origins: Origins
+) -> None:
+    """End one session of an account."""
+    await admin.end_session(user_id, session_id, origins.resolve(request, principal))
+
+
 @router.post("/users/{user_id}/password-reset", status_code=201, responses=problems(NotFound, ReauthenticationRequired))
 async def issue_password_reset(
     user_id: str,

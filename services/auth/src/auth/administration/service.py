@@ -133,6 +133,13 @@ class AdminService:
         await self._sessions.end_all(user.id, "admin", origin)
         await self._revocations.push()
 
+    async def end_session(self, user_id: str, session_id: str, origin: RequestOrigin) -> None:
+        """End one session of an account; raises NotFound."""
+        user, session = await self.find(user_id), parse_id(session_id)
+        if session is None or not await self._sessions.end(user.id, session, "admin", origin):
+            raise NotFound
+        await self._revocations.push()
+
     async def audit(self, filters: Mapping[str, Any], *, before: UUID | None, limit: int) -> Sequence[AuditEntry]:
         """Return up to ``limit`` audit log entries with an id below ``before``, newest first."""
         return await self._audit.read(filters, before=before, limit=limit)

@@ -66,6 +66,10 @@ class Budgets:
         """Return a plan by name."""
         return self._plans.find(name)
 
+    def plans(self) -> Mapping[str, ChatPlan]:
+        """Return every plan by name."""
+        return self._plans.by_name
+
     async def use(self, user_id: UUID, limits: Mapping[str, PeriodLimit]) -> dict[str, BudgetUse]:
         """Return what a user has used and reserved in each of these periods."""
         use = await self._store.use(user_id, list(limits)) if limits else {}

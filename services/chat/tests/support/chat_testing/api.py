@@ -41,7 +41,7 @@ def shared_app() -> FastAPI:
 def client_of(bench: ServiceBench, issuer: TestIssuer, files: FileService | None = None) -> httpx2.AsyncClient:
     """Return a client of the app, which from now on uses the services of a bench."""
     turns, history = bench.engine.turns, bench.history
-    budgets = Budgets(Plans({}, bench.plan), turns)
+    budgets = Budgets(Plans(bench.plans, bench.plan), turns)
     app = shared_app()
     app.state.wired = ApiServices(
         verifier=issuer.verifier(),

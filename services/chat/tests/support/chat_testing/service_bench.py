@@ -1,6 +1,7 @@
 """The chat service on in-memory stores."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from chat.admission.admission import TurnAdmission
@@ -24,13 +25,14 @@ from parley_testing import eventually
 
 @dataclass
 class ServiceBench:
-    """A ChatService on an EngineBench, a fake history and the plan ``plan``."""
+    """A ChatService on an EngineBench, a fake history, the plan ``plan`` and other ``plans`` by name."""
 
     engine: EngineBench = field(default_factory=EngineBench)
     history: FakeHistory = field(default_factory=FakeHistory)
     limiter: InMemoryRateLimiter = field(default_factory=InMemoryRateLimiter)
     plan: ChatPlan = field(default_factory=lambda: ChatPlan(tokens_per_minute=None))
     files: FileRows | None = None
+    plans: Mapping[str, ChatPlan] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         engine = self.engine
@@ -41,7 +43,7 @@ class ServiceBench:
             catalogue=engine.catalogue,
             positions=PositionResolver(engine.turns, self.history),
             contexts=ContextLoader(engine.turns, self.history),
-            budgets=Budgets(Plans({}, self.plan), engine.turns),
+            budgets=Budgets(Plans(self.plans, self.plan), engine.turns),
             token_limits=TokenLimits(self.limiter),
             turn_timeout=600,
             images=ImageFinder(self.files),

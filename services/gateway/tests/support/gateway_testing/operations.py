@@ -64,6 +64,12 @@ class Operation:
         return found[1] if found else None
 
     @property
+    def target(self) -> str | None:
+        """The last id in the path, of the object that a deletion removes."""
+        found = re.findall(r"{(\w+)}", self.path)
+        return found[-1] if found else None
+
+    @property
     def for_administrators(self) -> bool:
         return self.scope == "admin"
 
