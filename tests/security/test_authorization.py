@@ -93,9 +93,9 @@ def key_scopes(missing: str | None) -> list[str]:
 
 
 def leaks(objects: OwnedObjects, operation: Operation, text: str) -> list[str]:
-    """Return what the owner alone may read, without the id in the path: a problem repeats its path."""
-    sent = objects.ids[operation.object_of] if operation.object_of else ""
-    return [private for private in objects.canaries if private in text and private != sent]
+    """Return what the owner alone may read, without the ids in the path: a problem repeats its path."""
+    sent = {objects.ids[name] for name in operation.ids}
+    return [private for private in objects.canaries if private in text and private not in sent]
 
 
 def test_the_document_and_the_route_table_name_the_same_operations() -> None:
@@ -218,7 +218,7 @@ async def test_the_owner_and_an_administrator_are_let_through(
     await admin.log_in()
     wrong, counts, deleted = [], Counter[str](), set[str]()
     for operation in sorted(OPERATIONS, key=deletions_last):
-        if operation.object_of is None or {operation.object_of, operation.target} & (NOT_OWNED | deleted):
+        if not operation.ids or NOT_OWNED.union(deleted).intersection(operation.ids):
             continue
         name, caller = ("administrator", admin) if operation.for_administrators else ("owner", owner)
         counts[name] += 1
@@ -227,7 +227,7 @@ async def test_the_owner_and_an_administrator_are_let_through(
             operation.path.endswith("/cancel") and got == httpx2.codes.CONFLICT
         ):
             wrong.append(f"{name}: {operation.name}: {got} {text[:200]}")
-        if operation.method == "DELETE" and operation.target and operation.path.endswith("}"):
-            deleted.add(operation.target)
+        if operation.method == "DELETE" and operation.path.endswith("}"):
+            deleted.add(operation.ids[-1])
     print(f"\nauthorization: let through: {dict(counts)}")
     assert wrong == []

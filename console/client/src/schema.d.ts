@@ -64,6 +64,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/plans": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the plans of `PLANS_FILE` by name, with their limits on turns and files
+         * @description List the plans of `PLANS_FILE` by name, with their limits on turns and files.
+         *
+         *     An account whose plan is not in the list has the limits of `default`. `GET /api/v1/admin/users?plan=…` lists the
+         *     accounts of a plan.
+         */
+        get: operations["chat_list_plans"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/services/auth": {
         parameters: {
             query?: never;
@@ -290,6 +313,26 @@ export interface paths {
          * @description End every session of an account.
          */
         delete: operations["auth_end_user_sessions"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/users/{user_id}/sessions/{session_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End one session of an account
+         * @description End one session of an account.
+         */
+        delete: operations["auth_end_user_session"];
         options?: never;
         head?: never;
         patch?: never;
@@ -3658,6 +3701,34 @@ export interface components {
             next_cursor: string | null;
         };
         /**
+         * Page[PlanResource]
+         * @example {
+         *       "data": [
+         *         {
+         *           "name": "team",
+         *           "models": [
+         *             "*"
+         *           ],
+         *           "tokens_per_minute": 100000,
+         *           "tokens_per_day": null,
+         *           "tokens_per_month": 50000000,
+         *           "usd_per_day": "5.000000000",
+         *           "usd_per_month": "50.000000000",
+         *           "file_bytes": 52428800,
+         *           "storage_bytes": 1073741824,
+         *           "file_count": 1000
+         *         }
+         *       ],
+         *       "next_cursor": null
+         *     }
+         */
+        Page_PlanResource_: {
+            /** Data */
+            data: components["schemas"]["PlanResource"][];
+            /** Next Cursor */
+            next_cursor: string | null;
+        };
+        /**
          * Page[SearchHit]
          * @example {
          *       "data": [
@@ -3859,6 +3930,49 @@ export interface components {
              * @default true
              */
             end_api_keys: boolean;
+        };
+        /**
+         * PlanResource
+         * @description A plan with its limits on turns and files; null: no such limit.
+         * @example {
+         *       "name": "team",
+         *       "models": [
+         *         "*"
+         *       ],
+         *       "tokens_per_minute": 100000,
+         *       "tokens_per_day": null,
+         *       "tokens_per_month": 50000000,
+         *       "usd_per_day": "5.000000000",
+         *       "usd_per_month": "50.000000000",
+         *       "file_bytes": 52428800,
+         *       "storage_bytes": 1073741824,
+         *       "file_count": 1000
+         *     }
+         */
+        PlanResource: {
+            /** Name */
+            name: string;
+            /**
+             * Models
+             * @description Patterns of the models that it includes.
+             */
+            models: string[];
+            /** Tokens Per Minute */
+            tokens_per_minute: number | null;
+            /** Tokens Per Day */
+            tokens_per_day: number | null;
+            /** Tokens Per Month */
+            tokens_per_month: number | null;
+            /** Usd Per Day */
+            usd_per_day: string | null;
+            /** Usd Per Month */
+            usd_per_month: string | null;
+            /** File Bytes */
+            file_bytes: number;
+            /** Storage Bytes */
+            storage_bytes: number;
+            /** File Count */
+            file_count: number;
         };
         /**
          * Pricing
@@ -7398,6 +7512,48 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    chat_list_plans: {
+        parameters: {
+            query?: {
+                /** @example 20 */
+                limit?: number;
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_PlanResource_"];
+                };
+            };
+            400: components["responses"]["BadRequest-AmbiguousCredentialsInvalidCursor"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
+        };
+    };
     auth_service_status: {
         parameters: {
             query?: never;
@@ -7987,6 +8143,48 @@ export interface operations {
             path: {
                 /** @example 01a200a6-d8e8-77ac-b25c-1d805c924a2b */
                 user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest-AmbiguousCredentials"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
+            404: components["responses"]["NotFound-NotFound"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            502: components["responses"]["BadGateway"];
+            503: components["responses"]["ServiceUnavailable"];
+            504: components["responses"]["GatewayTimeout"];
+            default: components["responses"]["Error"];
+        };
+    };
+    auth_end_user_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 01a200a6-d8e8-77ac-b25c-1d805c924a2b */
+                user_id: string;
+                /** @example 01a200aa-0000-7000-8000-000000000002 */
+                session_id: string;
             };
             cookie?: never;
         };

@@ -7,6 +7,7 @@ import { AuditLog } from "./AuditLog";
 import { Events } from "./Events";
 import { Models } from "./Models";
 import { OperatorUsage } from "./OperatorUsage";
+import { Plans } from "./Plans";
 import { Services } from "./Services";
 import { Users } from "./Users";
 
@@ -23,6 +24,7 @@ export default function OperatorView(): React.JSX.Element | null {
       tabs={[
         { id: "users", icon: "users", label: t("operator.users"), view: Users },
         { id: "usage", icon: "chart", label: t("account.usage"), view: OperatorUsage },
+        { id: "plans", icon: "key", label: t("operator.plans"), view: Plans },
         { id: "audit", icon: "clock", label: t("operator.audit"), view: AuditLog },
         { id: "events", icon: "send", label: t("events.title"), view: Events },
         { id: "models", icon: "cube", label: t("operator.models"), view: Models },

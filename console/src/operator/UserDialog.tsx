@@ -3,7 +3,6 @@ import { useState } from "react";
 import type { components, User } from "@parley/client";
 
 import { BudgetPeriods, isLimited } from "../account/Budget";
-import { browser } from "../account/browser";
 import { api, viewer } from "../app/client";
 import { confirmed } from "../app/confirm";
 import { describe, notify, notifyError } from "../app/feedback";
@@ -13,7 +12,9 @@ import { t } from "../i18n";
 import { moment } from "../i18n/format";
 import { Copy, Dialog, Field, Form } from "../ui/controls";
 import { Secret } from "../ui/Page";
+import { PlanChoice } from "./PlanChoice";
 import { ScopeChoices } from "./ScopeChoices";
+import { UserSessions } from "./UserSessions";
 import { StatusBadge } from "./Users";
 
 /** One account: plan, rights, status, link for a password, sessions, erasure. */
@@ -37,7 +38,7 @@ export function UserDialog(props: { user: User; onClose: () => void }): React.JS
       <Rights user={user} onSave={patch} />
       <Access user={user} onPatch={patch} />
       <Budget user={user} />
-      <Sessions user={user} />
+      <UserSessions user={user} />
       <Erase user={user} onDone={props.onClose} />
     </Dialog>
   );
@@ -52,7 +53,7 @@ function Rights({ user, onSave }: { user: User; onSave: (body: components["schem
   const unchanged = plan === user.plan && sameScopes;
   return (
     <Form submit={t("action.save")} describe={describe} onSubmit={save} disabled={unchanged}>
-      <Field label={t("operator.plan")} value={plan} onChange={setPlan} />
+      <PlanChoice plan={plan} onChange={setPlan} />
       <ScopeChoices scopes={scopes} onChange={setScopes} />
     </Form>
   );
@@ -104,46 +105,6 @@ function Budget({ user }: { user: User }): React.JSX.Element {
     <section className="stack">
       <h3>{t("budget.title")}</h3>
       {budget === null ? <Unread {...reading} /> : isLimited(budget) ? <BudgetPeriods budget={budget} /> : <p className="quiet">{t("budget.unlimited")}</p>}
-    </section>
-  );
-}
-
-function Sessions({ user }: { user: User }): React.JSX.Element {
-  const path = { user_id: user.id };
-  const [sessions, reading] = useLoaded(
-    async () => (await api.GET("/api/v1/admin/users/{user_id}/sessions", { params: { path, query: { limit: 20 } } })).data!.data,
-    [user.id, user.status],
-  );
-  const end = (): void => {
-    confirmed(() => api.DELETE("/api/v1/admin/users/{user_id}/sessions", { params: { path } })).then(() => {
-      notify(t("operator.sessionsEnded"));
-      reading.again();
-    }, notifyError);
-  };
-  return (
-    <section className="stack">
-      <div className="row">
-        <h3 className="grow">{t("operator.sessions")}</h3>
-        {sessions !== null && sessions.length > 0 && (
-          <button type="button" className="button danger small" onClick={end}>
-            {t("operator.endSessions")}
-          </button>
-        )}
-      </div>
-      {sessions === null && <Unread {...reading} />}
-      {sessions?.length === 0 && <p className="quiet">{t("operator.noSessions")}</p>}
-      {sessions !== null && sessions.length > 0 && (
-        <ul className="rows">
-          {sessions.map((each) => (
-            <li key={each.id}>
-              <div>
-                <strong>{browser(each.user_agent) ?? each.client_id}</strong>
-                <p className="quiet">{[each.ip, t("account.lastUsed", { date: moment(each.last_used_at) })].filter(Boolean).join(" · ")}</p>
-              </div>
-            </li>
-          ))}
-        </ul>
-      )}
     </section>
   );
 }

@@ -14,6 +14,7 @@ const VIEWS = {
   "account/data": "Export everything",
   "operator/users": "Add a person",
   "operator/usage": "By person",
+  "operator/plans": "1,000 files",
   "operator/audit": /^user\./,
   "operator/events": "No dead letters",
   "operator/models": "Swift 8B",

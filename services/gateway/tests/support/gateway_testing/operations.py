@@ -59,15 +59,13 @@ class Operation:
         return f"{self.method} {re.sub(r'{[^}]*}', '{}', self.path)}"
 
     @property
-    def object_of(self) -> str | None:
-        found = re.search(r"{(\w+)}", self.path)
-        return found[1] if found else None
+    def ids(self) -> list[str]:
+        """The names of the ids in the path. The last one names what a deletion removes."""
+        return re.findall(r"{(\w+)}", self.path)
 
     @property
-    def target(self) -> str | None:
-        """The last id in the path, of the object that a deletion removes."""
-        found = re.findall(r"{(\w+)}", self.path)
-        return found[-1] if found else None
+    def object_of(self) -> str | None:
+        return self.ids[0] if self.ids else None
 
     @property
     def for_administrators(self) -> bool:
