@@ -36,19 +36,25 @@ async def postgres(tmp_path: Path) -> AsyncIterator[EmbeddedPostgres]:
         yield server
 
 
-@contextlib.asynccontextmanager
-async def read_only(postgres: EmbeddedPostgres) -> AsyncIterator[None]:
-    """Make the server refuse writes in open and new sessions while the context is open."""
+@pytest.fixture
+async def operator(postgres: EmbeddedPostgres) -> AsyncIterator[asyncpg.Connection]:
+    """A session that may always write."""
     connection = await asyncpg.connect(postgres.databases.url("chat"))
     await connection.execute("SET default_transaction_read_only = off")
+    yield connection
+    await connection.close()
+
+
+@contextlib.asynccontextmanager
+async def read_only(operator: asyncpg.Connection) -> AsyncIterator[None]:
+    """Make the server refuse writes in open and new sessions while the context is open."""
     try:
-        await connection.execute("ALTER SYSTEM SET default_transaction_read_only = on")
-        await connection.execute("SELECT pg_reload_conf()")
+        await operator.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+        await operator.execute("SELECT pg_reload_conf()")
         yield
     finally:
-        await connection.execute("ALTER SYSTEM RESET default_transaction_read_only")
-        await connection.execute("SELECT pg_reload_conf()")
-        await connection.close()
+        await operator.execute("ALTER SYSTEM RESET default_transaction_read_only")
+        await operator.execute("SELECT pg_reload_conf()")
 
 
 def erasure_of(user_id: UUID) -> CloudEvent:
@@ -75,14 +81,14 @@ async def has_no_relay_leader(replica: ChatReplica) -> bool:
 
 
 async def test_a_read_only_database_delays_answers_and_events_and_loses_none(
-    open_replica: OpenReplica, postgres: EmbeddedPostgres
+    open_replica: OpenReplica, postgres: EmbeddedPostgres, operator: asyncpg.Connection
 ) -> None:
     async with open_replica(postgres.databases.url("chat"), finish_pending_after=0.2) as replica:
         user, erased = replica.user(), erasure_of(new_id())
-        turn_id = await user.start(f"Hi [[fake tokens={TOKENS} rate=100]]")
+        turn_id = await user.start(f"Hi [[fake tokens={TOKENS} rate={TOKENS // 2}]]")
         log = replica.wired.supervisor.log(UUID(turn_id))
         assert log is not None
-        async with read_only(postgres):
+        async with read_only(operator):
             await eventually(lambda: refused(replica))
             response = await replica.user().chat("Hi [[fake tokens=1]]")
             assert (response.status_code, response.json()["code"]) == (503, "dependency_unavailable")
