@@ -73,7 +73,8 @@ class LivenessMonitor:
     async def _check_once(self, endpoint: Endpoint) -> None:
         try:
             await self.check(endpoint)
-            await asyncio.sleep(UNANSWERED_TIMEOUT)
+            if not endpoint.frozen:  # the next check of a frozen one waits long enough for its response
+                await asyncio.sleep(UNANSWERED_TIMEOUT)
         finally:
             self._checking.discard(endpoint)
             if endpoint not in self._pool.all_endpoints:
