@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from prometheus_client import CollectorRegistry, Counter
 from structlog.testing import capture_logs
 
-from parley.observability.trace_export import BATCH_SIZE, QUEUE_SIZE, WARNING_INTERVAL, CountingExporter
+from parley.observability.trace_export import BATCH_SIZE, QUEUE_SIZE, WARNING_INTERVAL, CountingExporter, FixedResource
 from parley_testing.http.scripted_server import RecordedRequest, scripted_server
 from parley_testing.telemetry.span_collector import SpanCollector
 from parley_testing.telemetry.traced_service import ServiceClient, traced_service
@@ -156,3 +157,21 @@ def test_failures_are_counted_and_logged_once_a_minute() -> None:
     assert len(lines) == 2
     assert lines[0]["service"] == "chat"
     assert registry.get_sample_value("trace_spans_total", {"outcome": "failed"}) == 11
+
+
+def test_the_resource_of_a_service_is_hashed_once_and_is_equal_to_any_other_of_its_attributes() -> None:
+    hashed = 0
+
+    class CountedResource(Resource):
+        def __hash__(self) -> int:
+            nonlocal hashed
+            hashed += 1
+            return super().__hash__()
+
+    class Fixed(FixedResource, CountedResource):
+        pass
+
+    plain = Resource({"service.name": "chat"})
+    fixed = Fixed(plain)
+    assert {fixed, fixed, plain} == {plain}
+    assert hashed == 1

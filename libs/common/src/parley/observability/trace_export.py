@@ -186,7 +186,21 @@ def _reject_redirect(response: requests.Response, *_: Any, **__: Any) -> None:
         raise requests.HTTPError("the collector responded with a redirect")
 
 
+class FixedResource(Resource):
+    """Resource whose hash is computed once: OpenTelemetry's exporter asks for it once for each span."""
+
+    def __init__(self, found: Resource) -> None:
+        super().__init__(found.attributes, found.schema_url)
+        self._hash = super().__hash__()
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return super().__eq__(other)
+
+
 def _resource(settings: TraceSettings, *, service: str, version: str, environment: str) -> Resource:
     own: dict[str, Any] = {"service.name": service, "service.namespace": "parley", "service.version": version}
     default = {"deployment.environment.name": environment}
-    return Resource.create({**default, **parse_pairs(settings.otel_resource_attributes), **own})
+    return FixedResource(Resource.create({**default, **parse_pairs(settings.otel_resource_attributes), **own}))
