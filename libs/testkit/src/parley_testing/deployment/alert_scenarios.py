@@ -126,6 +126,11 @@ SCENARIOS = [
         {("ParleyRevocationsUnknown", PAGE): 1},
     ),
     Scenario(
+        "a few revocations were looked up too late",
+        "6m",
+        {series("gateway_revocation_unchecked_total"): "0x3 4x3"},
+    ),
+    Scenario(
         "history does not answer",
         "15m",
         {series("gateway_upstream_failures_total", upstream="history", reason="refused"): "0+60x15"},
