@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from blackout.alerts import Recording, alerts_in, metric_names, rule_groups
 from blackout.cells import KINDS, matrix
+from blackout.expected_alerts import BURN, LIMITS, OUTBOX, wrong_alerts
 from blackout.results import CellResult, KindResult, forbidden, load, save, summarize, table
 from blackout.samples import Sample, slope
 from blackout.traffic import NO_ANSWER, Answer
@@ -51,3 +53,39 @@ def test_growth_is_measured_in_the_second_half_of_a_soak() -> None:
     filling = [sample(minute, 60 + 10 * minute) for minute in range(5)]
     assert slope([*filling, *(sample(minute, 110 + 0.5 * minute) for minute in range(5, 10))]) == pytest.approx(0.5)
     assert slope(filling[:1]) == 0
+
+
+def test_an_alert_that_a_cell_requires_is_missed_and_one_of_another_cell_is_false() -> None:
+    assert wrong_alerts(REDIS, [LIMITS]) == []
+    assert wrong_alerts(REDIS, [OUTBOX]) == [f"the alert {LIMITS} did not fire", f"false alert {OUTBOX}"]
+    assert wrong_alerts(POSTGRES, [BURN, OUTBOX]) == [], "it may fire"
+
+
+def test_a_recorded_second_is_a_minute_of_the_replay_in_which_counters_and_ages_grow() -> None:
+    recording = Recording([], frozenset({"turns_total", "outbox_lag_seconds", "chat_ratelimit_local"}))
+    recording.add("chat-1", 0, "turns_total 1\noutbox_lag_seconds 2\nchat_ratelimit_local 1\nother 7\n")
+    recording.add("chat-1", 1, "")
+    recording.length = 2
+    found = {line["series"].partition("{")[0]: line["values"] for line in recording.replay(seconds=12)}
+    assert found == {"up": "1 0", "turns_total": "60 _", "outbox_lag_seconds": "120 _", "chat_ratelimit_local": "1 _"}
+
+
+def test_a_long_outage_is_replayed_in_as_many_minutes_as_a_short_one() -> None:
+    recording = Recording([], frozenset({"turns_total"}))
+    for second in range(60):
+        recording.add("worker", second, f"turns_total {second}")
+    recording.length = 60
+    (values,) = (line["values"] for line in recording.replay(seconds=60) if line["series"].startswith("turns"))
+    assert values == " ".join(f"{second * 12}" for second in range(0, 60, 5))
+
+
+def test_the_metrics_of_all_rules_are_recorded() -> None:
+    assert {"gateway_ratelimit_local", "consumer_up", "outbox_lag_seconds"} <= metric_names(rule_groups())
+
+
+def test_the_alerts_in_the_output_of_promtool_are_read() -> None:
+    output = """exp: nil
+        got: {alertname="ParleyLimitsLocal"} 1E+00, {alertname="ParleyServiceMissing"} 1E+00"""
+    assert alerts_in(output) == ["ParleyLimitsLocal", "ParleyServiceMissing"]
+    with pytest.raises(AssertionError, match="parse error"):
+        alerts_in("parse error in rules.yaml")

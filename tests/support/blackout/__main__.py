@@ -13,6 +13,8 @@ from blackout.laboratory import enter_laboratory, rig_folder
 from blackout.measure import run_cell
 from blackout.results import CellResult, load, save, table, with_table
 from blackout.rig import layout, open_rig
+from parley_embedded.errors import EmbeddedError
+from parley_testing.deployment.promtool import Promtool, find_promtool
 
 ROOT = Path(__file__).resolve().parents[3]
 RESULTS, RUNBOOK = ROOT / "docs" / "blackout.json", ROOT / "docs" / "runbook.md"
@@ -27,13 +29,14 @@ def main() -> int:
         if cell.victim in (options.victims or [*DEPENDENCIES, *REPLICAS])
         and (not options.fault or cell.fault in options.fault)
     ]
+    promtool = _promtool()
     enter_laboratory("blackout")
     if not clock_library():
         print("Without libfaketime (or its path in FAKETIME_LIBRARY), no clock is changed.")
         cells = [cell for cell in cells if cell.fault not in CLOCKS]
     if not cells:
         sys.exit("No cell was chosen: nothing was measured.")
-    results = asyncio.run(run(cells, options.logs))
+    results = asyncio.run(run(cells, options.logs, promtool))
     found = {result.cell: result for result in results}
     print(table(found))
     if options.write:
@@ -42,19 +45,28 @@ def main() -> int:
     return 1 if any(result.problems for result in results) else 0
 
 
-async def run(cells: list[Cell], logs: Path | None) -> list[CellResult]:
+async def run(cells: list[Cell], logs: Path | None, promtool: Path | None) -> list[CellResult]:
     """Run the cells, those of one rig together; ``logs``: a folder for the logs of all processes."""
     results = []
     for needed, group in groupby(sorted(cells, key=layout), layout):
         with rig_folder(logs and logs / needed.replace(" ", "-")) as folder:
             async with open_rig(folder, needed) as rig:
                 for cell in group:
-                    result = await run_cell(rig, cell)
+                    result = await run_cell(rig, cell, Promtool(promtool, folder) if promtool else None)
                     results.append(result)
                     print(f"{'FAILED' if result.problems else 'ok':6} {table({cell.name: result}).splitlines()[-1]}")
                     for problem in result.problems:
                         print(f"       {problem}", flush=True)
     return results
+
+
+def _promtool() -> Path | None:
+    """Return promtool, which needs the network only once: inside the laboratory, there is none."""
+    try:
+        return asyncio.run(find_promtool())
+    except EmbeddedError as error:
+        print(f"The alerts are not judged: {error}")
+        return None
 
 
 def _options() -> argparse.Namespace:

@@ -8,13 +8,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpx2
 
+from blackout.alerts import Recording, fired, metric_names, rule_groups
 from blackout.cells import DEPENDENCIES, KINDS, Cell, Fault
+from blackout.expected_alerts import wrong_alerts
 from blackout.faults import broken
 from blackout.replica_hosts import replicas_of
 from blackout.results import CellResult, forbidden, summarize
 from blackout.rig import Rig
 from blackout.samples import MIB
 from blackout.traffic import Streams, Traffic
+from parley_testing.deployment.promtool import Promtool
 from parley_testing.faults.processes import resident_bytes
 from parley_testing.stacks.commands import run_parley
 from parley_testing.stacks.service_process import ServiceProcess
@@ -36,15 +39,18 @@ NOTICED: tuple[Fault, ...] = ("stopped", "paused", "vanished", "wrong password")
 """Faults that ``/status`` must show."""
 
 
-async def run_cell(rig: Rig, cell: Cell) -> CellResult:
-    """Run one cell and return its figures; what must not be is in ``problems``."""
+async def run_cell(rig: Rig, cell: Cell, promtool: Promtool | None = None) -> CellResult:
+    """Run one cell and return its figures; what must not be is in ``problems``.
+
+    ``promtool`` judges the alerts.
+    """
     for user in rig.users:
         await user.renew()
     result = CellResult(cell.name, cell.seconds)
     traffic, streams = Traffic(rig.users), await Streams.open(rig.users, rig.gateways, cell.seconds)
-    watch = Watch(rig, cell)
+    watch, recording = Watch(rig, cell), Recording(rig.stack.everything, metric_names(rule_groups()))
     try:
-        async with traffic.flowing():
+        async with recording.running(), traffic.flowing():
             await asyncio.sleep(BASELINE_SECONDS)
             breaking = time.monotonic()
             async with broken(rig, cell), watch.watching() as began:
@@ -60,7 +66,10 @@ async def run_cell(rig: Rig, cell: Cell) -> CellResult:
     result.resumed, result.turns = streams.broken, len(turns)
     result.noticed, result.growth = watch.noticed, watch.growth
     result.recovered = recovered - (ended if cell.seconds else began)
-    result.problems = [
+    if promtool:
+        result.alerts = await asyncio.to_thread(fired, recording, cell.seconds, promtool)
+        result.problems = wrong_alerts(cell, result.alerts)
+    result.problems += [
         *(f"before: {line}" for line in forbidden(Cell(cell.victim, cell.fault, {}), traffic.before(breaking))),
         *forbidden(cell, during),
         *_judge(cell, result),

@@ -12,8 +12,8 @@ from blackout.traffic import NO_ANSWER, Answer
 
 BEGIN, END = "<!-- blackout: begin -->", "<!-- blackout: end -->"
 HEADER = (
-    "| what | seconds | streams | turns | reads | logins | noticed after | works again after |\n"
-    "|---|---|---|---|---|---|---|---|"
+    "| what | seconds | streams | turns | reads | logins | noticed after | works again after | alerts |\n"
+    "|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -55,6 +55,8 @@ class CellResult:
     """Accepted turns, each of which history stored once."""
     growth: int = 0
     """Most MiB by which a process grew."""
+    alerts: list[str] | None = None
+    """Alerts that fired on the recorded metrics; None if they were not judged."""
     problems: list[str] = field(default_factory=list)
 
 
@@ -108,7 +110,8 @@ def _row(result: CellResult) -> str:
         streams += f", {result.resumed} resumed"
     kinds = [str(result.kinds[kind]) for kind in KINDS]
     noticed = "-" if result.noticed is None else _seconds(result.noticed)
-    cells = [result.cell, f"{result.seconds:g}", streams, *kinds, noticed, _seconds(result.recovered)]
+    alerts = "-" if result.alerts is None else ", ".join(result.alerts).replace("Parley", "") or "none"
+    cells = [result.cell, f"{result.seconds:g}", streams, *kinds, noticed, _seconds(result.recovered), alerts]
     return f"| {' | '.join(cells)} |"
 
 
