@@ -244,3 +244,17 @@ async def test_a_client_that_left_ends_the_parts_of_a_stream() -> None:
         await eventually(lambda: app.connections[0].flow.write_paused)
         writer.transport.abort()
         await eventually(lambda: app.sent == app.parts)
+
+
+async def test_a_part_is_written_at_once_only_to_a_client_that_keeps_up() -> None:
+    app = StreamingService(part=b"x" * 1_000_000, parts=100)
+    async with service(app) as (_, _, writer):
+        await eventually(lambda: app.connections[0].transport)
+        connection = app.connections[0]
+        assert connection._response_stream.send_now(b"part")
+        writer.write(REQUEST)
+        await eventually(lambda: connection.flow.write_paused)
+        assert not connection._response_stream.send_now(b"part")
+        writer.transport.abort()
+        await eventually(connection.transport.is_closing)
+        assert not connection._response_stream.send_now(b"part")

@@ -13,7 +13,7 @@ from chat.errors import TurnNotFound
 from chat.model import Turn
 from chat.running.readers import TurnReaders
 from chat.running.supervisor import Supervisor
-from chat.running.turn_updates import TurnUpdate
+from chat.running.turn_updates import DirectDeltas, TurnUpdate
 from chat.running.turn_view import TurnView
 from chat.turn_store import TurnStore
 from parley.errors import DependencyUnavailable, Draining
@@ -99,12 +99,14 @@ class ChatService:
         """Return a turn with its answer so far."""
         return await self._readers.view(turn)
 
-    def follow(self, turn: Turn, after: int, *, idle_after: float) -> AsyncGenerator[TurnUpdate, None]:
+    def follow(
+        self, turn: Turn, after: int, *, idle_after: float, direct: DirectDeltas | None = None
+    ) -> AsyncGenerator[TurnUpdate, None]:
         """Yield the updates of a turn behind a cursor, and StreamIdle after ``idle_after`` seconds without one.
 
-        Raises InvalidCursor.
+        New entries may go past the updates through ``direct``. Raises InvalidCursor.
         """
-        return self._readers.follow(turn, after, idle_after=idle_after)
+        return self._readers.follow(turn, after, idle_after=idle_after, direct=direct)
 
     async def cancel(self, user_id: UUID, turn_id: UUID | None) -> Turn:
         """Cancel a turn and wait at most ``CANCEL_TIMEOUT`` seconds for its end; returns its last known state."""

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from chat.api.streaming import StreamingTurnResponse
+from chat.running.turn_updates import DirectDeltas
+from parley.web.service_protocol import EXTENSION
 from parley_testing import eventually
 
 
@@ -90,3 +92,25 @@ async def test_a_complete_response_reports_no_disconnect() -> None:
 
     await connection.serve(StreamingTurnResponse(two_chunks(), on_disconnect=report))
     assert not reported.is_set()
+
+
+async def test_the_direct_way_opens_with_the_first_chunk_and_counts_what_it_writes() -> None:
+    connection, direct, written = RecordedConnection(), DirectDeltas(), list[bytes]()
+
+    class Stream:
+        async def send(self, data: bytes) -> None:
+            written.append(data)
+
+        def send_now(self, data: bytes) -> bool:
+            written.append(data)
+            return True
+
+    async def chunks() -> AsyncGenerator[bytes, None]:
+        assert direct.write is None
+        yield b"one"
+        assert direct.write is not None
+        assert direct.write(b"two")
+
+    scope = {"type": "http", "parley": connection, "extensions": {EXTENSION: Stream()}}
+    await StreamingTurnResponse(chunks(), direct=direct)(scope, connection.receive, connection.send)
+    assert (written, connection.sent) == ([b"one", b"two"], 6)

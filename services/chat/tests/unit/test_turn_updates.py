@@ -1,22 +1,27 @@
 """Updates that a reader receives from a log and from a row."""
 
-from dataclasses import replace
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from chat.model import LogEntry
 from chat.running.turn_log import TurnLog
 from chat.running.turn_updates import (
+    DirectDeltas,
     StreamIdle,
     StreamInterrupted,
     StreamStarted,
     TurnDelta,
     TurnFinished,
+    TurnUpdate,
     from_log,
     from_row,
 )
 from chat_testing.turns import ended_turn, make_turn
 from parley.errors import InvalidCursor
+from parley_testing import eventually
 
 
 async def test_a_reader_receives_the_entries_idle_updates_and_the_end() -> None:
@@ -65,3 +70,97 @@ async def test_readers_of_an_outcome_that_cannot_be_stored_are_told_that_it_is_p
     log.mark_pending()
     found = [update async for update in from_log(log, 1, idle_after=1)]
     assert found == [StreamInterrupted("interrupted", "finish_pending")]
+
+
+@dataclass
+class DirectClient:
+    """A client that takes rendered deltas at once, unless it is ``slow``."""
+
+    slow: bool = False
+    sent: list[bytes] = field(default_factory=list)
+
+    def write(self, data: bytes) -> bool:
+        if not self.slow:
+            self.sent.append(data)
+        return not self.slow
+
+
+def render(delta: TurnDelta) -> bytes:
+    return f"{delta.seq}:".encode() + "".join(entry.text for entry in delta.entries).encode()
+
+
+def direct_to(client: DirectClient) -> DirectDeltas:
+    direct = DirectDeltas()
+    direct.render, direct.write = render, client.write
+    return direct
+
+
+def show(log: TurnLog, *texts: str) -> None:
+    for text in texts:
+        log.append(LogEntry(text))
+    log.show(len(log.entries))
+
+
+@pytest.fixture
+async def log() -> AsyncIterator[TurnLog]:
+    found = TurnLog(make_turn())
+    yield found
+    assert not found.readers
+
+
+async def next_of(log: TurnLog, direct: DirectDeltas) -> "asyncio.Task[TurnUpdate]":
+    """Return the next update of a reader that waits for it; the reader ends with it."""
+
+    async def read() -> TurnUpdate:
+        updates = from_log(log, 1, idle_after=60, direct=direct)
+        try:
+            return await anext(updates)
+        finally:
+            await updates.aclose()
+
+    readers = len(log.readers) + 1
+    task = asyncio.create_task(read())
+    await eventually(lambda: len(log.readers) == readers and all(reader._waiter for reader in log.readers))
+    return task
+
+
+async def test_entries_are_written_at_once_while_the_reader_waits(log: TurnLog) -> None:
+    client = DirectClient()
+    waiting = await next_of(log, direct_to(client))
+    show(log, "a")
+    show(log, "b", "c")
+    assert client.sent == [b"2:a", b"3:bc"]
+    log.end(ended_turn(log.turn, "a", "b", "c"))
+    assert await waiting == TurnFinished(5, log.turn)
+
+
+async def test_a_slow_client_gets_from_its_reader_what_was_not_written(log: TurnLog) -> None:
+    client = DirectClient()
+    waiting = await next_of(log, direct_to(client))
+    show(log, "a")
+    client.slow = True
+    show(log, "b")
+    client.slow = False
+    show(log, "c")  # not past the entry that the reader has yet to send
+    assert client.sent == [b"2:a"]
+    assert await waiting == TurnDelta(3, [LogEntry("b"), LogEntry("c")])
+
+
+async def test_a_response_without_a_direct_way_gets_every_update(log: TurnLog) -> None:
+    waiting = await next_of(log, DirectDeltas())
+    show(log, "a")
+    assert await waiting == TurnDelta(2, [LogEntry("a")])
+
+
+async def test_a_delta_that_cannot_be_rendered_fails_its_own_reader_alone(log: TurnLog) -> None:
+    def fail(delta: TurnDelta) -> bytes:
+        raise LookupError
+
+    broken, client = DirectDeltas(), DirectClient()
+    broken.render, broken.write = fail, client.write
+    failing, waiting = await next_of(log, broken), await next_of(log, direct_to(client))
+    show(log, "a")
+    assert client.sent == [b"2:a"]
+    assert await failing == TurnDelta(2, [LogEntry("a")])
+    log.abandon()
+    assert await waiting == StreamInterrupted("interrupted")

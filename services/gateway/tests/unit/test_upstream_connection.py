@@ -129,3 +129,57 @@ async def test_an_endless_head_is_a_broken_response() -> None:
         connection.data_received(b"a" * 10_000)
     with pytest.raises(ConnectionBroken):
         await connection.read_head()
+
+
+class RelayingReader:
+    """Waits for the body, and relays what arrives meanwhile unless it is ``slow``."""
+
+    def __init__(self, connection: UpstreamConnection) -> None:
+        self.connection, self.slow, self.relayed = connection, False, list[bytes]()
+        self.task = asyncio.create_task(self.read())
+
+    def relay(self, data: bytes) -> bool:
+        if not self.slow:
+            self.relayed.append(data)
+        return not self.slow
+
+    async def read(self) -> bytes:
+        return await self.connection.read_body(idle_timeout=5, relay=self.relay)
+
+
+async def test_data_is_relayed_at_once_while_the_reader_waits() -> None:
+    connection, _ = started()
+    connection.data_received(answer_in_chunks(b"", 1)[:-18])
+    reader = RelayingReader(connection)
+    await asyncio.sleep(0)
+    connection.deadline = 0.0
+    connection.data_received(b"1\r\na\r\n1\r\nb\r\n")
+    connection.data_received(b"1\r\nc\r\n")
+    assert reader.relayed == [b"ab", b"c"]
+    assert connection.deadline > 0, "the silence begins again"
+    reader.slow = True
+    connection.data_received(b"1\r\nd\r\n")
+    reader.slow = False
+    connection.data_received(b"1\r\ne\r\n")  # not past the data that the reader has yet to send
+    assert (await reader.task, reader.relayed) == (b"de", [b"ab", b"c"])
+
+
+async def test_the_end_of_a_body_is_returned_and_not_relayed() -> None:
+    connection, _ = started()
+    connection.data_received(answer_in_chunks(b"", 1)[:-18])
+    reader = RelayingReader(connection)
+    await asyncio.sleep(0)
+    connection.data_received(b"1\r\na\r\n0\r\n\r\n")
+    assert (await reader.task, reader.relayed, connection.complete) == (b"a", [], True)
+
+
+async def test_data_behind_a_failure_is_not_relayed() -> None:
+    connection, _ = started()
+    connection.data_received(answer_in_chunks(b"", 1)[:-18])
+    reader = RelayingReader(connection)
+    await asyncio.sleep(0)
+    connection.fail(ConnectionBroken())
+    connection.data_received(b"1\r\na\r\n")
+    assert (await reader.task, reader.relayed) == (b"a", [])
+    with pytest.raises(ConnectionBroken):
+        await reader.read()

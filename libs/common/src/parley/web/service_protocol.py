@@ -42,6 +42,13 @@ class ResponseStream:
         if data and not self._transport.is_closing():  # an empty chunk would end the body
             self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
 
+    def send_now(self, data: bytes) -> bool:
+        """Write a part that is not empty, if the client is fast enough; return whether it was written."""
+        if self._flow.write_paused or self._transport.is_closing():
+            return False
+        self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        return True
+
 
 class ServiceHttpProtocol(BoundedHttpProtocol):
     """One connection to a service. Half of the descriptors are kept for the service's own sockets."""

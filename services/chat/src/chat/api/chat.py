@@ -27,6 +27,7 @@ from chat.model import Turn
 from chat.protocols.parley import projection
 from chat.protocols.parley.schemas import ChatAnswer, ChatRequest, TurnResource
 from chat.protocols.sse import event_stream
+from chat.running.turn_updates import DirectDeltas
 from chat.service import ChatService, OpenedTurn
 from parley.process.sockets import PEER_TIMEOUT
 from parley.web.app import JsonRoute
@@ -73,10 +74,12 @@ async def stream_turn(body: ChatRequest, request: Request, principal: Caller, se
     """Run a turn and stream it. A disconnect does not stop the turn. ``Cache-Control`` as for ``POST /chat``."""
     key = idempotency_key_of(request, principal.user_id, body)
     opened = await service.open(to_turn_request(request, principal, body, key, cache_policy_of(request)))
-    updates = service.follow(opened.turn, 0, idle_after=PEER_TIMEOUT.ping_interval)
+    direct = DirectDeltas()
+    updates = service.follow(opened.turn, 0, idle_after=PEER_TIMEOUT.ping_interval, direct=direct)
     return StreamingTurnResponse(
-        event_stream(opened.turn, updates, moves=resumes(request)),
+        event_stream(opened.turn, updates, moves=resumes(request), direct=direct),
         headers=opened_headers(opened) | resumption_headers(request, opened.turn, 0),
+        direct=direct,
     )
 
 

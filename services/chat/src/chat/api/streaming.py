@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from chat.model import Turn
+from chat.running.turn_updates import DirectDeltas
 from chat.service import ChatService
 from parley.web.middleware import RequestInfo
 from parley.web.service_protocol import EXTENSION, ResponseStream
@@ -29,11 +30,15 @@ class StreamingTurnResponse(Response):
         media_type: str = EVENT_STREAM,
         headers: Mapping[str, str] | None = None,
         on_disconnect: OnDisconnect | None = None,
+        direct: DirectDeltas | None = None,
     ) -> None:
-        """Set the chunks to stream; ``on_disconnect`` is awaited if the client disconnects before the end."""
+        """Set the chunks to stream; ``on_disconnect`` is awaited if the client disconnects before the end.
+
+        ``direct`` gets its ``write`` with the first chunk.
+        """
         super().__init__(media_type=media_type, headers={**STREAM_HEADERS, **(headers or {})})
         del self.headers["content-length"]
-        self._chunks, self._on_disconnect = chunks, on_disconnect
+        self._chunks, self._on_disconnect, self._direct = chunks, on_disconnect, direct
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the chunks until they end or the client disconnects."""
@@ -58,9 +63,24 @@ class StreamingTurnResponse(Response):
             async for chunk in chunks:
                 if not info.response_started:
                     await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+                    self._open_direct(scope)
                 info.sent += len(chunk)
                 await send_part(chunk)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _open_direct(self, scope: Scope) -> None:
+        """Let entries be written as soon as they are shown, if the server supports it."""
+        stream: ResponseStream | None = scope.get("extensions", {}).get(EXTENSION)
+        info: RequestInfo = scope["parley"]
+        if self._direct is None or stream is None:
+            return
+
+        def write(data: bytes) -> bool:
+            sent = stream.send_now(data)
+            info.sent += len(data) * sent
+            return sent
+
+        self._direct.write = write
 
 
 def abandonment(service: ChatService, turn: Turn, *, cancel: bool, resumable: bool) -> OnDisconnect | None:

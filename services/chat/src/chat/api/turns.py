@@ -16,7 +16,7 @@ from chat.api.streaming import StreamingTurnResponse
 from chat.protocols.parley import projection
 from chat.protocols.parley.schemas import TurnResource
 from chat.protocols.sse import event_stream
-from chat.running.turn_updates import check_cursor
+from chat.running.turn_updates import DirectDeltas, check_cursor
 from parley.errors import InvalidCursor
 from parley.ids import parse_id
 from parley.process.sockets import PEER_TIMEOUT
@@ -87,10 +87,12 @@ async def resume_turn(
     cursor = cursor_of(request, after)
     if not turn.running and not turn.log_lost:
         check_cursor(cursor, turn.last_seq)
-    updates = service.follow(turn, cursor, idle_after=PEER_TIMEOUT.ping_interval)
+    direct = DirectDeltas()
+    updates = service.follow(turn, cursor, idle_after=PEER_TIMEOUT.ping_interval, direct=direct)
     return StreamingTurnResponse(
-        event_stream(turn, updates, moves=resumes(request)),
+        event_stream(turn, updates, moves=resumes(request), direct=direct),
         headers=turn_headers(turn) | resumption_headers(request, turn, cursor),
+        direct=direct,
     )
 
 

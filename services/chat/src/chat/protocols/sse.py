@@ -1,6 +1,7 @@
 """Server-sent events of a turn: ``id`` and ``data`` lines, pings, and named events about the connection."""
 
 import contextlib
+import functools
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -8,7 +9,14 @@ import orjson
 
 from chat.model import FIRST_SEQ, Turn
 from chat.protocols.parley.projection import TurnProjection
-from chat.running.turn_updates import StreamInterrupted, StreamStarted, TurnDelta, TurnFinished, TurnUpdate
+from chat.running.turn_updates import (
+    DirectDeltas,
+    StreamInterrupted,
+    StreamStarted,
+    TurnDelta,
+    TurnFinished,
+    TurnUpdate,
+)
 from parley.web.event_stream import one_line
 
 PING = b": ping\n\n"
@@ -18,13 +26,19 @@ DRAINING_RETRY_MS = 500
 
 
 async def event_stream(
-    turn: Turn, updates: AsyncGenerator[TurnUpdate, None], *, moves: bool = False
+    turn: Turn,
+    updates: AsyncGenerator[TurnUpdate, None],
+    *,
+    moves: bool = False,
+    direct: DirectDeltas | None = None,
 ) -> AsyncGenerator[bytes, None]:
     """Yield the event stream of a turn, with available events batched.
 
-    ``moves``: the gateway continues an interrupted stream on another replica.
+    ``moves``: the gateway continues an interrupted stream on another replica. ``direct`` gets its ``render``.
     """
     projection = TurnProjection(turn)
+    if direct is not None:
+        direct.render = functools.partial(frame, projection)
     async with contextlib.aclosing(updates):
         async for update in updates:
             yield MOVED if moves and is_movable(update) else frame(projection, update)

@@ -1,11 +1,12 @@
 """Parser of completion chunks and whole completions. Its output contains only text that Postgres can store."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from chat.generation import AnswerChunk
 from chat.model import LogEntry
 from chat.providers import lenient_json
+from chat.providers.chunk_template import ChunkTemplate
 from chat.providers.content import reasoning_of, text_of
 from chat.providers.failures import AttemptFailed, reported_failure
 from chat.providers.lenient_json import MalformedJson
@@ -51,13 +52,22 @@ class ChunkParser:
         self.finish_reason: str | None = None
         self._text, self._reasoning, self._calls = TextJoiner(), TextJoiner(), ToolCallParser()
         self._held_usage: AnswerChunk | None = None
+        self._template = ChunkTemplate()
 
     def parse(self, data: bytes, *, error: bool = False) -> list[AnswerChunk]:
         """Return the answer chunks of one event; ``error`` if the event has that name."""
+        if not error and self._held_usage is None:
+            text = self._template.text_of(data)
+            if text is not None:  # most chunks
+                return self._entries(self._text.add(text))
         try:
-            return self.add(lenient_json.loads(data), error=error)
+            document = lenient_json.loads(data)
+            found = self.add(document, error=error)
         except (MalformedJson, RecursionError):
             lines = data.split(b"\n")
+        else:
+            self._template.learn(data, document)
+            return found
         if len(lines) > 1:  # several events without a blank line between them
             return [chunk for line in lines for chunk in self.parse(line, error=error)]
         if error:
@@ -97,7 +107,7 @@ class ChunkParser:
         found: list[AnswerChunk] = []
         message = self._message(choice)
         if message is not None and len(message) == 1 and isinstance(text := message.get("content"), str):
-            found = self._entries(self._text.add(text), [])  # most chunks
+            found = self._entries(self._text.add(text))  # nearly all chunks
         elif message is not None:
             thought = reasoning_of(message)
             found = self._reasoning_entries(self._reasoning.add(thought)) if thought else []
@@ -139,10 +149,8 @@ class ChunkParser:
         self.begun = self.begun or bool(text)
         return [AnswerChunk(LogEntry(reasoning=text))] if text else []
 
-    def _entries(self, text: str, calls: list[dict[str, Any]]) -> list[AnswerChunk]:
-        found = []
-        if text:
-            found.append(AnswerChunk(LogEntry(text)))
+    def _entries(self, text: str, calls: Sequence[dict[str, Any]] = ()) -> list[AnswerChunk]:
+        found = [AnswerChunk(LogEntry(text))] if text else []
         if calls:
             found.append(AnswerChunk(LogEntry("", tuple(calls))))
         if found:

@@ -7,6 +7,7 @@ import structlog
 
 from chat.errors import ProviderFailure, ProviderTimeout
 from chat.generation import AnswerChunk
+from chat.providers.aiohttp_internals import reader_of
 from chat.providers.body_parser import BodyParser
 from chat.providers.chunks import ChunkParser, has_entry
 from chat.providers.failures import AttemptFailed
@@ -31,6 +32,7 @@ class ResponseReader:
 
     def __init__(self, response: aiohttp.ClientResponse, parser: ChunkParser, idle: float) -> None:
         self._response, self._parser, self._idle = response, parser, idle
+        self._read = reader_of(response.content)
         self._body = BodyParser()
         self._idle_timer = self._timer(idle)
         self._ended = self._trailing = False
@@ -48,7 +50,7 @@ class ResponseReader:
     async def _receive(self) -> bytes:
         """Return received bytes, or none at the end."""
         try:
-            return await self._response.content.readany()
+            return await self._read()
         except _SilentTooLong as error:
             if not self._whole:
                 raise AttemptFailed(ProviderTimeout(), retryable=False) from error

@@ -62,9 +62,10 @@ class LogReplicator:
     ) -> None:
         """Create a replicator; ``fence`` is called with turns that a higher epoch has taken over."""
         self._store, self._lease, self._fence, self._metrics = store, lease, fence, metrics
-        self._replicas: dict[UUID, _Replica] = {}
-        self._dirty: dict[UUID, _Replica] = {}
-        self._deferred: dict[UUID, _Replica] = {}
+        # By log, not by turn: a UUID computes its hash at each use.
+        self._replicas: dict[TurnLog, _Replica] = {}
+        self._dirty: dict[TurnLog, _Replica] = {}
+        self._deferred: dict[TurnLog, _Replica] = {}
         self._deferral: asyncio.TimerHandle | None = None
         self._ended: list[TurnLog] = []
         self._wake = asyncio.Event()
@@ -72,7 +73,7 @@ class LogReplicator:
 
     def opened(self, log: TurnLog) -> None:
         """Start the replication of a log."""
-        self._replicas[log.turn.id] = self._dirty[log.turn.id] = _Replica(log)
+        self._replicas[log] = self._dirty[log] = _Replica(log)
         self._wake.set()
 
     def grown(self, log: TurnLog) -> None:
@@ -80,14 +81,14 @@ class LogReplicator:
 
         That is at the next commit, or within ``WHOLE_ANSWER_INTERVAL`` if all its readers wait for the whole answer.
         """
-        replica = self._replicas.get(log.turn.id)
+        replica = self._replicas.get(log)
         if replica is None:
             return
         if not log.is_only_awaited:
-            self._dirty[log.turn.id] = replica
+            self._dirty[log] = replica
             self._wake.set()
             return
-        self._deferred[log.turn.id] = replica
+        self._deferred[log] = replica
         if self._deferral is None:
             self._deferral = asyncio.get_running_loop().call_later(WHOLE_ANSWER_INTERVAL, self._end_deferral)
 
@@ -98,9 +99,9 @@ class LogReplicator:
 
     def closed(self, log: TurnLog) -> None:
         """Stop the replication of a log; the stored log of an ended turn expires soon."""
-        self._dirty.pop(log.turn.id, None)
-        self._deferred.pop(log.turn.id, None)
-        if self._replicas.pop(log.turn.id, None) is not None and log.state == "ended" and not self._unavailable:
+        self._dirty.pop(log, None)
+        self._deferred.pop(log, None)
+        if self._replicas.pop(log, None) is not None and log.state == "ended" and not self._unavailable:
             self._ended.append(log)
             self._wake.set()
 
@@ -109,6 +110,8 @@ class LogReplicator:
         while True:
             if self._unavailable:
                 await self._wait_for_store()
+            elif self._wake.is_set():
+                pass  # the usual case under load
             elif self._dirty:
                 async with at_most(RETRY_INTERVAL):
                     await self._wake.wait()
@@ -124,7 +127,7 @@ class LogReplicator:
         ended, self._ended = self._ended, []
         held = self._lease.held()
         if not held:  # no log is started: a recovery may have sealed the one that is missing
-            self._dirty.update({turn_id: replica for turn_id, replica in dirty.items() if not replica.count})
+            self._dirty.update({key: replica for key, replica in dirty.items() if not replica.count})
         replicas = [replica for replica in dirty.values() if (replica.behind if replica.count else held)]
         batches = [replica.next_batch() for replica in replicas]
         try:
@@ -146,7 +149,7 @@ class LogReplicator:
     def _settle(self, replica: _Replica) -> None:
         """Show what is replicated, and replicate what has arrived meanwhile."""
         replica.log.show(replica.count - 1)
-        if replica.log.turn.id in self._replicas and replica.behind:
+        if replica.behind and replica.log in self._replicas:
             self.grown(replica.log)
 
     async def _on_refused(self, replica: _Replica) -> None:
@@ -157,19 +160,19 @@ class LogReplicator:
             return
         epoch = replica.log.turn.epoch
         if newest is not None and newest[0] > epoch:
-            self._replicas.pop(replica.log.turn.id, None)
+            self._replicas.pop(replica.log, None)
             self._fence(replica.log.turn.id)
         elif newest is not None and newest[0] == epoch:
             replica.count = min(newest[1], len(replica.log.entries) + 1)
 
-    def _on_unavailable(self, dirty: dict[UUID, _Replica]) -> None:
+    def _on_unavailable(self, dirty: dict[TurnLog, _Replica]) -> None:
         self._metrics.replication_failures.inc()
         if not self._unavailable:
             log.warning("log_store_unavailable")
         self._unavailable = True
-        for turn_id, replica in dirty.items():
-            if turn_id in self._replicas:
-                self._dirty[turn_id] = replica
+        for turn_log, replica in dirty.items():
+            if turn_log in self._replicas:
+                self._dirty[turn_log] = replica
         self._show_unreplicated()
 
     async def _wait_for_store(self) -> None:

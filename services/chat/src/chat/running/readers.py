@@ -9,7 +9,7 @@ from chat.running.remote_logs import RemoteLogs
 from chat.running.supervisor import Supervisor
 from chat.running.turn_log import NEVER_IDLE
 from chat.running.turn_log_store import LogStore, LogStoreUnavailable
-from chat.running.turn_updates import TurnFinished, TurnUpdate, from_log, from_row
+from chat.running.turn_updates import DirectDeltas, TurnFinished, TurnUpdate, from_log, from_row
 from chat.running.turn_view import TurnView
 
 
@@ -19,12 +19,14 @@ class TurnReaders:
     def __init__(self, supervisor: Supervisor, remote_logs: RemoteLogs, log_store: LogStore) -> None:
         self._supervisor, self._remote_logs, self._log_store = supervisor, remote_logs, log_store
 
-    def follow(self, turn: Turn, after: int, *, idle_after: float) -> AsyncGenerator[TurnUpdate, None]:
+    def follow(
+        self, turn: Turn, after: int, *, idle_after: float, direct: DirectDeltas | None = None
+    ) -> AsyncGenerator[TurnUpdate, None]:
         """Yield the updates of a turn behind a cursor; raises InvalidCursor."""
         log = self._supervisor.log(turn.id)
         if log is not None:
-            return from_log(log, after, idle_after=idle_after)
-        return self._from_remote(turn, after, idle_after) if turn.running else from_row(turn, after)
+            return from_log(log, after, idle_after=idle_after, direct=direct)
+        return self._from_remote(turn, after, idle_after, direct) if turn.running else from_row(turn, after)
 
     async def ended(self, turn: Turn) -> Turn | None:
         """Wait for the end of a running turn; None if its end cannot be determined now."""
@@ -41,10 +43,12 @@ class TurnReaders:
                     return update.turn
         return None
 
-    async def _from_remote(self, turn: Turn, after: int, idle_after: float) -> AsyncGenerator[TurnUpdate, None]:
+    async def _from_remote(
+        self, turn: Turn, after: int, idle_after: float, direct: DirectDeltas | None = None
+    ) -> AsyncGenerator[TurnUpdate, None]:
         async with (
             self._remote_logs.open(turn) as (log, complete),
-            contextlib.aclosing(from_log(log, after, idle_after=idle_after, strict=complete)) as updates,
+            contextlib.aclosing(from_log(log, after, idle_after=idle_after, strict=complete, direct=direct)) as updates,
         ):
             async for update in updates:
                 yield update

@@ -142,16 +142,16 @@ class Runner:
                 self._replicator.grown(self.log)
 
     def _add(self, chunk: AnswerChunk) -> None:
-        self._usage = chunk.usage or self._usage
-        self._finish_reason = chunk.finish_reason or self._finish_reason
-        if chunk.entry is None:
+        entry, finish_reason, usage, _ = chunk
+        self._usage = usage or self._usage
+        self._finish_reason = finish_reason or self._finish_reason
+        if entry is None:
             return
         self._observe_time()
-        entry = chunk.entry
-        self._characters += len(entry.text) + len(entry.reasoning) + sum(len(str(call)) for call in entry.tool_calls)
+        self._characters += _length(entry)
         if self._characters > self._answer_limit:
             raise ProviderFailure
-        self.log.append(chunk.entry)
+        self.log.append(entry)
 
     def _observe_time(self) -> None:
         now = time.monotonic()
@@ -242,3 +242,8 @@ class Runner:
             self.log.end(turn)
         else:
             self.log.abandon()
+
+
+def _length(entry: LogEntry) -> int:
+    text, calls, reasoning = entry
+    return len(text) + len(reasoning) + (sum(len(str(call)) for call in calls) if calls else 0)

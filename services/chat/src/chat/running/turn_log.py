@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 from chat.model import FIRST_SEQ, LogEntry, Turn
@@ -39,12 +39,15 @@ class TurnLog:
             self.shown = count
             for reader in self.readers:
                 if reader.follows:
-                    reader.wake()
+                    reader.grown()
 
     @property
     def is_only_awaited(self) -> bool:
         """Tell whether all readers here wait for the end, and none for entries. False without readers."""
-        return bool(self.readers) and not any(reader.follows for reader in self.readers)
+        for reader in self.readers:
+            if reader.follows:
+                return False
+        return bool(self.readers)
 
     def end(self, turn: Turn) -> None:
         """Close the log with the stored turn and its entries."""
@@ -105,6 +108,8 @@ class LogReader:
 
     def __init__(self, idle_after: float, *, follows: bool = True) -> None:
         self.follows = follows
+        self.send: Callable[[], bool] | None = None
+        """Sends the entries that a wait is for, and returns whether it did. The wait then goes on."""
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[bool] | None = None
         self._timer = IdleTimer(idle_after, lambda: self.wake(changed=False))
@@ -117,6 +122,20 @@ class LogReader:
             return await self._waiter
         finally:
             self._waiter = None
+
+    def grown(self) -> None:
+        """Send the new entries, or end the current wait."""
+        if self.send is None or self._waiter is None or self._waiter.done():
+            self.wake()
+            return
+        try:
+            sent = self.send()
+        except Exception:  # noqa: BLE001 - the reader fails with it, and not the one who shows entries to all readers
+            sent = False
+        if sent:
+            self._timer.touch()
+        else:
+            self.wake()
 
     def wake(self, *, changed: bool = True) -> None:
         """End the current wait."""

@@ -1,6 +1,6 @@
 """Updates that a reader of a turn receives, from a log while the turn runs or from its row afterwards."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,6 +52,25 @@ class StreamInterrupted:
 TurnUpdate = StreamStarted | TurnDelta | TurnFinished | StreamIdle | StreamInterrupted
 
 
+class DirectDeltas:
+    """The way of new entries to a client past the task of its reader: written at once when the log shows them.
+
+    A protocol sets ``render`` when its stream consists of deltas from there on, and the response sets ``write``, which
+    returns False if the client is too slow or gone. The reader yields what was not written.
+    """
+
+    __slots__ = ("render", "write")
+
+    def __init__(self) -> None:
+        self.render: Callable[[TurnDelta], bytes] | None = None
+        self.write: Callable[[bytes], bool] | None = None
+
+    def send(self, delta: TurnDelta) -> bool:
+        """Write a delta; False if that is not possible now."""
+        render, write = self.render, self.write
+        return render is not None and write is not None and write(render(delta))
+
+
 def check_cursor(after: int, last_seq: int) -> None:
     """Raise InvalidCursor if the cursor is beyond the turn's newest event."""
     if not FROM_START <= after <= last_seq:
@@ -59,15 +78,26 @@ def check_cursor(after: int, last_seq: int) -> None:
 
 
 async def from_log(
-    log: TurnLog, after: int, *, idle_after: float, strict: bool = True
+    log: TurnLog, after: int, *, idle_after: float, strict: bool = True, direct: DirectDeltas | None = None
 ) -> AsyncGenerator[TurnUpdate, None]:
     """Yield the updates of a log behind a cursor, and StreamIdle after every ``idle_after`` seconds without one.
 
-    Without ``strict`` a cursor beyond the log waits for it, because a remote log may be behind its origin.
+    Without ``strict`` a cursor beyond the log waits for it, because a remote log may be behind its origin. Entries that
+    ``direct`` sends during a wait are not yielded.
     """
+
+    def send() -> bool:
+        nonlocal after
+        entries = log.after(after)
+        if not entries or direct is None or not direct.send(TurnDelta(after + 1, entries)):
+            return False
+        after += len(entries)
+        return True
+
     if strict:
         check_cursor(after, log.last_seq)
     with log.reading(idle_after) as reader:
+        reader.send = None if direct is None else send
         if after < FIRST_SEQ:
             yield StreamStarted(log.turn)
             after = FIRST_SEQ

@@ -102,7 +102,8 @@ class RelayedStream:
         cycle = request.cycle
         if cycle is not None:
             await cycle.wait_writable()
-        data = await self._forwarded.connection.read_body(idle_timeout=self._silence_limit)
+        relay = None if cycle is None else self._relay_now
+        data = await self._forwarded.connection.read_body(idle_timeout=self._silence_limit, relay=relay)
         events = self._framer.feed(data) if data else b""
         if not events:
             return bool(data)
@@ -118,6 +119,18 @@ class RelayedStream:
             cycle.send_part(events)
         if moved:
             raise StreamMoved
+        return True
+
+    def _relay_now(self, data: bytes) -> bool:
+        """Relay received data without a task switch if it is nothing but complete events; return whether it was."""
+        request, position = self._request, self._position
+        if not self._framer.is_complete(data) or ends_moved(data):
+            return False
+        if request.cycle is None or not request.cycle.send_now(data):
+            return False
+        if position is not None:
+            position.record(data)
+        request.bytes_sent += len(data)
         return True
 
     def _final_event(self, reason: StreamTerminated | ParleyError, cursor: bytes = b"") -> bytes:

@@ -25,9 +25,13 @@ class SseFramer:
         self.at_boundary = True
         """Whether the relayed data ends between two events. False inside an event that is longer than the buffer."""
 
+    def is_complete(self, data: bytes) -> bool:
+        """Return whether the data consists of complete events, so that all of it is to be relayed."""
+        return self.at_boundary and not self._buffer and data.endswith(b"\n\n")
+
     def feed(self, data: bytes) -> bytes:
         """Return the data to relay: up to the end of the last complete event, or of a comment after it."""
-        if self.at_boundary and not self._buffer and data.endswith(b"\n\n"):
+        if self.is_complete(data):
             return data
         data = self._buffer + data
         end = _last_boundary(data, starts_at_boundary=self.at_boundary)

@@ -98,6 +98,13 @@ class RequestCycle(RequestResponseCycle):
         if not self.disconnected:
             self.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self.chunked_encoding else data)
 
+    def send_now(self, data: bytes) -> bool:
+        """Send a part as ``send_part`` does, unless the client is slow or has left; return whether it was sent."""
+        if self.flow.write_paused or self.disconnected:
+            return False
+        self.send_part(data)
+        return True
+
     async def wait_writable(self) -> None:
         """Wait until the client has read most of what was written."""
         if self.flow.write_paused and not self.disconnected:

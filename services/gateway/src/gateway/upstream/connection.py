@@ -25,9 +25,9 @@ class UpstreamConnection(ResponseParser, asyncio.BufferedProtocol):
     """A connection that serves one request at a time. ``reusable`` tells whether it can serve another."""
 
     __slots__ = (
-        "_failure", "_head_bytes", "_loop", "_on_lost", "_paused", "_poll", "_read_buffer", "_transport", "_waiter",
-        "_writable", "_write_paused", "began", "busy", "closed", "deadline", "has_slot", "idle_since", "received",
-        "repeatable",
+        "_failure", "_head_bytes", "_loop", "_on_lost", "_paused", "_poll", "_read_buffer", "_relay",
+        "_silence_limit", "_transport", "_waiter", "_writable", "_write_paused", "began", "busy", "closed",
+        "deadline", "has_slot", "idle_since", "received", "repeatable",
     )  # fmt: skip
 
     def __init__(self, on_lost: "Callable[[UpstreamConnection], None]", read_buffer: bytearray | None = None) -> None:
@@ -39,6 +39,8 @@ class UpstreamConnection(ResponseParser, asyncio.BufferedProtocol):
         self._poll: select.poll | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
+        self._relay: Callable[[bytes], bool] | None = None
+        self._silence_limit = 0.0
         self._head_bytes = 0
         self._paused = self._write_paused = False
         self._failure: BaseException | None = None
@@ -82,12 +84,19 @@ class UpstreamConnection(ResponseParser, asyncio.BufferedProtocol):
         self.deadline = NEVER
         return self.status
 
-    async def read_body(self, *, idle_timeout: float) -> bytes:
-        """Wait up to ``idle_timeout`` seconds for body data and return it. Empty at the end of the body."""
+    async def read_body(self, *, idle_timeout: float, relay: Callable[[bytes], bool] | None = None) -> bytes:
+        """Wait up to ``idle_timeout`` seconds for body data and return it. Empty at the end of the body.
+
+        Data that ``relay`` takes while this waits is not returned, and the wait begins again.
+        """
         if not self._chunks and not self.complete:
             self.deadline = time.monotonic() + idle_timeout
-            while not self._chunks and not self.complete:
-                await self._wait()
+            self._relay, self._silence_limit = relay, idle_timeout
+            try:
+                while not self._chunks and not self.complete:
+                    await self._wait()
+            finally:
+                self._relay = None
             self.deadline = NEVER  # until the next read, the gateway waits for the client, not for the upstream
         return self.take_buffered()
 
@@ -174,10 +183,24 @@ class UpstreamConnection(ResponseParser, asyncio.BufferedProtocol):
                 self.fail(ConnectionBroken())
         else:
             self._count_head(len(data))
+            if self._relay is not None and self._chunks and self._relay_chunks(self._relay):
+                return
         if self._buffered > HIGH_WATER and not self._paused and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
         self._wake()
+
+    def _relay_chunks(self, relay: Callable[[bytes], bool]) -> bool:
+        """Hand the buffered data over while the reader waits; return whether that was all there is to do."""
+        waiting = self._waiter is not None and not self._waiter.done()
+        if not waiting or self.complete or self._failure is not None:
+            return False
+        if not relay(self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)):
+            return False
+        self._chunks.clear()
+        self._buffered = 0
+        self.deadline = time.monotonic() + self._silence_limit
+        return True
 
     def _count_head(self, size: int) -> None:
         if not self.head_complete:

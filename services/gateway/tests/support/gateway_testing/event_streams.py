@@ -47,15 +47,21 @@ class FakeClient:
 
 
 class FakeCycle:
-    """Collects the parts of a response."""
+    """Collects the parts of a response; a ``slow`` client takes none at once."""
 
     def __init__(self) -> None:
         self.parts: list[bytes] = []
+        self.slow = False
 
     async def wait_writable(self) -> None: ...
 
     def send_part(self, data: bytes) -> None:
         self.parts.append(data)
+
+    def send_now(self, data: bytes) -> bool:
+        if not self.slow:
+            self.parts.append(data)
+        return not self.slow
 
 
 def make_relay(streams: OpenStreams, *, timeout: float) -> EventRelay:
