@@ -10,12 +10,11 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-import httpx2
 import pytest
 from aiohttp import web
 
@@ -27,14 +26,17 @@ from parley_testing.backends.private import PrivateBackends
 from parley_testing.backends.urls import BackendUrls
 from parley_testing.faults import processes
 from parley_testing.faults.tcp_proxy import TcpProxy, Toxics
-from parley_testing.http.client import UserClient, open_http
+from parley_testing.http.client import open_http
+from parley_testing.stacks.administrators import make_administrator
 from parley_testing.stacks.commands import run_parley
 from parley_testing.stacks.separate import SeparateStack
 from parley_testing.stacks.service_process import ServiceProcess
+from parley_testing.workload.arrivals import Arrivals
 from parley_testing.workload.event_recorder import EventRecorder
 from parley_testing.workload.talking_user import TalkingUser
 from parley_testing.workload.turns import open_users
 from webhooks_testing.receiver import open_receiver
+from webhooks_testing.turn_webhooks import ORDERED, UNORDERED, create_turn_webhooks, receiver_settings
 
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 
@@ -49,42 +51,13 @@ SLOW = Toxics(latency=0.2)
 SLOW_SECONDS = 5.0
 TURN_TIMEOUT = 120.0
 SETTLE_TIMEOUT = 240.0
-RATE_WINDOW = 5.0
-ORDERED, UNORDERED = "/ordered", "/unordered"
 SETTINGS = {
     "DRAIN_TIMEOUT": "6",
     "RECONCILE_INTERVAL": "5",
     "LOG_LEVEL": "warning",
-    "WEBHOOKS_ALLOW_HTTP": "true",
-    "WEBHOOKS_ALLOWED_NETWORKS": "127.0.0.0/8",
-    "WEBHOOKS_RETRY_DELAYS": ",".join(["5"] * 50),
+    **receiver_settings(retry_delay=5),
 }
 Fault = Callable[[], Awaitable[None]]
-
-
-@dataclass
-class Arrivals:
-    """Lag and rate of the events at one receiver."""
-
-    moments: list[float] = field(default_factory=list)
-    longest_lag: float = 0.0
-
-    def note(self, happened: datetime) -> None:
-        """Note the first arrival of an event."""
-        self.moments.append(time.monotonic())
-        self.longest_lag = max(self.longest_lag, (datetime.now(UTC) - happened).total_seconds())
-
-    def best_rate(self) -> float:
-        """Return the most events per second of a window of ``RATE_WINDOW`` seconds: the rate of catching up."""
-        best = first = 0
-        for last, moment in enumerate(self.moments):
-            while moment - self.moments[first] > RATE_WINDOW:
-                first += 1
-            best = max(best, last - first + 1)
-        return best / RATE_WINDOW
-
-    def __str__(self) -> str:
-        return f"{len(self.moments)} events, longest lag {self.longest_lag:.1f} s, catches up {self.best_rate():.0f}/s"
 
 
 class DrillSubscriber(EventRecorder):
@@ -178,20 +151,6 @@ async def drill(
             yield Drill(private_backends, stack, link, amqp)
 
 
-async def administrator(drill: Drill, user: UserClient) -> UserClient:
-    command = ("admin", "create-admin", user.username)
-    status, output = await run_parley(*command, settings=drill.stack.settings_of("auth"))
-    assert status == 0, output
-    await user.log_in()
-    return user
-
-
-async def create_webhook(owner: UserClient, url: str, *, ordered: bool) -> None:
-    body = {"url": url, "events": ["conversation.turn.*"], "ordered": ordered, "scope": "all"}
-    response = await owner.request("POST", "/api/v1/webhooks", json=body)
-    assert response.status_code == httpx2.codes.CREATED, response.text
-
-
 def taken(talkers: Iterable[TalkingUser]) -> int:
     return sum(len(talker.answered) for talker in talkers)
 
@@ -247,9 +206,8 @@ async def test_no_event_is_lost_and_each_key_is_in_order_whatever_breaks_between
         receiver = await opened.enter_async_context(open_receiver())
         receiver.answer = inbox.answer
         users = await opened.enter_async_context(open_users(drill.stack, TALKERS))
-        owner = await administrator(drill, users[0])
-        for path in (ORDERED, UNORDERED):
-            await create_webhook(owner, receiver.url + path, ordered=path == ORDERED)
+        await make_administrator(drill.stack, users[0])
+        await create_turn_webhooks(users[0], receiver.url)
         await subscriber.consuming.wait()
         gateway = await opened.enter_async_context(open_http(drill.stack.url))
         talkers = [TalkingUser(user, [gateway], "go on [[fake tokens=2]]", TURN_TIMEOUT) for user in users]

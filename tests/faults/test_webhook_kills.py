@@ -15,11 +15,12 @@ from aiohttp import web
 from parley_testing import eventually
 from parley_testing.faults import processes
 from parley_testing.http.client import UserClient
-from parley_testing.stacks.commands import run_parley
+from parley_testing.stacks.administrators import make_administrator
 from parley_testing.stacks.separate import SeparateStack
 from parley_testing.stacks.service_process import ServiceProcess
 from parley_testing.workload.turns import AnsweredTurn, open_users, take_turn
 from webhooks_testing.receiver import open_receiver
+from webhooks_testing.turn_webhooks import ORDERED, UNORDERED, create_turn_webhooks, receiver_settings
 
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 
@@ -28,16 +29,10 @@ DOWN_AFTER, UP_AFTER = 2, 3
 """The receiver is down from the first to the second of these kills."""
 TURN = "hook [[fake tokens=5 rate=10]]"
 EVENTS = ("conversation.turn.started", "conversation.turn.completed")
-ORDERED, UNORDERED = "/ordered", "/unordered"
 RESPONSE_SECONDS = 0.1
 """Time between the acceptance of an event and the response: a kill in it makes a duplicate."""
 ARRIVAL_TIMEOUT = 240.0
 """Seconds for the last event: several times the lease of a delivery whose process was killed."""
-SETTINGS = {
-    "WEBHOOKS_ALLOW_HTTP": "true",
-    "WEBHOOKS_ALLOWED_NETWORKS": "127.0.0.0/8",
-    "WEBHOOKS_RETRY_DELAYS": ",".join(["2"] * 50),
-}
 
 
 class Arrival(NamedTuple):
@@ -96,7 +91,7 @@ class Inbox:
 async def webhooks(private_stack: SeparateStack) -> ServiceProcess:
     """The webhook process, which may send to this machine and retries soon."""
     (process,) = private_stack.webhooks
-    process.settings = {**process.settings, **SETTINGS}
+    process.settings = {**process.settings, **receiver_settings(retry_delay=2)}
     await process.start()
     return process
 
@@ -105,18 +100,8 @@ async def webhooks(private_stack: SeparateStack) -> ServiceProcess:
 async def owner(private_stack: SeparateStack) -> AsyncIterator[UserClient]:
     """An administrator, who may create webhooks for all events."""
     async with open_users(private_stack, 1) as (user,):
-        command = ("admin", "create-admin", user.username)
-        status, output = await run_parley(*command, settings=private_stack.settings_of("auth"))
-        assert status == 0, output
-        await user.log_in()
+        await make_administrator(private_stack, user)
         yield user
-
-
-async def create(owner: UserClient, url: str, *, ordered: bool) -> str:
-    body = {"url": url, "events": ["conversation.turn.*"], "ordered": ordered, "scope": "all"}
-    response = await owner.request("POST", "/api/v1/webhooks", json=body)
-    assert response.status_code == httpx2.codes.CREATED, response.text
-    return str(response.json()["id"])
 
 
 async def converse(owner: UserClient, ended: asyncio.Event) -> list[AnsweredTurn]:
@@ -158,7 +143,7 @@ async def test_each_event_arrives_once_and_in_order_whatever_ends_the_sender_and
     inbox, ended = Inbox(), asyncio.Event()
     async with open_receiver() as receiver:
         receiver.answer = inbox.answer
-        ids = [await create(owner, receiver.url + path, ordered=path == ORDERED) for path in (ORDERED, UNORDERED)]
+        ids = await create_turn_webhooks(owner, receiver.url)
         conversing = [asyncio.create_task(converse(owner, ended)) for _ in range(CONVERSATIONS)]
         try:
             await kill_all_the_time(webhooks, inbox, random.Random(seed))

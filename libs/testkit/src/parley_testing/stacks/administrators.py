@@ -1,0 +1,13 @@
+"""Administrators of a running stack."""
+
+from parley_testing.http.client import UserClient
+from parley_testing.stacks.commands import run_parley
+from parley_testing.stacks.separate import SeparateStack
+
+
+async def make_administrator(stack: SeparateStack, user: UserClient) -> None:
+    """Give a user the scopes of an administrator, and log in with them."""
+    command = ("admin", "create-admin", user.username)
+    status, output = await run_parley(*command, settings=stack.settings_of("auth"))
+    assert status == 0, output
+    await user.log_in()

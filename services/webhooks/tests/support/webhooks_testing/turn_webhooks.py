@@ -1,0 +1,30 @@
+"""Webhooks for the events of all turns, in the stack of separate processes."""
+
+import httpx2
+
+from parley_testing.http.client import UserClient
+
+ORDERED, UNORDERED = "/ordered", "/unordered"
+"""Paths of the receiver for a webhook with order and for one without."""
+RETRIES = 50
+
+
+def receiver_settings(retry_delay: int) -> dict[str, str]:
+    """Return settings with which webhooks may send to this machine and retry after ``retry_delay`` seconds."""
+    return {
+        "WEBHOOKS_ALLOW_HTTP": "true",
+        "WEBHOOKS_ALLOWED_NETWORKS": "127.0.0.0/8",
+        "WEBHOOKS_RETRY_DELAYS": ",".join([str(retry_delay)] * RETRIES),
+    }
+
+
+async def create_turn_webhooks(administrator: UserClient, url: str) -> list[str]:
+    """Create a webhook for the events of all turns at each path of a receiver; return their ids."""
+    return [await _create(administrator, url + path, ordered=path == ORDERED) for path in (ORDERED, UNORDERED)]
+
+
+async def _create(administrator: UserClient, url: str, *, ordered: bool) -> str:
+    body = {"url": url, "events": ["conversation.turn.*"], "ordered": ordered, "scope": "all"}
+    response = await administrator.request("POST", "/api/v1/webhooks", json=body)
+    assert response.status_code == httpx2.codes.CREATED, response.text
+    return str(response.json()["id"])
