@@ -65,7 +65,7 @@ async def test_the_clients_of_svix_and_openai_verify_a_delivery(webhooks: Runnin
     await openai.close()
 
 
-async def test_a_failed_delivery_is_tried_again_until_it_succeeds(
+async def test_a_failed_delivery_is_tried_again_until_it_succeeds_and_then_its_webhook_fails_no_longer(
     webhooks: RunningWebhooks, receiver: Receiver
 ) -> None:
     user = webhooks.user()
@@ -81,6 +81,7 @@ async def test_a_failed_delivery_is_tried_again_until_it_succeeds(
     logged = await eventually(lambda: _delivered(user, webhook))
     assert logged["attempt"] == 3
     assert receiver.ids == [str(event.id)] * 3
+    assert await webhooks.pool.fetchval("SELECT failing_since FROM webhooks WHERE id = $1", webhook["id"]) is None
 
 
 async def test_a_delivery_is_dead_after_the_last_retry_and_can_be_sent_again(

@@ -12,8 +12,11 @@ LEASE = 12.0
 RENEWAL_INTERVAL = LEASE / 3
 MAX_WEBHOOKS = 50
 """Webhooks that one claim looks at."""
+MAX_LAST_KEYS = 1000
+"""Webhooks whose last key is kept in memory. Without it, a claim starts at the first key."""
 
-_DUE = "d.status IN ('pending', 'failed') AND d.next_attempt_at <= now()"
+_OPEN = "d.status IN ('pending', 'failed')"
+_DUE = f"{_OPEN} AND d.next_attempt_at <= now()"
 # Requests that a webhook may get now, at most $2 at once. A webhook that fails gets one at a time.
 _FREE = """CASE WHEN w.failing_since IS NULL THEN $2 ELSE 1 END - (
         SELECT count(*) FROM deliveries AS d
@@ -25,23 +28,46 @@ WHERE w.status = 'active' AND (w.failing_since IS NULL OR NOT $1)
   AND EXISTS (SELECT FROM deliveries AS d WHERE d.webhook_id = w.id AND {_DUE})
   AND {_FREE} > 0
 ORDER BY w.failing_since IS NOT NULL, random() LIMIT {MAX_WEBHOOKS} FOR NO KEY UPDATE SKIP LOCKED"""  # noqa: S608
-_CLAIM = f"""
+# A walk over the keys with open deliveries, from the key after the last one claimed, so that each key has its turn.
+# However long the lines of keys are whose first delivery waits for its retry: one look at each key.
+_HEADS = f"""
+WITH RECURSIVE walk AS (
+    SELECT r.last_key AS key, 0 AS step, false AS wrapped
+    UNION ALL
+    SELECT next.key, walk.step + 1, next.wrapped FROM walk CROSS JOIN LATERAL (
+        (SELECT d.partition_key AS key, walk.wrapped FROM deliveries AS d
+         WHERE d.webhook_id = r.id AND {_OPEN} AND d.partition_key > walk.key ORDER BY d.partition_key LIMIT 1)
+        UNION ALL
+        (SELECT d.partition_key, true FROM deliveries AS d
+         WHERE NOT walk.wrapped AND d.webhook_id = r.id AND {_OPEN} ORDER BY d.partition_key LIMIT 1)
+        LIMIT 1
+    ) AS next WHERE NOT (next.wrapped AND next.key > r.last_key)
+)
+SELECT head.id FROM walk CROSS JOIN LATERAL (
+    SELECT d.id, d.next_attempt_at FROM deliveries AS d
+    WHERE d.webhook_id = r.id AND d.partition_key = walk.key AND {_OPEN} ORDER BY d.position LIMIT 1
+) AS head WHERE walk.step > 0 AND head.next_attempt_at <= now() LIMIT greatest(r.free, 0)"""  # noqa: S608 - constants
+CLAIM = f"""
 WITH room AS (
-    SELECT w.*, {_FREE} AS free
-    FROM webhooks AS w WHERE w.id = ANY ($1)
+    SELECT w.*, given.last_key, {_FREE} AS free
+    FROM unnest($1::uuid[], $6::text[]) AS given (id, last_key) JOIN webhooks AS w ON w.id = given.id
 ), due AS (
-    SELECT found.id FROM room AS r CROSS JOIN LATERAL (
-        SELECT d.id, d.next_attempt_at FROM deliveries AS d
-        WHERE d.webhook_id = r.id AND {_DUE} AND (NOT r.ordered OR NOT EXISTS (
-            SELECT FROM deliveries AS earlier
-            WHERE earlier.webhook_id = d.webhook_id AND earlier.partition_key = d.partition_key
-              AND earlier.status IN ('pending', 'failed') AND earlier.position < d.position))
-        ORDER BY d.next_attempt_at, d.position LIMIT greatest(r.free, 0) FOR NO KEY UPDATE OF d SKIP LOCKED
+    SELECT found.id FROM (
+        SELECT free.* FROM room AS r CROSS JOIN LATERAL (
+            SELECT d.id, d.next_attempt_at FROM deliveries AS d WHERE d.webhook_id = r.id AND {_DUE}
+            ORDER BY d.next_attempt_at, d.position LIMIT greatest(r.free, 0) FOR NO KEY UPDATE OF d SKIP LOCKED
+        ) AS free WHERE NOT r.ordered
+        UNION ALL
+        SELECT first.* FROM room AS r CROSS JOIN LATERAL (
+            SELECT d.id, d.next_attempt_at FROM ({_HEADS}) AS head JOIN deliveries AS d ON d.id = head.id
+            WHERE {_DUE} FOR NO KEY UPDATE OF d SKIP LOCKED
+        ) AS first WHERE r.ordered
     ) AS found ORDER BY found.next_attempt_at LIMIT $3
 ), claimed AS (
     UPDATE deliveries AS d SET claim = $4, claimed_until = now() + make_interval(secs => $5),
         next_attempt_at = now() + make_interval(secs => $5)
-    FROM due WHERE d.id = due.id RETURNING d.id, d.webhook_id, d.event_id, d.attempt, d.position
+    FROM due WHERE d.id = due.id
+    RETURNING d.id, d.webhook_id, d.event_id, d.attempt, d.position, d.partition_key
 )
 SELECT c.*, e.body, r.url, r.secret,
     CASE WHEN r.previous_secret_until > now() THEN r.previous_secret END AS previous_secret
@@ -59,7 +85,11 @@ WITH locked AS (SELECT id FROM webhooks WHERE id = $8 FOR KEY SHARE)
 UPDATE deliveries SET status = $3, attempt = attempt + 1, claim = NULL, claimed_until = NULL, attempted_at = now(),
     next_attempt_at = now() + make_interval(secs => $4), response_status = $5, latency_ms = $6, error = $7
 WHERE id = $1 AND claim = $2 AND webhook_id = (SELECT id FROM locked)"""
-_RECOVERED = "UPDATE webhooks SET failing_since = NULL WHERE id = $1 AND failing_since IS NOT NULL"
+# One statement, and so one round trip: a receiver that is back gets what it missed at this rate.
+_DELIVERED = f"""
+WITH finished AS ({_FINISH} RETURNING webhook_id)
+UPDATE webhooks SET failing_since = NULL FROM finished
+WHERE webhooks.id = finished.webhook_id AND failing_since IS NOT NULL"""  # noqa: S608 - only constants are interpolated
 _FAILING = "UPDATE webhooks SET failing_since = now() WHERE id = $1 AND failing_since IS NULL"
 _FAILING_TOO_LONG = """
 SELECT id FROM webhooks
@@ -105,6 +135,8 @@ class PostgresDeliveryQueue:
         """``max_in_flight``: requests at once to a webhook. ``disable_after``: seconds of failures."""
         self._database, self._lease = database, lease
         self._max_in_flight, self._disable_after = max_in_flight, disable_after
+        self._last_keys: dict[UUID, str] = {}
+        """The key of an ordered webhook behind which the next claim looks for deliveries."""
 
     async def claim(self, limit: int, *, only_healthy: bool) -> Sequence[ClaimedDelivery]:
         """Claim deliveries that are due, at most ``limit``; ``only_healthy``: not those of webhooks that fail."""
@@ -114,8 +146,15 @@ class PostgresDeliveryQueue:
             if not webhooks:
                 return []
             ids = [row["id"] for row in webhooks]
-            rows = await connection.fetch(_CLAIM, ids, self._max_in_flight, limit, claim, self._lease)
+            last_keys = [self._last_keys.get(each, "") for each in ids]
+            rows = await connection.fetch(CLAIM, ids, self._max_in_flight, limit, claim, self._lease, last_keys)
+        self._note_keys(rows)
         return [_claimed(row, claim) for row in rows]
+
+    def _note_keys(self, rows: Sequence[Row]) -> None:
+        if len(self._last_keys) > MAX_LAST_KEYS:
+            self._last_keys.clear()
+        self._last_keys |= {row["webhook_id"]: row["partition_key"] for row in rows}
 
     async def renew(self, claims: Collection[UUID]) -> None:
         """Keep claims whose requests have no outcome yet."""
@@ -123,17 +162,17 @@ class PostgresDeliveryQueue:
 
     async def finish(self, delivery: ClaimedDelivery, outcome: AttemptOutcome) -> None:
         """Record an outcome, unless the delivery was claimed or requested again meanwhile."""
+        values = (
+            *(delivery.id, delivery.claim, outcome.status, outcome.retry_after, outcome.response_status),
+            *(outcome.latency_ms, outcome.error, delivery.webhook_id),
+        )
+        if outcome.status == "delivered":
+            await self._database.execute(_DELIVERED, *values)
+            return
         async with self._database.transaction() as connection:
-            changed = await connection.execute(
-                _FINISH,
-                *(delivery.id, delivery.claim, outcome.status, outcome.retry_after, outcome.response_status),
-                *(outcome.latency_ms, outcome.error, delivery.webhook_id),
-            )
-            if changed == "UPDATE 0":
+            if await connection.execute(_FINISH, *values) == "UPDATE 0":
                 return
-            if outcome.status == "delivered":
-                await connection.execute(_RECOVERED, delivery.webhook_id)
-            elif outcome.gone:
+            if outcome.gone:
                 await disable_webhooks(connection, [delivery.webhook_id], "gone")
             else:
                 await connection.execute(_FAILING, delivery.webhook_id)

@@ -1,0 +1,73 @@
+"""Claims of ordered webhooks: each key in its turn, however many deliveries wait behind a failed one."""
+
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import pytest
+
+from parley.ids import new_id
+from parley.storage.postgres import Pool, open_pool
+from parley_testing.telemetry.query_plans import PLAN_MODES, PlanMode, explain
+from webhooks.database import Database
+from webhooks.sending.postgres import CLAIM, AttemptOutcome, PostgresDeliveryQueue
+from webhooks_testing.app import NewDatabase
+
+pytestmark = pytest.mark.integration
+
+DELIVERED = AttemptOutcome("delivered", None, 204, 1, None)
+MAX_WORK = 100
+"""Rows and index entries that one claim may read of an ordered webhook with four keys."""
+_WEBHOOK = """
+INSERT INTO webhooks (id, user_id, scope, url, events, name_patterns, ordered, status, secret)
+VALUES ($1, $1, 'own', 'https://example.org', '{#}', '{.}', true, 'active', 'x')"""
+_DELIVERIES = """
+WITH made AS (
+    INSERT INTO events (id, name, version, partition_key, time, body)
+    SELECT gen_random_uuid(), 'user.updated', 1, 'k' || (n % 4), now() + n * interval '1 ms', '{}'
+    FROM generate_series(0, $2::int - 1) AS n RETURNING id, partition_key, time
+)
+INSERT INTO deliveries (id, webhook_id, event_id, partition_key)
+SELECT gen_random_uuid(), $1, id, partition_key FROM made ORDER BY time"""
+_FAIL_FIRST = """
+UPDATE deliveries SET status = 'failed', next_attempt_at = now() + interval '1 hour' WHERE position IN (
+    SELECT min(position) FROM deliveries WHERE webhook_id = $1 GROUP BY partition_key)"""
+
+
+@pytest.fixture
+async def pool(new_database: NewDatabase) -> AsyncIterator[Pool]:
+    async with open_pool(await new_database(), size=1) as found:
+        yield found
+
+
+async def ordered_webhook(pool: Pool, deliveries: int) -> UUID:
+    """Return an ordered webhook whose deliveries of four keys are due."""
+    webhook = new_id()
+    await pool.execute(_WEBHOOK, webhook)
+    await pool.execute(_DELIVERIES, webhook, deliveries)
+    await pool.execute("ANALYZE")
+    return webhook
+
+
+async def test_every_key_of_an_ordered_webhook_has_its_turn(pool: Pool) -> None:
+    await ordered_webhook(pool, 12)
+    queue, keys, positions = PostgresDeliveryQueue(Database(pool), max_in_flight=1, disable_after=60), [], []
+    for _ in range(12):
+        (claimed,) = await queue.claim(50, only_healthy=False)
+        assert not await queue.claim(50, only_healthy=False)
+        await queue.finish(claimed, DELIVERED)
+        row = await pool.fetchrow("SELECT partition_key, position FROM deliveries WHERE id = $1", claimed.id)
+        keys.append(row["partition_key"])
+        positions.append(row["position"])
+    assert keys == ["k0", "k1", "k2", "k3"] * 3
+    assert positions == sorted(positions)
+
+
+@pytest.mark.parametrize("mode", PLAN_MODES)
+async def test_a_claim_reads_no_delivery_that_waits_behind_a_failed_one_of_its_key(pool: Pool, mode: PlanMode) -> None:
+    webhook = await ordered_webhook(pool, 2000)
+    await pool.execute(_FAIL_FIRST, webhook)
+    queue = PostgresDeliveryQueue(Database(pool), max_in_flight=5, disable_after=60)
+    assert not await queue.claim(50, only_healthy=False)
+    async with pool.acquire() as connection:
+        plan = await explain(connection, CLAIM, [[webhook], 5, 50, new_id(), 12.0, [""]], mode)
+    assert plan.work < MAX_WORK, plan.summary
