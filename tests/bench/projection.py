@@ -17,9 +17,12 @@ from typing import Any
 
 import asyncpg
 import uvloop
+from aio_pika import connect
+from aio_pika.exceptions import ChannelNotFoundEntity
 from processes import running  # type: ignore[import-not-found]
 from verdicts import judge  # type: ignore[import-not-found]
 
+from history.projection.consumer import QUEUE
 from history_testing.turn_events import SampleTurn
 from parley.messaging import outbox
 from parley.messaging.bus import Bus
@@ -29,6 +32,7 @@ from parley.observability.metrics import Metrics
 from parley.storage import migrations
 from parley_embedded.sockets import free_port
 from parley_events.cloudevents import CloudEvent
+from parley_events.topology import queue_depth
 from parley_testing import eventually
 from parley_testing.backends.shared import SharedBackends
 from parley_testing.telemetry.cpu_time import cpu_seconds
@@ -39,6 +43,7 @@ CONVERSATIONS_AT_ONCE = 200
 TURNS_OF_A_CONVERSATION = 10
 IN_FLIGHT = 64
 POLL_INTERVAL = 0.25
+READY_TIMEOUT = 60.0
 WARM_UP = 2_000
 """Events that are stored before the measurement starts."""
 WORDS = (Path(__file__).parent / "projection.py").read_text().split()
@@ -80,7 +85,7 @@ async def measure(backends: SharedBackends, command: str, count: int) -> float:
     port = free_port()
     settings = {**urls, "ADMIN_PORT": str(port), "LOG_LEVEL": "warning"}
     async with running([command], port, settings):
-        pass  # declares its queue
+        await eventually(lambda: is_consumed(amqp), within=READY_TIMEOUT)  # its queue takes the events
     metrics = Metrics("bench", "0", "-")
     async with open_rabbit(amqp, service="bench", queue_type="classic", metrics=metrics) as bus:
         await publish(bus, count)
@@ -91,6 +96,15 @@ async def measure(backends: SharedBackends, command: str, count: int) -> float:
     finally:
         await database.close()
         await backends.drop(dsn)
+
+
+async def is_consumed(amqp: str) -> bool:
+    """Return whether the worker has declared and bound its queue, and consumes it."""
+    async with await connect(amqp, timeout=10) as connection:
+        try:
+            return (await queue_depth(connection, QUEUE)).consumers > 0
+        except ChannelNotFoundEntity:
+            return False
 
 
 async def observe(database: asyncpg.Connection, worker: int, postgres: int, count: int) -> float:

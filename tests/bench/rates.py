@@ -4,7 +4,7 @@ import contextlib
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from typing import NamedTuple
 
@@ -32,3 +32,9 @@ def stopwatch(count: int) -> Iterator[list[Rate]]:
 def environment() -> str:
     """Return the versions and the number of processors for the first line of a benchmark."""
     return f"aio-pika {version('aio-pika')}, Python {platform.python_version()}, uvloop, {os.cpu_count()} CPUs"
+
+
+def combined(rounds: Sequence[Rate]) -> Rate:
+    """Return the rate of rounds with the same number of events."""
+    seconds = sum(1 / each.rate for each in rounds)
+    return Rate(len(rounds) / seconds, sum(each.cpu for each in rounds) / len(rounds))

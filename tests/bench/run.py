@@ -9,11 +9,14 @@ import traceback
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
+SUPPORT = FOLDER.parents[1].glob("services/*/tests/support")
+"""Folders of test doubles, which some benchmarks share with the tests of a service."""
 BENCHES = (
     "gateway",
     "watch",
     "relay",
     "events",
+    "deliveries",
     "projection",
     "tokens",
     "turns",
@@ -30,7 +33,7 @@ def main(arguments: list[str]) -> int:
     """Run the named benchmark with the other arguments, or every one."""
     names = [arguments[0]] if arguments and arguments[0] in BENCHES else list(BENCHES)
     rest = arguments[1:] if arguments and arguments[0] in BENCHES else arguments
-    sys.path.insert(0, str(FOLDER))
+    sys.path[:0] = [str(FOLDER), *map(str, SUPPORT)]
     return max(_run(name, rest) for name in names)
 
 
