@@ -104,6 +104,18 @@ def test_a_refusal_raises_the_clients_own_error(
     assert caught.value.request_id
 
 
+# [covers embeddings]
+def test_texts_become_embeddings(client: openai.OpenAI) -> None:
+    import openai
+
+    found = client.embeddings.create(model="vectors", input=["one", "two words"], dimensions=4)
+    assert [len(each.embedding) for each in found.data] == [4, 4]
+    assert (found.model, found.usage.prompt_tokens) == ("vectors", 3)
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.embeddings.create(model="default", input="one")
+    assert caught.value.param == "model"
+
+
 def test_a_wrong_key_is_an_authentication_error(account: Account) -> None:
     import openai
 

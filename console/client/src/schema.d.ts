@@ -1460,6 +1460,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/embeddings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Return the embeddings of texts by a model with the capability `embeddings`
+         * @description Return the embeddings of texts by a model with the capability `embeddings`.
+         */
+        post: operations["chat_create_embeddings"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/files": {
         parameters: {
             query?: never;
@@ -2579,6 +2599,31 @@ export interface components {
             type: "draining";
             /** Retry After Ms */
             retry_after_ms: number;
+        };
+        /**
+         * EmbeddingRequest
+         * @description ``POST /v1/embeddings``.
+         * @example {
+         *       "model": "embeddings",
+         *       "input": [
+         *         "one",
+         *         "two"
+         *       ]
+         *     }
+         */
+        EmbeddingRequest: {
+            /** Model */
+            model?: string | null;
+            /** Input */
+            input?: unknown;
+            /** Encoding Format */
+            encoding_format?: ("float" | "base64") | null;
+            /** Dimensions */
+            dimensions?: number | null;
+            /** User */
+            user?: string | null;
+        } & {
+            [key: string]: unknown;
         };
         /**
          * ErasureView
@@ -6827,6 +6872,24 @@ export interface components {
         };
         /** @description Too Many Requests: `rate_limited` */
         OpenAiTooManyRequests: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "Retry-After": components["headers"]["Retry-After"];
+                "x-should-retry": components["headers"]["x-should-retry"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAiError"];
+            };
+        };
+        /** @description Too Many Requests: `provider_rate_limited`, `quota_exceeded`, `rate_limited` */
+        "OpenAiTooManyRequests-ProviderRateLimitedQuotaExceeded": {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
                 "X-Process-Time": components["headers"]["X-Process-Time"];
@@ -11587,6 +11650,73 @@ export interface operations {
             502: components["responses"]["OpenAiBadGateway"];
             503: components["responses"]["OpenAiServiceUnavailable"];
             504: components["responses"]["OpenAiGatewayTimeout"];
+            default: components["responses"]["OpenAiError"];
+        };
+    };
+    chat_create_embeddings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EmbeddingRequest"];
+            };
+        };
+        responses: {
+            /** @description The embeddings. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "object": "list",
+                     *       "data": [
+                     *         {
+                     *           "object": "embedding",
+                     *           "index": 0,
+                     *           "embedding": [
+                     *             0.0023,
+                     *             -0.0093
+                     *           ]
+                     *         }
+                     *       ],
+                     *       "model": "embeddings",
+                     *       "usage": {
+                     *         "prompt_tokens": 2,
+                     *         "total_tokens": 2
+                     *       }
+                     *     }
+                     */
+                    "application/json": Record<string, never>;
+                };
+            };
+            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentialsContextLengthExceededInvalidJsonUnsupportedContent"];
+            401: components["responses"]["OpenAiUnauthorized"];
+            403: components["responses"]["OpenAiForbidden-InsufficientScope"];
+            404: components["responses"]["OpenAiNotFound-ConversationNotFoundMessageNotFoundModelNotFound"];
+            409: components["responses"]["OpenAiConflict-TurnInProgress"];
+            410: components["responses"]["OpenAiGone-Erased"];
+            413: components["responses"]["OpenAiContentTooLarge"];
+            415: components["responses"]["OpenAiUnsupportedMediaType"];
+            422: components["responses"]["OpenAiUnprocessableContent-IdempotencyKeyReused"];
+            429: components["responses"]["OpenAiTooManyRequests-ProviderRateLimitedQuotaExceeded"];
+            431: components["responses"]["OpenAiRequestHeaderFieldsTooLarge"];
+            500: components["responses"]["OpenAiInternalServerError"];
+            502: components["responses"]["OpenAiBadGateway-ProviderError"];
+            503: components["responses"]["OpenAiServiceUnavailable-ProviderUnavailable"];
+            504: components["responses"]["OpenAiGatewayTimeout-ProviderTimeout"];
             default: components["responses"]["OpenAiError"];
         };
     };

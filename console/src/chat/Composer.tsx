@@ -96,7 +96,7 @@ export function Composer(props: {
             hidden
             label={t("chat.model")}
             value={props.settings.model ?? ""}
-            options={[["", t("chat.defaultModel")], ...props.models.map((model) => [model.id, modelName(model)] as const)]}
+            options={[["", t("chat.defaultModel")], ...answering(props.models).map((model) => [model.id, modelName(model)] as const)]}
             onChange={(model) => props.onSettings({ ...props.settings, model: model || null })}
           />
           <IconButton
@@ -199,6 +199,10 @@ function chooseFiles(): Promise<readonly File[]> {
     input.addEventListener("cancel", () => resolve([]));
     input.click();
   });
+}
+
+function answering(models: readonly Model[]): readonly Model[] {
+  return models.filter((model) => !model.capabilities.includes("embeddings"));
 }
 
 function modelName(model: Model): string {

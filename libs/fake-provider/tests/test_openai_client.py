@@ -113,3 +113,11 @@ async def test_a_required_call_is_made(openai_client: openai.AsyncOpenAI) -> Non
     choice = answer.choices[0]
     assert choice.finish_reason == "tool_calls"
     assert [call.function.name for call in choice.message.tool_calls or () if call.type == "function"] == ["weather"]
+
+
+async def test_an_embedding_depends_on_its_text_only(openai_client: openai.AsyncOpenAI) -> None:
+    one = await openai_client.embeddings.create(model="v", input=["a", "b"], dimensions=4)
+    two = await openai_client.embeddings.create(model="v", input="b", dimensions=4, encoding_format="float")
+    assert one.data[1].embedding == pytest.approx(two.data[0].embedding, abs=1e-6)
+    assert one.data[0].embedding != one.data[1].embedding
+    assert (len(one.data[0].embedding), one.usage.prompt_tokens) == (4, 2)

@@ -13,6 +13,7 @@ FEATURES = (
     "chat completions",
     "responses",
     "conversations",
+    "embeddings",
     "messages",
     "ui messages",
     "stream",

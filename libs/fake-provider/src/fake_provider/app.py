@@ -12,6 +12,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fake_provider.anthropic_messages import AnthropicApi
+from fake_provider.embeddings import EmbeddingsApi
 from fake_provider.endpoint import ModelEndpoint
 from fake_provider.errors import error_body
 from fake_provider.journal import CallJournal
@@ -20,6 +21,7 @@ from fake_provider.knobs import MAX_WAIT_S, InvalidKnobError, Knobs
 
 CHAT_PATH = "/v1/chat/completions"
 MESSAGES_PATH = "/v1/messages"
+EMBEDDINGS_PATH = "/v1/embeddings"
 MAX_CONTROL_BODY_BYTES = 4 * 1024 * 1024
 
 
@@ -44,6 +46,7 @@ def create_app(
     calls = {
         CHAT_PATH: ModelEndpoint(call_journal, resolver, longest_wait=longest_wait),
         MESSAGES_PATH: ModelEndpoint(call_journal, resolver, AnthropicApi(), longest_wait=longest_wait),
+        EMBEDDINGS_PATH: ModelEndpoint(call_journal, resolver, EmbeddingsApi(), longest_wait=longest_wait),
     }
     others = Starlette(
         routes=[*_openai_routes(models), *_ControlRoutes(call_journal, resolver).routes()],
@@ -71,7 +74,7 @@ def _openai_routes(models: Sequence[str]) -> list[Route]:
     async def only_post(_: Request) -> Response:
         raise HTTPException(405)
 
-    posts = [Route(path, only_post) for path in (CHAT_PATH, MESSAGES_PATH)]
+    posts = [Route(path, only_post) for path in (CHAT_PATH, MESSAGES_PATH, EMBEDDINGS_PATH)]
     return [Route("/v1/models", listing), Route("/v1/models/{name:path}", one), *posts]
 
 

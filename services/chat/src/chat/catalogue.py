@@ -8,6 +8,8 @@ from chat.errors import ModelNotFound, ProviderUnavailable
 from chat.parameters import FORWARDED, ProviderKind
 from parley_events.models import Usage
 
+EMBEDDINGS = "embeddings"
+"""Capability of models that make embeddings and nothing else."""
 MILLION = Decimal(1_000_000)
 PLACES = Decimal("0.000000001")
 

@@ -68,6 +68,25 @@ PromptFor = Callable[[Model], Awaitable[Prompt | None]]
 """Returns the prompt for a model before its first attempt, None if the model must not answer."""
 
 
+@dataclass(slots=True)
+class EmbeddingCall:
+    """A call for embeddings. ``result`` is the provider's list of them, once the model has answered."""
+
+    body: dict[str, Any]
+    inputs: int
+    longest: int
+    """The most tokens that the inputs can have: their bytes."""
+    result: list[dict[str, Any]] = field(default_factory=list)
+
+
+class EmbeddingGenerators(Protocol):
+    """Makes generators of embeddings."""
+
+    def embedding(self, call: EmbeddingCall) -> "AnswerGenerator":
+        """Return a generator without text that puts its result into the call."""
+        ...
+
+
 class AnswerGenerator(Protocol):
     """Generates an answer with the first of several models that responds."""
 

@@ -14,7 +14,7 @@ from chat.admission.plans import ChatPlans, load_plans
 from chat.admission.position import PositionResolver
 from chat.admission.response_cache import ResponseCache
 from chat.admission.token_limits import TokenLimits
-from chat.api.dependencies import ApiServices
+from chat.api.dependencies import ApiServices, EmbeddingCalls
 from chat.catalogue import Catalogue
 from chat.events.deletions import DeletionComparison
 from chat.events.erasure import LifecycleEventHandler
@@ -24,7 +24,7 @@ from chat.files.image_loader import ImageLoader
 from chat.files.service import OpenFiles, open_files
 from chat.metrics import ChatMetrics
 from chat.providers.access_check import ProviderAccess, ProviderAccessChecks, ProviderAccessError, check_in_background
-from chat.providers.answer_generator import open_generator
+from chat.providers.answer_generator import open_generators
 from chat.providers.catalogue_file import load_catalogue
 from chat.running.engine import EngineAdapters, open_engine
 from chat.running.lease import LEASE_LENGTH
@@ -111,10 +111,11 @@ async def open_adapters(
     turns = turn_store(infrastructure)
     async with (
         open_log_store(settings) as logs,
-        open_generator(settings, metrics, runtime.tracer) as generator,
+        open_generators(settings, metrics, runtime.tracer) as generators,
     ):
         objects = ObjectStorage(settings.files_url) if settings.files_url else None
-        yield EngineAdapters(turns, PostgresRunnerStore(turns), logs, ImageLoader(generator, objects), objects)
+        answers = ImageLoader(generators.answers, objects)
+        yield EngineAdapters(turns, PostgresRunnerStore(turns), logs, answers, generators, objects)
 
 
 @contextlib.asynccontextmanager
@@ -161,6 +162,7 @@ async def open_services(
             conversation_reader=ConversationReader(adapters.turns, history, ContextLoader(adapters.turns, history)),
             catalogue=catalogue,
             generator=adapters.generator,
+            embedding_calls=EmbeddingCalls(adapters.embeddings),
             budgets=budgets,
             budget_reports=BudgetReports(budgets, token_limits, plans),
             started_at=times.now(),

@@ -30,7 +30,8 @@ class OpenEngine:
     def __post_init__(self) -> None:
         self.settings = ChatSettings.model_construct(drain_delay=0.0, drain_timeout=FINISH_MARGIN)
         self.runtime = Runtime("chat", "test", self.settings, Metrics("chat", "test", "unknown"))
-        self.adapters = EngineAdapters(self.bench.turns, self.bench.turns, self.bench.logs, self.bench.generator)
+        bench = self.bench
+        self.adapters = EngineAdapters(bench.turns, bench.turns, bench.logs, bench.generator, bench.embeddings)
 
     @contextlib.asynccontextmanager
     async def run(self) -> AsyncIterator[TurnEngine]:

@@ -11,7 +11,7 @@ _ALTERNATIVES = {
     "threads": "`/api/v1/conversations`",
     "organization": "`GET /api/v1/usage`",
 }
-_NOT_OFFERED = {"audio", "batches", "embeddings", "evals", "fine_tuning", "images", "moderations", "uploads"}
+_NOT_OFFERED = {"audio", "batches", "evals", "fine_tuning", "images", "moderations", "uploads"}
 _NOT_OFFERED |= {"vector_stores", "videos"}
 NOT_OFFERED_PATHS = frozenset({"/v1/responses/compact", "/v1/responses/input_tokens"})
 """Paths of routes that are not offered, which look like the ID of a response."""

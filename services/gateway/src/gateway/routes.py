@@ -125,6 +125,7 @@ def chat_routes() -> list[Route]:
         route("GET", "/api/v1/admin/users/{id}/budget", "chat", "admin"),
         route("GET", "/api/v1/admin/plans", "chat", "admin"),
         route("POST", "/v1/chat/completions", "chat", scope, timeout=TURN_TIMEOUT, stream=True, strict=True),
+        route("POST", "/v1/embeddings", "chat", scope, timeout=TURN_TIMEOUT, strict=True),
         route("POST", "/v1/messages", "chat", scope, timeout=TURN_TIMEOUT, stream=True, strict=True),
         route("POST", "/v1/messages/count_tokens", "chat", scope),
         route("POST", "/v1/responses", "chat", scope, timeout=TURN_TIMEOUT, stream=True, strict=True),

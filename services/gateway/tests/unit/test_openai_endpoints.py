@@ -24,7 +24,8 @@ async def pipeline() -> AsyncIterator[TestPipeline]:
         (COMPLETIONS, "POST", 401, "credentials_missing"),
         (COMPLETIONS, "GET", 405, "method_not_allowed"),
         ("/v1/models/gpt-x", "GET", 401, "credentials_missing"),
-        ("/v1/embeddings", "POST", 404, "not_found"),
+        ("/v1/embeddings", "POST", 401, "credentials_missing"),
+        ("/v1/moderations", "POST", 404, "not_found"),
         ("/v1", "GET", 404, "not_found"),
     ],
 )
@@ -65,7 +66,7 @@ async def test_an_error_of_messages_has_anthropics_body(
         ("/v1/responses/compact/now", "This route of the Responses API is not offered; use `POST /v1/responses`."),
         ("/v1/conversations/conv_1/items/msg_1/x", "This route of the Conversations API is not offered"),
         ("/v1/assistants", "`/v1/assistants` is not offered; use `POST /v1/responses`."),
-        ("/v1/embeddings", "`/v1/embeddings` is not offered; use another server for it."),
+        ("/v1/moderations", "`/v1/moderations` is not offered; use another server for it."),
         ("/v1/threads", "`/v1/threads` is not offered; use `/api/v1/conversations`."),
         ("/v1/chat/completions/chatcmpl-1", "use `GET /api/v1/chat/turns/{id}`"),
         ("/v1/whatever", "use `POST /v1/chat/completions` or `GET /v1/models`."),

@@ -21,20 +21,28 @@ from chat.admission.response_cache import ResponseCache
 from chat.admission.token_limits import TokenLimits
 from chat.admission.turn_job import TurnJob
 from chat.admission.turn_request import TurnRequest
-from chat.catalogue import Catalogue, Model
+from chat.catalogue import EMBEDDINGS, Catalogue, Model
 from chat.errors import ConversationNotFound, Erased, IdempotencyKeyReused
 from chat.input_items import messages_of_input
 from chat.model import IdempotencyKey, Turn
 from chat.turn_store import BudgetExceeded, TurnRefused, TurnStore
-from parley.errors import Overloaded, ValidationFailed
+from parley.errors import InvalidRequest, Overloaded, ValidationFailed
 from parley.field_errors import FieldError
 
 MAX_ATTEMPTS = 5
+NO_ANSWER = "The model only makes embeddings. Send it to `POST /v1/embeddings`, or use another model."
+NO_EMBEDDINGS = "The model makes no embeddings. Use one with the capability `embeddings` of `GET /api/v1/models`."
 NO_TOOLS = "The model may answer without a call: it has no capability `tools`. Send `auto`, or use another model."
 
 
 def require_support(request: TurnRequest, model: Model) -> None:
-    """Raise ValidationFailed if the model does not take a parameter, or cannot be made to call a tool."""
+    """Raise InvalidRequest if the model answers otherwise than with text or embeddings, as the request asks.
+
+    Raise ValidationFailed if the model does not take a parameter, or cannot be made to call a tool.
+    """
+    if (request.embedding is not None) != (EMBEDDINGS in model.capabilities):
+        detail = NO_ANSWER if request.embedding is None else NO_EMBEDDINGS
+        raise InvalidRequest(errors=[FieldError("/model", "unsupported", detail)])
     for name in request.options:
         if name not in model.parameters:
             raise ValidationFailed([FieldError(f"/{name}", "unsupported", "The model does not take this parameter.")])
@@ -120,9 +128,12 @@ class TurnAdmission:
             settle=lambda ended: self._token_limits.settle(ended, plan),
             cache_lookup=lookup,
             token_quota=quota,
+            embedding=request.embedding,
         )
 
     async def _context(self, request: TurnRequest, model: Model, position: TurnPosition) -> PromptContext:
+        if request.embedding is not None:
+            return PromptContext([], request.prompt_tokens, 1, "complete", 0)
         if request.messages is not None:
             return client_context(request, model)
         past = EarlierExchanges()

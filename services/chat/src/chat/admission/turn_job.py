@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from chat.admission.response_cache import CacheLookup
 from chat.admission.token_limits import TokenQuota
 from chat.catalogue import Model
-from chat.generation import Prompt
+from chat.generation import AnswerGenerator, Prompt
 from chat.model import Turn
 
 
@@ -31,3 +31,5 @@ class TurnJob:
     """Called with the turn when its end is stored."""
     cache_lookup: CacheLookup | None = None
     token_quota: TokenQuota | None = None
+    embedding: AnswerGenerator | None = None
+    """Makes embeddings in place of an answer."""

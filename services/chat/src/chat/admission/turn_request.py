@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from chat.generation import AnswerGenerator
 from chat.model import IdempotencyKey, ToolResult
 
 
@@ -57,6 +58,10 @@ class TurnRequest:
     """Leave out the oldest exchanges that do not fit, instead of refusing the request."""
     results_at: str | None = None
     """JSON pointer of tool results that must be those of the calls of the answer before; None accepts any."""
+    embedding: AnswerGenerator | None = None
+    """Makes embeddings in place of an answer."""
+    prompt_tokens: int = 0
+    """Estimated tokens of a request for embeddings."""
     response: dict[str, Any] | None = None
     """Members of the request that the response of the Responses API repeats."""
     cache_policy: CachePolicy = field(default_factory=CachePolicy)

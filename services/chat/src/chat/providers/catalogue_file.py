@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from chat.catalogue import Catalogue, Model, Price, Target
+from chat.catalogue import EMBEDDINGS, Catalogue, Model, Price, Target
 from chat.parameters import FORWARDED, ProviderKind
 from chat.providers.prices import listed_price
 from chat.settings import OPENAI_BASE_URL, ChatSettings
@@ -90,6 +90,7 @@ def _from_file(settings: ChatSettings, path: Path) -> Catalogue:
     if unknown or (default and default not in found.models):
         raise SettingsError("MODELS_FILE: `default` and `fallbacks` may only name models of the file")
     models = {alias: _model(alias, entry, settings) for alias, entry in found.models.items()}
+    _check_embeddings(models, default)
     limits = _call_limits(model.target for model in models.values())
     return Catalogue({alias: _limited(model, limits) for alias, model in models.items()}, default)
 
@@ -102,6 +103,17 @@ def _call_limits(targets: Iterable[Target]) -> dict[str, int]:
         if limit is not None and limits.setdefault(target.base_url, limit) != limit:
             raise SettingsError("MODELS_FILE: models of one `base_url` must have the same `max_concurrent`")
     return limits
+
+
+def _check_embeddings(models: Mapping[str, Model], default: str | None) -> None:
+    """Raise SettingsError where a model that only makes embeddings would have to answer."""
+    for alias, model in models.items():
+        if EMBEDDINGS not in model.capabilities:
+            if any(EMBEDDINGS in models[other].capabilities for other in model.fallbacks):
+                raise SettingsError(f"MODELS_FILE: {alias}: a model of embeddings cannot be a fallback")
+        elif alias == default or model.fallbacks or model.target.kind == "anthropic":
+            detail = "is not `default`, has no `fallbacks`, and is not of the kind `anthropic`"
+            raise SettingsError(f"MODELS_FILE: {alias}: a model of embeddings {detail}")
 
 
 def _limited(model: Model, limits: Mapping[str, int]) -> Model:

@@ -62,7 +62,7 @@ class HttpProvider:
 
         Raises AttemptFailed before the first chunk and ProviderFailure afterwards. Closing the generator ends the call.
         """
-        response = await self._post(provider_model, prompt)
+        response = await self.post(provider_model, prompt)
         del prompt  # its images are not held while the answer is streamed
         answer = ResponseReader(response, self._format.parser(), self._timeout)
         started = False
@@ -77,7 +77,8 @@ class HttpProvider:
         finally:
             answer.close()
 
-    async def _post(self, provider_model: str, prompt: Prompt) -> aiohttp.ClientResponse:
+    async def post(self, provider_model: str, prompt: Prompt) -> aiohttp.ClientResponse:
+        """Return the response of a call once it has the status 200; raises AttemptFailed."""
         url, body = self._target.base_url + self._format.path, orjson.dumps(self._format.body(provider_model, prompt))
         response: aiohttp.ClientResponse | None = None
         try:

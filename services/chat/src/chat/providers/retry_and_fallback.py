@@ -35,6 +35,10 @@ class FallbackGenerator:
         self._provider_of, self._breakers, self._max_retries = provider_of, breakers, max_retries
         self._metrics = metrics
 
+    def with_providers(self, provider_of: Callable[[Model], Provider]) -> "FallbackGenerator":
+        """Return a generator of other providers on the same servers."""
+        return FallbackGenerator(provider_of, self._breakers, self._metrics, max_retries=self._max_retries)
+
     async def stream(
         self, models: Sequence[Model], prompt_for: PromptFor
     ) -> AsyncGenerator[ModelSelected | Sequence[AnswerChunk], None]:

@@ -17,21 +17,22 @@ from parley_events.models import Usage
 class TracedProvider:
     """Provider wrapper that records a span per call."""
 
-    def __init__(self, provider: Provider, model: Model, tracer: Tracer) -> None:
+    def __init__(self, provider: Provider, model: Model, tracer: Tracer, operation: str = "chat") -> None:
         """Wrap the provider of one model."""
-        self._provider, self._model, self._tracer = provider, model, tracer
+        self._provider, self._model, self._tracer, self._operation = provider, model, tracer, operation
 
     def stream(self, provider_model: str, prompt: Prompt) -> AsyncGenerator[Sequence[AnswerChunk], None]:
         """Stream from the wrapped provider; the span ends with the call."""
         attributes: dict[str, str | int] = {
-            "gen_ai.operation.name": "chat",
+            "gen_ai.operation.name": self._operation,
             "gen_ai.provider.name": self._model.provider,
             "gen_ai.request.model": provider_model,
             "gen_ai.request.max_tokens": prompt.max_tokens,
             "gen_ai.request.stream": True,
             "server.address": urlsplit(self._model.target.base_url).hostname or "",
         }
-        span = self._tracer.start_span(f"chat {provider_model}", kind=SpanKind.CLIENT, attributes=attributes)
+        name = f"{self._operation} {provider_model}"
+        span = self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
         chunks = self._provider.stream(provider_model, prompt)
         return _traced(span, chunks) if span.is_recording() else chunks
 

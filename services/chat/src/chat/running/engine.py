@@ -10,7 +10,7 @@ from uuid import UUID
 from chat.admission.turn_job import TurnJob
 from chat.catalogue import Catalogue
 from chat.files.store import Objects
-from chat.generation import AnswerGenerator
+from chat.generation import AnswerGenerator, EmbeddingGenerators
 from chat.metrics import ChatMetrics
 from chat.running.lease import LEASE_LENGTH, RunnerLease
 from chat.running.log_replication import LogReplicator
@@ -36,12 +36,13 @@ FINISH_MARGIN = 3.0
 
 @dataclass(frozen=True, slots=True)
 class EngineAdapters:
-    """Stores and answer generator of the engine."""
+    """Stores and generators of the engine."""
 
     turns: TurnStore
     runners: RunnerStore
     logs: LogStore
     generator: AnswerGenerator
+    embeddings: EmbeddingGenerators
     objects: Objects | None = None
     """The bytes of files; None if files are not offered."""
 

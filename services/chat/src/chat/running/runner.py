@@ -53,7 +53,8 @@ class Runner:
         ``pending_after`` seconds.
         """
         self.log = TurnLog(job.turn)
-        self._job, self._store, self._replicator, self._generator = job, store, replicator, generator
+        self._job, self._store, self._replicator = job, store, replicator
+        self._generator = job.embedding or generator
         self._metrics, self._answer_limit, self._pending_after = metrics, answer_limit, pending_after
         self._stop: asyncio.Future[StopReason] = asyncio.get_running_loop().create_future()
         alias = job.turn.model
@@ -195,6 +196,8 @@ class Runner:
 
     def _billed_usage(self, entries: Sequence[LogEntry]) -> Usage:
         reported, prompt = self._usage, self._terms.prompt
+        if reported is not None and self._job.embedding is not None:
+            return reported
         if reported is not None and is_plausible(reported, prompt, self._model, has_output=bool(entries)):
             return reported
         prompt_tokens = self._job.turn.prompt_tokens if self._answered else 0

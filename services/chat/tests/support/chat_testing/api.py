@@ -13,7 +13,7 @@ from chat.admission.budgets import Budgets
 from chat.admission.context_window import ContextLoader
 from chat.admission.conversations import ConversationCreator, ConversationReader
 from chat.admission.token_limits import TokenLimits
-from chat.api.dependencies import ApiServices
+from chat.api.dependencies import ApiServices, EmbeddingCalls
 from chat.files.service import FileService
 from chat.main import create_app
 from chat.settings import ChatSettings
@@ -50,6 +50,7 @@ def client_of(bench: ServiceBench, issuer: TestIssuer, files: FileService | None
         conversation_reader=ConversationReader(turns, history, ContextLoader(turns, history)),
         catalogue=bench.engine.catalogue,
         generator=bench.engine.generator,
+        embedding_calls=EmbeddingCalls(bench.engine.embeddings),
         budgets=budgets,
         budget_reports=BudgetReports(budgets, TokenLimits(bench.limiter), NoPlans()),
         started_at=times.now(),

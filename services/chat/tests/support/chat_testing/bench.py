@@ -17,7 +17,7 @@ from chat.running.log_replication import LogReplicator
 from chat.running.recovery import Recovery
 from chat.running.runner import Runner
 from chat.running.supervisor import Supervisor
-from chat_testing.generator import ScriptedGenerator
+from chat_testing.generator import ScriptedEmbeddings, ScriptedGenerator
 from chat_testing.log_store import InMemoryLogStore
 from chat_testing.turn_store import InMemoryTurnStore
 from chat_testing.turns import MODEL, make_catalogue, make_new_turn
@@ -33,6 +33,7 @@ class EngineBench:
     turns: InMemoryTurnStore = field(default_factory=InMemoryTurnStore)
     logs: InMemoryLogStore = field(default_factory=InMemoryLogStore)
     generator: ScriptedGenerator = field(default_factory=ScriptedGenerator)
+    embeddings: ScriptedEmbeddings = field(default_factory=ScriptedEmbeddings)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     runner_id: UUID = field(default_factory=new_id)
     catalogue: Catalogue = field(default_factory=make_catalogue)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from chat.catalogue import Model
 from chat.errors import ProviderFailure
-from chat.generation import AnswerChunk, ModelSelected, Prompt, PromptFor
+from chat.generation import AnswerChunk, EmbeddingCall, ModelSelected, Prompt, PromptFor
 from chat.model import LogEntry
 from parley_events.models import Usage
 
@@ -47,6 +47,21 @@ class ScriptedGenerator:
             await asyncio.Event().wait()
         if self.failure is not None:
             raise self.failure
+
+
+@dataclass
+class ScriptedEmbeddings:
+    """EmbeddingGenerators whose provider returns the number of each input, or what ``generator`` raises."""
+
+    generator: ScriptedGenerator = field(default_factory=ScriptedGenerator)
+    usage: Usage | None = field(default_factory=lambda: Usage(prompt_tokens=7, completion_tokens=0, total_tokens=7))
+    calls: list[EmbeddingCall] = field(default_factory=list)
+
+    def embedding(self, call: EmbeddingCall) -> ScriptedGenerator:
+        self.calls.append(call)
+        call.result = [{"object": "embedding", "index": n, "embedding": [float(n)]} for n in range(call.inputs)]
+        self.generator.chunks = [AnswerChunk(finish_reason="stop", usage=self.usage)]
+        return self.generator
 
 
 def answer_of(*texts: str, finish_reason: str = "stop", usage: Usage | None = None) -> list[AnswerChunk]:
