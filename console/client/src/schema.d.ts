@@ -2177,7 +2177,7 @@ export interface components {
             };
             /**
              * Files
-             * @description Images for the message: IDs of `/api/v1/files`. The model needs the capability `vision`.
+             * @description Files for the message: IDs of `/api/v1/files`. Every model reads the text of PDF and text files; images need the capability `vision`.
              */
             files?: string[];
         };
@@ -2826,7 +2826,7 @@ export interface components {
             status: "ready" | "processing" | "failed";
             /**
              * Text Tokens
-             * @description Estimated tokens of the text; null if it is not known.
+             * @description Estimated tokens of the text; null for images, and for a PDF that no message has had yet.
              */
             text_tokens: number | null;
             /**
@@ -2928,7 +2928,7 @@ export interface components {
         };
         /**
          * InputBlock
-         * @description A content block of a message: text, an image, a tool call, a tool result, or the model's thinking.
+         * @description A content block of a message: text, an image, a document, a tool call, a tool result, or thinking.
          */
         InputBlock: {
             /** Type */
@@ -2961,6 +2961,10 @@ export interface components {
             citations?: unknown;
             /** Caller */
             caller?: unknown;
+            /** Title */
+            title?: string | null;
+            /** Context */
+            context?: string | null;
         } & {
             [key: string]: unknown;
         };
@@ -3016,7 +3020,7 @@ export interface components {
         };
         /**
          * InputPart
-         * @description A part of a message or of an output: text, or an image.
+         * @description A part of a message or of an output: text, an image, or a file.
          */
         InputPart: {
             /** Type */
@@ -3029,6 +3033,10 @@ export interface components {
             image_url?: string | null;
             /** File Id */
             file_id?: string | null;
+            /** Filename */
+            filename?: string | null;
+            /** File Data */
+            file_data?: string | null;
             /** Detail */
             detail?: ("low" | "high" | "auto" | "original") | null;
             /** Annotations */
@@ -5200,7 +5208,7 @@ export interface components {
             content: string;
             /**
              * Files
-             * @description The images of the message.
+             * @description The files of the message.
              */
             files: string[];
         };

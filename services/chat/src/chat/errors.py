@@ -147,6 +147,48 @@ class UnsupportedFile(UnsupportedMediaType):
         super().__init__("multipart/form-data", detail=detail)
 
 
+class FileTextError(InvalidRequest):
+    """The text of the file cannot be read."""
+
+    def __init__(self, filename: str) -> None:
+        reason = (type(self).__doc__ or self.title).removesuffix(".")
+        super().__init__(f"{reason}: `{filename}`.")
+
+
+class FileUnreadable(FileTextError):
+    """The PDF is damaged, or uses what Parley cannot read."""
+
+    code, title = "file_unreadable", "File unreadable"
+    remedy = "Save the PDF again with another program, or send its text."
+
+
+class FileEncrypted(FileTextError):
+    """The PDF is protected by a password."""
+
+    code, title = "file_encrypted", "File encrypted"
+    remedy = "Remove the password and upload the file again."
+
+
+class FileWithoutText(FileTextError):
+    """The PDF has no text, as a scan has none."""
+
+    code, title = "file_without_text", "File without text"
+    remedy = "Recognize its text first, or send its pages as images to a model with the capability `vision`."
+
+
+class FileTooLong(FileTextError):
+    """The PDF is too large, has too many pages, or its text takes too long to read."""
+
+    code, title = "file_too_long", "File too long"
+    remedy = "Split the PDF, or send its text."
+
+
+TEXT_ERRORS: dict[str, type[FileTextError]] = {
+    kind.code: kind for kind in (FileUnreadable, FileEncrypted, FileWithoutText, FileTooLong)
+}
+"""Final errors of files by their codes, which the rows of the files keep."""
+
+
 class StorageFull(ParleyError):
     """Your files have reached the limit of your plan."""
 

@@ -8,8 +8,14 @@ from uuid import UUID
 from parley.ids import parse_id
 
 SCHEME = "parley-file:"
-"""Begins the address of an image that is loaded before the call of the provider. Clients cannot send it."""
+"""Begins the address of a file that is read before the call of the provider. Clients cannot send it."""
+FILE = "file"
+"""Type of a part that a text, or an image, replaces before the call of the provider."""
+UNNAMED = "file"
+"""Name of a file whose data came without one."""
 _OPENAI_ID = re.compile(r"file-([0-9a-f]{32})\Z")
+
+Part = dict[str, Any]
 
 
 def openai_id(file_id: UUID) -> str:
@@ -28,19 +34,41 @@ def reference(file_id: UUID) -> str:
     return f"{SCHEME}{file_id}"
 
 
+def file_part(file_id: UUID) -> Part:
+    """Return the part of a message that refers to a file of any type."""
+    return {"type": FILE, FILE: {"file_id": reference(file_id)}}
+
+
+def data_part(filename: str | None, data: str) -> Part:
+    """Return the part of a message that has the data of a file, in base64 or as a data URL."""
+    return {"type": FILE, FILE: {"filename": filename or UNNAMED, "file_data": data}}
+
+
+def image_part(file_id: UUID) -> Part:
+    """Return the part of a message that shows the image of a file."""
+    return {"type": "image_url", "image_url": {"url": reference(file_id), "detail": "auto"}}
+
+
 def referenced_file(part: Any) -> UUID | None:
     """Return the file that a part of a message refers to; None for any other part."""
-    if not isinstance(part, dict) or part.get("type") != "image_url":
-        return None
-    url = part["image_url"].get("url") if isinstance(part.get("image_url"), dict) else None
+    kind = part.get("type") if isinstance(part, dict) else None
+    source = part.get(kind) if kind in {FILE, "image_url"} else None
+    url = source.get("url" if kind == "image_url" else "file_id") if isinstance(source, dict) else None
     return UUID(url.removeprefix(SCHEME)) if isinstance(url, str) and url.startswith(SCHEME) else None
 
 
 def referenced_files(messages: Iterable[dict[str, Any]]) -> Iterator[UUID]:
     """Yield the files that messages refer to."""
+    return (found for part in parts_of(messages) if (found := referenced_file(part)) is not None)
+
+
+def is_file(part: Any) -> bool:
+    """Tell whether a part is a file of any type: a reference, or its data."""
+    return isinstance(part, dict) and part.get("type") == FILE
+
+
+def parts_of(messages: Iterable[dict[str, Any]]) -> Iterator[Any]:
+    """Yield the parts of messages whose content is not just a text."""
     for message in messages:
         content = message.get("content")
-        for part in content if isinstance(content, list) else ():
-            found = referenced_file(part)
-            if found is not None:
-                yield found
+        yield from content if isinstance(content, list) else ()

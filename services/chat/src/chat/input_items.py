@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from chat.file_references import openai_id, parse_openai_id, reference
+from chat.file_references import data_part, file_part, openai_id, parse_openai_id, reference
 
 Item = dict[str, Any]
 Message = dict[str, Any]
@@ -40,9 +40,9 @@ def messages_of_items(items: Iterable[Item], *, reasoning: bool = False) -> list
 
 
 def message_with_files(text: str, file_ids: Iterable[UUID]) -> Item:
-    """Return a user's message with images as an item."""
-    images = [{"type": "input_image", "file_id": openai_id(file_id), "detail": "auto"} for file_id in file_ids]
-    return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}, *images]}
+    """Return a user's message with files as an item."""
+    files = [{"type": "input_file", "file_id": openai_id(file_id)} for file_id in file_ids]
+    return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}, *files]}
 
 
 def files_of_input(response: Mapping[str, Any] | None) -> list[UUID]:
@@ -55,9 +55,12 @@ def files_of_input(response: Mapping[str, Any] | None) -> list[UUID]:
 
 def reference_of(file_id: str) -> str:
     """Return the address of an image in a message for the ID of its file."""
-    found = parse_openai_id(file_id)
-    assert found is not None, "the ID was checked when it came"
-    return reference(found)
+    return reference(_checked(file_id))
+
+
+def part_of_file(file_id: str) -> dict[str, Any]:
+    """Return the part of a message for the ID of a file of any type."""
+    return file_part(_checked(file_id))
 
 
 def text_of(content: str | Sequence[Item] | None) -> str:
@@ -103,9 +106,19 @@ def _content(content: str | Sequence[Item]) -> str | list[dict[str, Any]]:
 def _part(part: Item) -> dict[str, Any]:
     if part["type"] in TEXT_PARTS:
         return {"type": "text", "text": _text(part)}
+    if part["type"] == "input_file":
+        if part.get("file_data"):
+            return data_part(part.get("filename"), part["file_data"])
+        return part_of_file(part["file_id"])
     detail = {"detail": part["detail"]} if part.get("detail") else {}
     url = part["image_url"] if part.get("image_url") else reference_of(part["file_id"])
     return {"type": "image_url", "image_url": {"url": url, **detail}}
+
+
+def _checked(file_id: str) -> UUID:
+    found = parse_openai_id(file_id)
+    assert found is not None, "the ID was checked when it came"
+    return found
 
 
 def _text(part: Item) -> str:

@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from chat.admission.admission import TurnAdmission
 from chat.admission.token_limits import TokenQuota
 from chat.admission.turn_request import TurnRequest
+from chat.catalogue import Model
 from chat.errors import TurnNotFound
 from chat.model import Turn
 from chat.running.readers import TurnReaders
@@ -72,6 +74,10 @@ class ChatService:
             return OpenedTurn(admitted, replayed=True)
         self._supervisor.start(admitted)
         return OpenedTurn(admitted.turn, token_quota=admitted.token_quota)
+
+    async def with_files(self, user_id: UUID, messages: list[dict[str, Any]], model: Model) -> list[dict[str, Any]]:
+        """Return messages with the texts of their files, as admission sends them to a model; raises as it does."""
+        return await self._admission.with_files(user_id, messages, model)
 
     async def get(self, user_id: UUID, turn_id: UUID | None) -> Turn:
         """Return a user's turn; raises TurnNotFound."""

@@ -9,9 +9,9 @@ from chat.admission.budget_report import BudgetReports
 from chat.admission.budgets import Budgets
 from chat.admission.context_window import ContextLoader
 from chat.admission.conversations import ConversationCreator, ConversationReader
-from chat.admission.images import ImageFinder
 from chat.admission.plans import ChatPlans, load_plans
 from chat.admission.position import PositionResolver
+from chat.admission.prompt_files import PromptFiles
 from chat.admission.response_cache import ResponseCache
 from chat.admission.token_limits import TokenLimits
 from chat.api.dependencies import ApiServices, EmbeddingCalls
@@ -190,7 +190,7 @@ def _admission(
         token_limits=token_limits,
         turn_timeout=config.settings.turn_timeout,
         cache=cache,
-        images=ImageFinder(files.rows),
+        files=PromptFiles(files.rows, files.texts),
     )
 
 

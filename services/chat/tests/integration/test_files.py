@@ -6,15 +6,16 @@ import contextlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 
 from chat.files.collector import FileCollector
-from chat.files.model import object_key
+from chat.files.model import object_key, text_key
+from chat.files.text_frame import framed
 from chat.storage.object_storage import ObjectStorage
 from chat.storage.postgres_files import PostgresFileRows
 from chat_testing.files import png
+from chat_testing.pdfs import pdf
 from chat_testing.process import SpawnChat
 from chat_testing.replica import ChatReplica, NewDatabase, OpenReplica
 from chat_testing.users import ChatUser
@@ -88,6 +89,24 @@ async def test_the_provider_gets_the_data_of_an_uploaded_image(files: FilesRepli
     assert calls == [[{"type": "text", "text": message}, {"type": "image_url", "image_url": shown}]] * 2
 
 
+async def test_the_provider_gets_the_text_of_a_pdf_which_is_erased_with_it(
+    files: FilesReplica, provider: FakeProvider
+) -> None:
+    user = ChatUser(files.replica, new_id())
+    made = await user.request("POST", "/api/v1/files", files={"file": ("plan.pdf", pdf("The plan."))})
+    message = f"canary-{new_id()}"
+    answer = await user.chat(message, files=[made.json()["id"]])
+    assert answer.status_code == 200, answer.text
+    (call,) = await provider.journal(contains=message)
+    assert call["request"]["messages"][-1]["content"] == f"{message}\n\n{framed('plan.pdf', 'The plan.')}"
+    (file,) = await files.rows.page(user.id, None, 10)
+    assert (file.text_tokens, file.text_error) == (3, None)
+    assert {str(file.id), f"{file.id}.txt"} <= set(files.objects())
+    await files.collector.erase(user.id)
+    assert not {str(file.id), f"{file.id}.txt"}.intersection(files.objects())
+    assert not await files.rows.set_text(file.id, tokens=1, error=None)
+
+
 async def test_an_erased_user_leaves_no_object(files: FilesReplica) -> None:
     user = ChatUser(files.replica, new_id())
     assert await upload(user, b"canary") == 201
@@ -119,20 +138,20 @@ async def test_an_upload_whose_process_was_killed_is_collected(files: FilesRepli
         killed,
         user_id,
     )
-    for file_id in (killed, orphan):
-        place(files.folder, file_id)
+    for key in (object_key(killed), object_key(orphan), text_key(orphan)):
+        place(files.folder, key)
     remains = files.folder / f"{object_key(orphan)}#1"
     remains.write_bytes(b"half")
     os.utime(remains, (0, 0))
     assert await files.rows.page(user_id, None, 10) == []
     await files.collector.remove_deleted()
     await files.collector.remove_orphans()
-    assert not {str(killed), str(orphan), remains.name}.intersection(files.objects())
+    assert not {str(killed), str(orphan), f"{orphan}.txt", remains.name}.intersection(files.objects())
     assert await files.rows.unknown([killed]) == {killed}
 
 
-def place(folder: Path, file_id: UUID) -> None:
-    path = folder / object_key(file_id)
+def place(folder: Path, key: str) -> None:
+    path = folder / key
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"x")
     os.utime(path, (0, 0))

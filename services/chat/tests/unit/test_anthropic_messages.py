@@ -82,7 +82,11 @@ def answered(*results: Any, call: Any = CALL) -> list[Any]:
         ({"messages": asked()}, "messages.0.content"),
         ({"messages": asked({"type": "text"})}, "messages.0.content.0.text"),
         ({"messages": asked({"type": "text", "text": "a", "x": 1})}, "messages.0.content.0.x"),
-        ({"messages": asked({"type": "document", "source": {}})}, "messages.0.content.0.type"),
+        ({"messages": asked({"type": "document", "source": {}})}, "messages.0.content.0.source.type"),
+        (
+            {"messages": asked({"type": "document", "source": {"type": "url", "url": "https://a.example"}})},
+            "messages.0.content.0.source.type",
+        ),
         ({"messages": asked(CALL)}, "messages.0.content.0.type"),
         ({"messages": [{"role": "system", "content": [IMAGE]}, USER]}, "messages.0.content.0.type"),
         ({"messages": [USER, {"role": "system", "content": "x"}]}, "messages.1.role"),

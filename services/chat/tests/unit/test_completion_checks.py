@@ -159,7 +159,6 @@ def test_vision_admits_images_only() -> None:
     for model, part in (
         (MODEL, IMAGE),
         (VISION, {"type": "input_audio", "input_audio": {}}),
-        (VISION, {"type": "file"}),
     ):
         with pytest.raises(UnsupportedContent):
             checked(model, messages=content(part))

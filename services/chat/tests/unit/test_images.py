@@ -104,9 +104,10 @@ async def test_the_file_of_another_person_is_like_an_unknown_one_in_every_protoc
     assert bench.bench.engine.generator.prompts == []
 
 
-async def test_a_model_without_vision_and_a_file_that_is_no_image_are_refused(bench: FilesBench) -> None:
+async def test_a_model_without_vision_and_a_file_that_is_shown_as_an_image_are_refused(bench: FilesBench) -> None:
     image, text = await uploaded(bench), await uploaded(bench, b"text")
-    for requests in (bodies(image, model="blind"), bodies(text), bodies(PNG, model="blind")):
+    shown = {name: bodies(text)[name] for name in ("completions", "responses", "messages")}
+    for requests in (bodies(image, model="blind"), shown, bodies(PNG, model="blind")):
         for name, (path, body) in requests.items():
             refused = await bench.send("POST", path, json=body)
             assert (refused.status_code, code(refused.json())) == (400, "unsupported_content"), name

@@ -80,7 +80,7 @@ def items(given: list[Any]) -> list[dict[str, Any]]:
             {"input": [{"type": "reasoning", "summary": [{"type": "summary_text", "mood": "good"}]}]},
             "input.0.summary.0.mood",
         ),
-        ({"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "f"}]}]}, "input.0.content.0.type"),
+        ({"input": [{"role": "user", "content": [{"type": "input_file"}]}]}, "input.0.content.0"),
         ({"input": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "input.0.content.0.type"),
     ],
 )

@@ -1,6 +1,7 @@
 """Admission of turns: model, idempotency key, position, context, budget and token limit, in this order."""
 
 import contextlib
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -14,9 +15,9 @@ from chat.admission.context_window import (
     fit,
 )
 from chat.admission.fallbacks import FallbackReservations, terms_of, usable
-from chat.admission.images import ImageFinder
 from chat.admission.new_turn import admitted_turn, new_turn
 from chat.admission.position import PositionResolver, TurnPosition, require_accepts_turn
+from chat.admission.prompt_files import Message, PromptFiles
 from chat.admission.response_cache import ResponseCache
 from chat.admission.token_limits import TokenLimits
 from chat.admission.turn_job import TurnJob
@@ -63,12 +64,12 @@ class TurnAdmission:
         budgets: Budgets,
         token_limits: TokenLimits,
         turn_timeout: float,
+        files: PromptFiles,
         cache: ResponseCache | None = None,
-        images: ImageFinder | None = None,
     ) -> None:
         self._store, self._catalogue, self._positions, self._contexts = store, catalogue, positions, contexts
         self._budgets, self._token_limits, self._cache = budgets, token_limits, cache
-        self._images = images or ImageFinder(None)
+        self._files = files
         self._turn_timeout = timedelta(seconds=turn_timeout)
 
     def select_model(self, request: TurnRequest) -> Model:
@@ -79,6 +80,11 @@ class TurnAdmission:
             raise ValidationFailed([FieldError("/max_tokens", "less_than_equal", detail)])
         require_support(request, model)
         return model
+
+    async def with_files(self, user_id: UUID, messages: list[Message], model: Model) -> list[Message]:
+        """Return messages with the texts of their files; raises as ``PromptFiles`` does."""
+        contents = await self._files.contents(user_id, messages, model)
+        return messages if contents is None else [contents.in_message(message) for message in messages]
 
     async def find_replay(self, request: TurnRequest) -> Turn | None:
         """Return the earlier turn of the request's idempotency key, None without one.
@@ -93,9 +99,10 @@ class TurnAdmission:
     async def admit(self, request: TurnRequest, model: Model, runner_id: UUID) -> TurnJob | Turn:
         """Store the turn and return its job, or the turn of a concurrent request with the same idempotency key.
 
-        Raises what the position, the context, the budget and the token limit raise, Erased, and Overloaded if
-        concurrent changes of the conversation win every attempt.
+        Raises what the files, the position, the context, the budget and the token limit raise, Erased, and
+        Overloaded if concurrent changes of the conversation win every attempt.
         """
+        request = await self._files.prepared(request, model)
         for _ in range(MAX_ATTEMPTS):
             with contextlib.suppress(TurnRefused, BudgetExceeded):
                 return await self._admit(request, model, runner_id)
@@ -104,7 +111,7 @@ class TurnAdmission:
 
     async def _admit(self, request: TurnRequest, model: Model, runner_id: UUID) -> TurnJob | Turn:
         position = await self._positions.find(request)
-        context = await self._images.add_to(await self._context(request, model, position), request, model)
+        context = await self._context(request, model, position)
         plan = self._budgets.plan(request.plan)
         grant = await self._budgets.reserve(
             request.user_id, request.plan, model, prompt_tokens=context.prompt_tokens, max_tokens=context.max_tokens
@@ -135,7 +142,8 @@ class TurnAdmission:
         if request.embedding is not None:
             return PromptContext([], request.prompt_tokens, 1, "complete", 0)
         if request.messages is not None:
-            return client_context(request, model)
+            images = await self._files.images(request.user_id, request.messages)
+            return replace(client_context(request, model), images=images)
         past = EarlierExchanges()
         conversation_id, answer_id = request.context_of or (request.conversation_id, position.parent_id)
         if conversation_id is not None and answer_id is not None:
@@ -146,13 +154,15 @@ class TurnAdmission:
                 window=model.context_window,
                 certain=position.parent_certain,
             )
-        return fit(
-            past,
+        new_messages = request.input_messages or messages_of_input(position.response)
+        files = await self._files.in_context(request.user_id, past, new_messages, model)
+        fitted = fit(
+            files.past,
             NewInput(
                 position.message,
                 position.tool_results,
                 position.continues,
-                request.input_messages or messages_of_input(position.response),
+                files.messages,
                 request.options,
             ),
             system_prompt=position.system_prompt or model.system_prompt,
@@ -160,6 +170,7 @@ class TurnAdmission:
             max_tokens=request.max_tokens,
             trims=request.trims,
         )
+        return replace(fitted, images=files.images)
 
     async def _diagnose(self, request: TurnRequest) -> None:
         """Raise the reason of a refused admission; return if another attempt may succeed."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from chat import errors
-from chat.api.image_checks import check_file_id, check_image
+from chat.api.file_checks import check_file_id, check_image
 from chat.api.request_checks import capabilities, invalid, require_tools, unsupported_type
 from chat.catalogue import Catalogue, Model
 from chat.files.model import IMAGE_TYPES
@@ -15,7 +15,7 @@ from parley.errors import InvalidRequest
 from parley.field_errors import json_pointer
 
 BLOCKS: dict[str, dict[str, tuple[str, ...]]] = {
-    "user": {"text": ("text",), "image": ("source",), "tool_result": ("tool_use_id",)},
+    "user": {"text": ("text",), "image": ("source",), "document": ("source",), "tool_result": ("tool_use_id",)},
     "system": {"text": ("text",)},
     "assistant": {
         "text": ("text",),
@@ -26,6 +26,8 @@ BLOCKS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 """Required members of content blocks, by role and type."""
 _SOURCES = {"base64": ("media_type", "data"), "url": ("url",), "file": ("file_id",)}
+_DOCUMENT_SOURCES = {"base64": ("media_type", "data"), "text": ("media_type", "data"), "file": ("file_id",)}
+_DOCUMENT_TYPES = {"base64": "application/pdf", "text": "text/plain"}
 _THINKING = {"enabled", "disabled", "adaptive"}
 
 
@@ -109,6 +111,8 @@ def _check_block(block: InputBlock, role: str, pointer: str, model: Model) -> No
         if "vision" not in model.capabilities:
             raise errors.UnsupportedContent
         _check_source(block.source, f"{pointer}/source", model)
+    if block.type == "document":
+        _check_document(block, pointer)
     if block.type == "tool_use" and not isinstance(block.input, dict):
         raise invalid(f"{pointer}/input", "object_type", "Must be an object.")
     for number, part in enumerate(block.content if isinstance(block.content, list) else ()):
@@ -117,18 +121,35 @@ def _check_block(block: InputBlock, role: str, pointer: str, model: Model) -> No
             raise unsupported_type(f"{pointer}/content/{number}", detail)
 
 
-def _check_source(source: Any, pointer: str, model: Model) -> None:
+def _check_document(block: InputBlock, pointer: str) -> None:
+    if block.context or (isinstance(block.citations, dict) and block.citations.get("enabled")):
+        raise _unsupported(f"{pointer}/{'context' if block.context else 'citations'}")
+    kind, _ = _members_of_source(block.source, f"{pointer}/source", _DOCUMENT_SOURCES)
+    media_type = _DOCUMENT_TYPES.get(kind)
+    if media_type is not None and block.source["media_type"] != media_type:
+        raise invalid(f"{pointer}/source/media_type", "unsupported", f"Must be `{media_type}`.")
+    if kind == "file":
+        check_file_id(block.source["file_id"])
+
+
+def _members_of_source(source: Any, pointer: str, kinds: dict[str, tuple[str, ...]]) -> tuple[str, tuple[str, ...]]:
+    """Return the type of a source and its required members; raises InvalidRequest."""
     kind = source.get("type") if isinstance(source, dict) else None
-    required = _SOURCES.get(kind) if isinstance(kind, str) else None
-    if required is None:
-        raise invalid(f"{pointer}/type", "unsupported", "Must be `base64`, `url` or `file`.")
+    required = kinds.get(kind) if isinstance(kind, str) else None
+    if not isinstance(kind, str) or required is None:
+        raise invalid(f"{pointer}/type", "unsupported", f"Must be one of {', '.join(f'`{name}`' for name in kinds)}.")
     for name in required:
         if not (isinstance(source.get(name), str) and source[name]):
             raise invalid(f"{pointer}/{name}", "required", "This field is required.")
-    if kind == "base64" and source["media_type"] not in IMAGE_TYPES:
-        raise invalid(f"{pointer}/media_type", "unsupported", f"Must be one of {', '.join(IMAGE_TYPES)}.")
     for name in source.keys() - {"type", *required}:
         raise _unsupported(pointer + json_pointer(name))
+    return kind, required
+
+
+def _check_source(source: Any, pointer: str, model: Model) -> None:
+    kind, required = _members_of_source(source, pointer, _SOURCES)
+    if kind == "base64" and source["media_type"] not in IMAGE_TYPES:
+        raise invalid(f"{pointer}/media_type", "unsupported", f"Must be one of {', '.join(IMAGE_TYPES)}.")
     if kind == "file":
         check_file_id(source["file_id"])
     else:

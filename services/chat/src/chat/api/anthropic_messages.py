@@ -70,10 +70,10 @@ async def create_message(
 
 
 @router.post("/count_tokens", response_class=Response, responses={**TOKEN_COUNT, **NOT_COUNTED})
-async def count_tokens(body: PromptRequest, principal: Caller, services: Services) -> Response:
+async def count_tokens(body: PromptRequest, principal: Caller, service: Service, services: Services) -> Response:
     """Estimate the input tokens of a message, as admission does. Nothing is sent to the model."""
     model = check(body, services.catalogue, services.budgets.plan(principal.plan).allows)
-    messages = _messages(body, model)
+    messages = await service.with_files(principal.user_id, _messages(body, model), model)
     if model.system_prompt and not body.system_text:
         messages.insert(0, {"role": "system", "content": model.system_prompt})
     found = estimate_messages(messages) + estimate_options(options_of(body))

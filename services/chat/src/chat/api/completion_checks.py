@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from chat import errors
-from chat.api.image_checks import check_file_id, check_image, is_address
+from chat.api.file_checks import check_file, check_image, is_address
 from chat.api.request_checks import capabilities, invalid, require_tools, unsupported_type
 from chat.catalogue import Catalogue, Model
-from chat.protocols.openai_chat.schemas import TEXT_PARTS, CompletionMessage, CompletionRequest, ContentPart
+from chat.protocols.openai_chat.schemas import CompletionMessage, CompletionRequest, ContentPart
 from parley.errors import InvalidRequest, ValidationFailed
 from parley.field_errors import FieldError, json_pointer
 
@@ -77,9 +77,9 @@ def _has_id(call: Any) -> bool:
 
 def needed_capabilities(body: CompletionRequest) -> frozenset[str]:
     """Return the capabilities that a model needs to answer the request."""
-    parts = [part for message in body.messages for part in message.parts if part.type not in TEXT_PARTS]
-    addresses = (part.unknown["image_url"]["url"] for part in parts if part.type == "image_url")
-    return capabilities(images=bool(parts), calls=_requires_call(body), urls=any(map(is_address, addresses)))
+    images = [part for message in body.messages for part in message.parts if part.type == "image_url"]
+    addresses = (part.unknown["image_url"]["url"] for part in images)
+    return capabilities(images=bool(images), calls=_requires_call(body), urls=any(map(is_address, addresses)))
 
 
 def _requires_call(body: CompletionRequest) -> bool:
@@ -106,11 +106,11 @@ def _check_message(message: CompletionMessage, pointer: str, model: Model) -> No
 
 
 def _check_part(part: ContentPart, pointer: str, model: Model) -> None:
-    if part.type not in TEXT_PARTS and "vision" not in model.capabilities:
+    if part.type == "image_url" and "vision" not in model.capabilities:
         raise errors.UnsupportedContent
     members = _PART_MEMBERS.get(part.type)
     if members is None:
-        detail = "Parts of the types `text`, `image_url` and `file` (an image that was uploaded) are supported."
+        detail = "Parts of the types `text`, `image_url` and `file` are supported."
         raise unsupported_type(pointer, detail)
     for name in part.unknown:
         if name not in members:
@@ -126,10 +126,8 @@ def _check_part(part: ContentPart, pointer: str, model: Model) -> None:
 
 
 def _check_file(file: Any, pointer: str) -> None:
-    if not isinstance(file, dict) or not isinstance(file.get("file_id"), str):
-        raise errors.UnsupportedContent("Upload the file at `/v1/files`, and send its `file_id`.")
-    check_file_id(file["file_id"])
-    for name in file.keys() - {"file_id", "filename"}:
+    check_file(file, pointer)
+    for name in file.keys() - {"file_id", "filename", "file_data"}:
         raise _unsupported(pointer + json_pointer(name), None)
 
 

@@ -80,7 +80,7 @@ def to_turn_request(
         answers_tool_results=body.tool_results is not None,
         results_at="/tool_results",
         options=body.options(),
-        capabilities=capabilities(images=bool(items), calls=body.requires_call),
+        capabilities=capabilities(images=False, calls=body.requires_call),
         cache_policy=policy,
         input_messages=messages_of_items(items) if items else None,
         response={"input": items} if items else None,

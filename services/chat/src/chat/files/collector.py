@@ -7,7 +7,7 @@ from uuid import UUID
 
 import structlog
 
-from chat.files.model import object_key
+from chat.files.model import object_key, text_key
 from chat.files.store import FileRows, Objects
 from parley.process.steps import run_step
 
@@ -50,7 +50,7 @@ class FileCollector:
         """Remove the objects of deleted files and abandoned uploads, then their rows. Of one user: all at once."""
         while self._objects is not None and (found := await self._rows.removable(user_id=user_id, limit=BATCH)):
             for file_id in found:
-                await self._objects.remove(object_key(file_id))
+                await remove_objects(self._objects, file_id)
             await self._rows.removed(found)
 
     async def remove_orphans(self) -> None:
@@ -61,4 +61,10 @@ class FileCollector:
         async for page in self._objects.old(age=ORPHAN_AGE):
             for file_id in await self._rows.unknown(page):
                 log.warning("orphaned_object_removed", file_id=str(file_id))
-                await self._objects.remove(object_key(file_id))
+                await remove_objects(self._objects, file_id)
+
+
+async def remove_objects(objects: Objects, file_id: UUID) -> None:
+    """Remove the objects of a file: its text and, at last, itself; raises FilesUnavailable."""
+    await objects.remove(text_key(file_id))
+    await objects.remove(object_key(file_id))

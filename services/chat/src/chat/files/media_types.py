@@ -6,6 +6,7 @@ import re
 from chat.errors import UnsupportedFile
 from chat.files.images import MAX_HEADER, image_size, require_decodable
 from chat.files.model import IMAGE_TYPES
+from chat.token_estimate import estimate
 
 PDF, TEXT = "application/pdf", "text/plain"
 SIGNATURE_LENGTH = 32
@@ -25,6 +26,15 @@ def type_of(head: bytes) -> str:
     return next((media_type for signature, media_type in _SIGNATURES if signature.match(head)), TEXT)
 
 
+def is_text(data: bytes) -> bool:
+    """Tell whether data is a text in UTF-8."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return not _CONTROLS.search(data)
+
+
 class MediaTypeDetector:
     """Reads a file once, piece by piece. Holds at most the header of an image."""
 
@@ -33,6 +43,7 @@ class MediaTypeDetector:
         self._type: str | None = None
         self._next_check = SIGNATURE_LENGTH
         self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._tokens = 0
 
     def feed(self, data: bytes) -> None:
         """Read a piece; raises UnsupportedFile, and InvalidRequest for an image that is too large to decode."""
@@ -42,6 +53,11 @@ class MediaTypeDetector:
         self._held += data if self._type is None else data[: MAX_HEADER - len(self._held)]
         if len(self._held) >= self._next_check:
             self._check()
+
+    @property
+    def text_tokens(self) -> int | None:
+        """Return the estimated tokens of a text; None for other types."""
+        return self._tokens if self._type == TEXT else None
 
     def finish(self) -> str:
         """Return the type; raises UnsupportedFile and InvalidRequest."""
@@ -72,7 +88,7 @@ class MediaTypeDetector:
         if self._type != TEXT:
             return
         try:
-            self._decoder.decode(data, final)
+            self._tokens += estimate(self._decoder.decode(data, final))
         except UnicodeDecodeError:
             raise UnsupportedFile from None
         if _CONTROLS.search(data):

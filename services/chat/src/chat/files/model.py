@@ -4,8 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from parley.ids import parse_id
+
 MAX_FILE_BYTES = 536_870_912
 """Bytes of the largest file that a plan can allow."""
+TEXT_SUFFIX = ".txt"
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 
 
@@ -30,6 +33,10 @@ class StoredFile:
     sha256: bytes
     purpose: str
     created_at: datetime
+    text_tokens: int | None = None
+    """Estimated tokens of the text; None for images, and for a PDF that was not read yet."""
+    text_error: str | None = None
+    """Code of the error of a PDF whose text cannot be read."""
 
     @property
     def is_image(self) -> bool:
@@ -44,8 +51,19 @@ class FileContent:
     size: int
     sha256: bytes
     media_type: str
+    text_tokens: int | None = None
 
 
 def object_key(file_id: UUID) -> str:
     """Return the name of a file's object. Nothing that a client sends is part of it."""
     return f"files/{file_id.hex[-2:]}/{file_id}"
+
+
+def text_key(file_id: UUID) -> str:
+    """Return the name of the object with the text of a PDF."""
+    return f"{object_key(file_id)}{TEXT_SUFFIX}"
+
+
+def file_of_object(name: str) -> UUID | None:
+    """Return the file of an object's name, without folders; None for the object of somebody else."""
+    return parse_id(name.removesuffix(TEXT_SUFFIX))

@@ -49,7 +49,8 @@ async def receive_file(
         await writer.write(event.data)
     if not size:
         raise InvalidRequest(errors=[FieldError("/file", "required", "The file is empty.")])
-    return FileContent(size, digest.digest(), detector.finish()), purpose
+    media_type = detector.finish()
+    return FileContent(size, digest.digest(), media_type, detector.text_tokens), purpose
 
 
 def _purpose(field: FormField, purposes: Collection[str]) -> str | None:

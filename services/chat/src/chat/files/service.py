@@ -3,16 +3,18 @@
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import structlog
 
 from chat.errors import FileNotFound
-from chat.files.collector import FileCollector
+from chat.files.collector import FileCollector, remove_objects
 from chat.files.model import FileLimits, StoredFile, object_key
 from chat.files.receiving import receive_file, start_of_file
 from chat.files.store import FileRows, Objects
+from chat.files.text_extractor import TextExtractor
+from chat.files.texts import FileTexts
 from chat.files.upload_form import FormEvent
 from parley.errors import DependencyUnavailable, InvalidRequest, Overloaded
 from parley.ids import new_id
@@ -114,7 +116,7 @@ class FileService:
 
     async def _remove(self, file_id: UUID) -> None:
         try:
-            await self._objects.remove(object_key(file_id))
+            await remove_objects(self._objects, file_id)
             await self._rows.removed([file_id])
         except DependencyUnavailable:
             log.warning("object_left_to_the_collector", file_id=str(file_id))
@@ -137,6 +139,7 @@ class OpenFiles:
     """What a running chat has of files. ``rows`` and ``service`` are None if files are not offered."""
 
     collector: FileCollector
+    texts: FileTexts
     rows: FileRows | None = None
     service: FileService | None = None
 
@@ -146,7 +149,9 @@ async def open_files(rows: FileRows, objects: Objects | None, *, service: str) -
     """Run the collector. Without ``objects``, files are not offered."""
     collector = FileCollector(rows, objects)
     async with background("files", collector.run, service=service):
-        yield OpenFiles(collector) if objects is None else OpenFiles(collector, rows, FileService(rows, objects))
+        texts = FileTexts(rows, objects, TextExtractor())
+        found = OpenFiles(collector, texts)
+        yield found if objects is None else replace(found, rows=rows, service=FileService(rows, objects))
 
 
 async def _chained(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -42,6 +42,10 @@ class FileRows(Protocol):
         """Hide every file and upload of a user, and refuse new ones."""
         ...
 
+    async def set_text(self, file_id: UUID, *, tokens: int | None, error: str | None) -> bool:
+        """Store what is known of a file's text; False if the file is gone."""
+        ...
+
     async def removable(self, *, user_id: UUID | None, limit: int) -> Sequence[UUID]:
         """Return files and uploads, of one user or of all, whose objects are to be removed."""
         ...

@@ -11,10 +11,10 @@ from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
 from chat.errors import FilesUnavailable
+from chat.files.model import file_of_object
 from chat.files.store import ObjectWriter
 from parley import times
 from parley.config.settings import SettingsError
-from parley.ids import parse_id
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -80,7 +80,7 @@ class ObjectStorage:
         with _translated():
             async for page in obstore.list(self._store, FOLDER, chunk_size=PAGE_SIZE):
                 names = [entry["path"].rpartition("/")[2] for entry in page if entry["last_modified"] < before]
-                found = [file_id for name in names if (file_id := parse_id(name)) is not None]
+                found = [file_id for name in names if (file_id := file_of_object(name)) is not None]
                 if found:
                     yield found
 

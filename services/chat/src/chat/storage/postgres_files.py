@@ -1,6 +1,7 @@
 """Rows of files in Postgres. The row of the account is the lock of a user's files: two uploads never share one room."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import fields
 from uuid import UUID
 
 from chat.errors import Erased, StorageFull
@@ -15,7 +16,7 @@ RETURNING 1"""
 _USE = "SELECT count(*), coalesce(sum(size), 0)::bigint FROM files WHERE user_id = $1 AND status <> 'deleted'"
 _BEGIN = "INSERT INTO files (id, user_id, filename, size) VALUES ($1, $2, $3, $4)"
 _COMPLETE = """
-UPDATE files SET status = 'ready', size = $3, sha256 = $4, media_type = $5, purpose = $6
+UPDATE files SET status = 'ready', size = $3, sha256 = $4, media_type = $5, purpose = $6, text_tokens = $7
 WHERE id = $1 AND user_id = $2 AND status = 'uploading' RETURNING *"""
 _FIND = "SELECT * FROM files WHERE user_id = $1 AND id = ANY ($2::uuid[]) AND status = 'ready'"
 # A position that is never NULL, because a generic plan has no index for "$2 IS NULL OR …": see docs/query-plans.md.
@@ -25,6 +26,7 @@ WHERE user_id = $1 AND id < coalesce($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffff
 ORDER BY id DESC LIMIT $3"""
 _DELETE = """
 UPDATE files SET status = 'deleted', filename = '' WHERE id = $2 AND user_id = $1 AND status = 'ready'"""
+_SET_TEXT = "UPDATE files SET text_tokens = $2, text_error = $3 WHERE id = $1 AND status = 'ready'"
 _ABANDON = "UPDATE files SET status = 'deleted', filename = '' WHERE id = $1 AND status <> 'deleted'"
 _ERASE_ACCOUNT = """
 INSERT INTO accounts AS a (user_id, erased_at) VALUES ($1, now())
@@ -70,7 +72,7 @@ class PostgresFileRows:
 
     async def complete(self, file_id: UUID, user_id: UUID, content: FileContent, purpose: str) -> StoredFile | None:
         """Make an upload a file; None if it is no longer expected."""
-        arguments = (content.size, content.sha256, content.media_type, purpose)
+        arguments = (content.size, content.sha256, content.media_type, purpose, content.text_tokens)
         row = await self._database.row(_COMPLETE, file_id, user_id, *arguments)
         return _file(row) if row is not None else None
 
@@ -85,6 +87,10 @@ class PostgresFileRows:
     async def delete(self, user_id: UUID, file_id: UUID) -> bool:
         """Hide a file of the user; False if there is none."""
         return await self._database.execute(_DELETE, user_id, file_id) > 0
+
+    async def set_text(self, file_id: UUID, *, tokens: int | None, error: str | None) -> bool:
+        """Store what is known of a file's text; False if the file is gone."""
+        return await self._database.execute(_SET_TEXT, file_id, tokens, error) > 0
 
     async def abandon(self, file_id: UUID) -> None:
         """Give up an upload, also one whose completion was not confirmed."""
@@ -114,5 +120,4 @@ class PostgresFileRows:
 
 
 def _file(row: Row) -> StoredFile:
-    names = ("id", "user_id", "filename", "media_type", "size", "sha256", "purpose", "created_at")
-    return StoredFile(*(row[name] for name in names))
+    return StoredFile(**{field.name: row[field.name] for field in fields(StoredFile)})

@@ -9,10 +9,9 @@ from datetime import timedelta
 from uuid import UUID
 
 from chat.errors import Erased, FilesUnavailable, StorageFull
-from chat.files.model import FileContent, FileLimits, StoredFile
+from chat.files.model import FileContent, FileLimits, StoredFile, file_of_object
 from chat.files.store import ObjectWriter
 from parley import times
-from parley.ids import parse_id
 
 
 def png(width: int = 2, height: int = 2, rest: bytes = b"") -> bytes:
@@ -55,7 +54,12 @@ class InMemoryFileRows:
             return None
         row.status = "ready"
         row.file = replace(
-            row.file, size=content.size, sha256=content.sha256, media_type=content.media_type, purpose=purpose
+            row.file,
+            size=content.size,
+            sha256=content.sha256,
+            media_type=content.media_type,
+            purpose=purpose,
+            text_tokens=content.text_tokens,
         )
         return row.file
 
@@ -72,6 +76,13 @@ class InMemoryFileRows:
         if not await self.find(user_id, [file_id]):
             return False
         self.rows[file_id].status = "deleted"
+        return True
+
+    async def set_text(self, file_id: UUID, *, tokens: int | None, error: str | None) -> bool:
+        row = self.rows.get(file_id)
+        if row is None or row.status != "ready":
+            return False
+        row.file = replace(row.file, text_tokens=tokens, text_error=error)
         return True
 
     async def abandon(self, file_id: UUID) -> None:
@@ -128,7 +139,7 @@ class InMemoryObjects:
 
     async def old(self, *, age: float) -> AsyncIterator[list[UUID]]:
         self._require_available()
-        names = [parse_id(key.rpartition("/")[2]) for key in self.objects]
+        names = [file_of_object(key.rpartition("/")[2]) for key in self.objects]
         yield [file_id for file_id in names if file_id is not None]
 
     async def remove_remains(self, *, age: float) -> None:

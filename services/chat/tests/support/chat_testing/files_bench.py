@@ -8,6 +8,8 @@ import httpx2
 from chat.admission.plans import ChatPlan
 from chat.files.collector import FileCollector
 from chat.files.service import FileService
+from chat.files.text_extractor import TextExtractor
+from chat.files.texts import FileTexts
 from chat_testing.api import client_of
 from chat_testing.bench import EngineBench
 from chat_testing.files import InMemoryFileRows, InMemoryObjects
@@ -23,10 +25,16 @@ class FilesBench:
     """The app with files in memory, and its users."""
 
     def __init__(
-        self, *, offered: bool = True, engine: EngineBench | None = None, rows: InMemoryFileRows | None = None
+        self,
+        *,
+        offered: bool = True,
+        engine: EngineBench | None = None,
+        rows: InMemoryFileRows | None = None,
+        extractor: TextExtractor | None = None,
     ) -> None:
         self.rows, self.objects = rows or InMemoryFileRows(), InMemoryObjects()
-        bench = ServiceBench(engine or EngineBench(), plan=PLAN, files=self.rows if offered else None)
+        self.texts = FileTexts(self.rows if offered else None, self.objects, extractor or TextExtractor())
+        bench = ServiceBench(engine or EngineBench(), plan=PLAN, files=self.rows if offered else None, texts=self.texts)
         self.bench = bench
         self.collector = FileCollector(self.rows, self.objects)
         files = FileService(self.rows, self.objects) if offered else None

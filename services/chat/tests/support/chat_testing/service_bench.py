@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from chat.admission.admission import TurnAdmission
 from chat.admission.budgets import Budgets
 from chat.admission.context_window import ContextLoader
-from chat.admission.images import ImageFinder
 from chat.admission.plans import ChatPlan
 from chat.admission.position import PositionResolver
+from chat.admission.prompt_files import PromptFiles
 from chat.admission.token_limits import TokenLimits
 from chat.files.store import FileRows
+from chat.files.text_extractor import TextExtractor
+from chat.files.texts import FileTexts
 from chat.model import Turn
 from chat.running.readers import TurnReaders
 from chat.running.remote_logs import RemoteLogs
@@ -33,6 +35,7 @@ class ServiceBench:
     plan: ChatPlan = field(default_factory=lambda: ChatPlan(tokens_per_minute=None))
     files: FileRows | None = None
     plans: Mapping[str, ChatPlan] = field(default_factory=dict)
+    texts: FileTexts = field(default_factory=lambda: FileTexts(None, None, TextExtractor()))
 
     def __post_init__(self) -> None:
         engine = self.engine
@@ -46,7 +49,7 @@ class ServiceBench:
             budgets=Budgets(Plans(self.plans, self.plan), engine.turns),
             token_limits=TokenLimits(self.limiter),
             turn_timeout=600,
-            images=ImageFinder(self.files),
+            files=PromptFiles(self.files, self.texts),
         )
         self.readers = TurnReaders(engine.supervisor, self.remote_logs, engine.logs)
         self.service = ChatService(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from chat import errors
-from chat.api.image_checks import check_file_id, check_image, is_address
+from chat.api.file_checks import check_file, check_file_id, check_image, is_address
 from chat.api.request_checks import capabilities, invalid, require_tools, unsupported_type
 from chat.catalogue import Catalogue, Model
 from chat.input_items import TEXT_PARTS, is_answer
@@ -57,7 +57,7 @@ def check(body: ResponseRequest, catalogue: Catalogue, allows: Callable[[str], b
 
 def needed_capabilities(body: ResponseRequest) -> frozenset[str]:
     """Return the capabilities that a model needs to answer the request."""
-    images = [part for item in body.items() for _, part in _parts(item) if part.type not in TEXT_PARTS]
+    images = [part for item in body.items() for _, part in _parts(item) if part.type == "input_image"]
     urls = any(is_address(part.image_url or "") for part in images)
     return capabilities(images=bool(images), calls=_requires_call(body), urls=urls)
 
@@ -190,8 +190,12 @@ def _check_part(part: InputPart, pointer: str, model: Model) -> None:
             check_file_id(part.file_id)
         else:
             check_image(part.image_url or "", f"{pointer}/image_url", model, files=False)
+    elif part.type == "input_file":
+        check_file(part.model_dump(), pointer)
     elif part.type not in TEXT_PARTS:
-        raise unsupported_type(pointer, "Parts of the types `input_text` and `input_image` are supported.")
+        raise unsupported_type(
+            pointer, "Parts of the types `input_text`, `input_image` and `input_file` are supported."
+        )
     for name in part.unknown:
         raise _unsupported(pointer + json_pointer(name), None)
 

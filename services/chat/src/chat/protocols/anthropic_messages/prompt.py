@@ -5,7 +5,9 @@ from typing import Any
 
 import orjson
 
-from chat.input_items import reference_of
+from chat.file_references import data_part
+from chat.files.inline_data import encoded_text
+from chat.input_items import part_of_file, reference_of
 from chat.protocols.anthropic_messages.schemas import InputBlock, InputMessage, MessageRequest, PromptRequest
 
 Message = dict[str, Any]
@@ -92,7 +94,16 @@ def _result(block: InputBlock) -> str:
 def _part(block: InputBlock) -> dict[str, Any]:
     if block.type == "text":
         return {"type": "text", "text": block.text or ""}
+    if block.type == "document":
+        return _document(block)
     return {"type": "image_url", "image_url": {"url": address_of(block.source)}}
+
+
+def _document(block: InputBlock) -> dict[str, Any]:
+    source = block.source
+    if source["type"] == "file":
+        return part_of_file(source["file_id"])
+    return data_part(block.title, encoded_text(source["data"]) if source["type"] == "text" else source["data"])
 
 
 def address_of(source: dict[str, Any]) -> str:

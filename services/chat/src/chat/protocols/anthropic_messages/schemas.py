@@ -6,7 +6,7 @@ from pydantic import Field
 
 from chat.protocols.json_values import Json
 from chat.protocols.openai_chat.schemas import MAX_MESSAGES, OpenModel
-from chat.protocols.openai_responses.schemas import MAX_TOOLS
+from chat.protocols.openai_responses.schemas import MAX_FILENAME, MAX_TOOLS, is_absent
 from parley.web.schemas import Text, max_entries
 
 MAX_STOP_SEQUENCES = 16
@@ -25,7 +25,7 @@ class ResultBlock(OpenModel):
 
 
 class InputBlock(OpenModel):
-    """A content block of a message: text, an image, a tool call, a tool result, or the model's thinking."""
+    """A content block of a message: text, an image, a document, a tool call, a tool result, or thinking."""
 
     type: Text
     text: Text | None = None
@@ -42,6 +42,9 @@ class InputBlock(OpenModel):
     cache_control: Json = None
     citations: Json = None
     caller: Json = None
+    # Left out of the digest of a request without them, which is compared with those of the release before.
+    title: Text | None = Field(None, max_length=MAX_FILENAME, exclude_if=is_absent)
+    context: Text | None = Field(None, exclude_if=is_absent)
 
 
 class SystemBlock(OpenModel):

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from chat.file_references import parse_openai_id, reference
+from chat.file_references import FILE, data_part, file_part, parse_openai_id, reference
 from chat.protocols.json_values import Json
 from chat.protocols.parley.schemas import Metadata, Temperature
 from parley.web.schemas import MAX_MEMBERS, Text
@@ -105,9 +105,11 @@ def _with_reference(part: dict[str, Any]) -> dict[str, Any]:
         return part
     given = source.get(_FILE_MEMBERS[kind])
     file_id = parse_openai_id(given) if isinstance(given, str) else None
+    if kind == FILE:
+        return file_part(file_id) if file_id is not None else data_part(source.get("filename"), source["file_data"])
     if file_id is None:
         return part
-    detail = {"detail": source["detail"]} if kind == "image_url" and source.get("detail") else {}
+    detail = {"detail": source["detail"]} if source.get("detail") else {}
     return {"type": "image_url", "image_url": {"url": reference(file_id), **detail}}
 
 

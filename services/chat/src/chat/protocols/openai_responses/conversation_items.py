@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from chat.exchanges import PastExchange, PastStep
-from chat.file_references import openai_id, referenced_file
+from chat.file_references import FILE, is_file, openai_id, referenced_file
 from chat.protocols.openai_responses.ids import item_id
 from chat.protocols.openai_responses.resource import input_item
 
@@ -56,7 +56,10 @@ def _content(content: str | list[dict[str, Any]]) -> str | list[dict[str, Any]]:
 def _part(part: dict[str, Any]) -> dict[str, Any]:
     if part["type"] == "text":
         return {"type": "input_text", "text": part["text"]}
-    image, file_id = part["image_url"], referenced_file(part)
+    file_id = referenced_file(part)
+    if is_file(part):
+        return {"type": "input_file", **(part[FILE] if file_id is None else {"file_id": openai_id(file_id)})}
+    image = part["image_url"]
     source = {"image_url": image["url"]} if file_id is None else {"file_id": openai_id(file_id)}
     return {"type": "input_image", **source, "detail": image.get("detail", "auto")}
 

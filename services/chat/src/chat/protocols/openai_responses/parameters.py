@@ -8,6 +8,7 @@ _REPEATED = (
     *("instructions", "max_output_tokens", "temperature", "top_p", "tool_choice", "parallel_tool_calls"),
     *("truncation", "background", "store", "user", "safety_identifier", "prompt_cache_key"),
 )
+_PART_MEMBERS = {"type", "text", "refusal", "image_url", "file_id", "filename", "file_data", "detail"}
 STORED_MEMBERS = {
     "message": ("role", "content", "phase"),
     "function_call": ("call_id", "name", "arguments"),
@@ -62,7 +63,7 @@ def _value(value: Any) -> Any:
 
 
 def _part(part: InputPart) -> dict[str, Any]:
-    known = part.model_dump(exclude_none=True, include={"type", "text", "refusal", "image_url", "file_id", "detail"})
+    known = part.model_dump(exclude_none=True, include=_PART_MEMBERS)
     if part.type == "output_text":
         return {**known, "annotations": part.annotations or [], "logprobs": part.logprobs or []}
     return {"detail": "auto", **known} if part.type == "input_image" else known

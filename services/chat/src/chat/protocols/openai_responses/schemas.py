@@ -12,6 +12,8 @@ from parley.web.validation import FieldValueError
 
 MAX_ITEMS = 2000
 MAX_TOOLS = 128
+MAX_FILENAME = 1000
+"""Characters of the name of a file whose data is sent. Its last 255 are used."""
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "max_tool_calls": (0,),
     "service_tier": ("auto", "default"),
@@ -23,15 +25,22 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 FORWARDED = ("top_p", "parallel_tool_calls", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention")
 
 
+def is_absent(value: object) -> bool:
+    """Tell whether a member was not sent."""
+    return value is None
+
+
 class InputPart(OpenModel):
-    """A part of a message or of an output: text, or an image."""
+    """A part of a message or of an output: text, an image, or a file."""
 
     type: Text
     text: Text | None = None
     refusal: Text | None = None
     image_url: Text | None = None
-    # Left out of the digest of a request without it, which is compared with those of the release before.
-    file_id: Text | None = Field(None, max_length=64, exclude_if=lambda file_id: file_id is None)
+    # Left out of the digest of a request without them, which is compared with those of the release before.
+    file_id: Text | None = Field(None, max_length=64, exclude_if=is_absent)
+    filename: Text | None = Field(None, max_length=MAX_FILENAME, exclude_if=is_absent)
+    file_data: Text | None = Field(None, exclude_if=is_absent)
     detail: Literal["low", "high", "auto", "original"] | None = None
     annotations: Json = None
     logprobs: Json = None

@@ -20,7 +20,9 @@ class FileResource(ResponseBody):
     sha256: str
     purpose: str
     status: Literal["ready", "processing", "failed"]
-    text_tokens: int | None = Field(description="Estimated tokens of the text; null if it is not known.")
+    text_tokens: int | None = Field(
+        description="Estimated tokens of the text; null for images, and for a PDF that no message has had yet."
+    )
     created_at: Timestamp
 
 
@@ -34,6 +36,6 @@ def resource(file: StoredFile) -> FileResource:
         sha256=file.sha256.hex(),
         purpose=file.purpose,
         status="ready",
-        text_tokens=None,
+        text_tokens=file.text_tokens,
         created_at=file.created_at,
     )

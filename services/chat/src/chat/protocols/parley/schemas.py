@@ -73,7 +73,8 @@ class ChatRequest(ToolOptions):
     files: Annotated[list[Id], Field(max_length=MAX_FILES), max_entries(MAX_FILES)] = Field(
         default_factory=list,
         exclude_if=lambda files: not files,
-        description="Images for the message: IDs of `/api/v1/files`. The model needs the capability `vision`.",
+        description="Files for the message: IDs of `/api/v1/files`. Every model reads the text of PDF and text files; "
+        "images need the capability `vision`.",
     )
 
     @model_validator(mode="before")
@@ -114,7 +115,7 @@ class TurnUserMessage(ResponseBody):
 
     id: UUID
     content: str
-    files: list[UUID] = Field(description="The images of the message.")
+    files: list[UUID] = Field(description="The files of the message.")
 
 
 class TurnResource(ResponseBody):

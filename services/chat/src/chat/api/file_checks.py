@@ -1,4 +1,6 @@
-"""Checks of images in requests: data, addresses and IDs of files. Parley itself never opens an address."""
+"""Checks of images and files in requests: data, addresses and IDs. Parley itself never opens an address."""
+
+from typing import Any
 
 from chat import errors
 from chat.api.request_checks import invalid
@@ -34,3 +36,16 @@ def check_file_id(given: str) -> None:
     """Raise FileNotFound for an ID that cannot be one of a file."""
     if parse_openai_id(given) is None:
         raise errors.FileNotFound
+
+
+def check_file(source: Any, pointer: str) -> None:
+    """Raise InvalidRequest or FileNotFound for a file that has not either an ID or data."""
+    given = source if isinstance(source, dict) else {}
+    found = {name: given.get(name) for name in ("file_id", "file_data") if given.get(name)}
+    if len(found) != 1 or not all(isinstance(value, str) for value in found.values()):
+        detail = "Send either the `file_id` of a file of `/v1/files`, or its data in base64 as `file_data`."
+        raise invalid(pointer, "required", detail)
+    if not isinstance(given.get("filename"), str | None):
+        raise invalid(f"{pointer}/filename", "string_type", "Must be a string.")
+    if isinstance(given.get("file_id"), str) and given["file_id"]:
+        check_file_id(given["file_id"])

@@ -1,0 +1,198 @@
+"""Files of a prompt: those of the request, which must be readable, and earlier ones, as far as they fit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+from chat.admission.context_window import MIN_ANSWER_TOKENS, EarlierExchanges
+from chat.admission.file_contents import FileContents
+from chat.admission.turn_request import TurnRequest
+from chat.catalogue import Model
+from chat.errors import (
+    ContextLengthExceeded,
+    FileNotFound,
+    FilesNotOffered,
+    FileTextError,
+    UnsupportedContent,
+)
+from chat.file_references import FILE, is_file, parts_of, referenced_file, referenced_files
+from chat.files.image_loader import MAX_PROMPT_BYTES
+from chat.files.inline_data import decoded, is_encoded_text
+from chat.files.model import StoredFile
+from chat.files.store import FileRows
+from chat.files.text_frame import GONE, framed, left_out
+from chat.files.texts import FileTexts
+from chat.generation import PromptImage
+from chat.token_estimate import estimate
+from parley.errors import InvalidRequest
+
+MAX_NEW_FILES = 20
+"""Files of a request: those that it names, and those whose data it has."""
+MAX_REFERENCES = 100
+"""Newest references of a prompt that are looked up. Older files are left out."""
+
+Message = dict[str, Any]
+Images = dict[UUID, PromptImage]
+
+
+@dataclass(frozen=True, slots=True)
+class ContextFiles:
+    """What a prompt is made of, with the texts of its files, and the images that it refers to."""
+
+    past: EarlierExchanges
+    messages: Sequence[Message] | None
+    images: Images
+
+
+class PromptFiles:
+    """Finds the files of a prompt. Without rows, files are not offered: only their data can be sent."""
+
+    def __init__(self, rows: FileRows | None, texts: FileTexts) -> None:
+        self._rows, self._texts = rows, texts
+
+    async def prepared(self, request: TurnRequest, model: Model) -> TurnRequest:
+        """Return a request with the texts of its files.
+
+        Raises FileNotFound, FilesNotOffered, FileTextError, UnsupportedContent, ContextLengthExceeded and
+        InvalidRequest.
+        """
+        messages = [*(request.messages or ()), *(request.input_messages or ())]
+        contents = await self.contents(request.user_id, messages, model)
+        if contents is None:
+            return request
+        return replace(
+            request,
+            messages=contents.in_messages(request.messages),
+            input_messages=contents.in_messages(request.input_messages),
+            response=contents.in_response(request.response),
+            capabilities=request.capabilities | contents.capabilities,
+        )
+
+    async def contents(self, user_id: UUID, messages: Sequence[Message], model: Model) -> FileContents | None:
+        """Return the contents of the files of new messages, None if they have none; raises as ``prepared`` does."""
+        new = set(referenced_files(messages))
+        data = {given: part[FILE]["filename"] for part in parts_of(messages) if (given := _data(part))}
+        if not new and not data:
+            return None
+        if len(new) + len(data) > MAX_NEW_FILES:
+            raise InvalidRequest(f"At most {MAX_NEW_FILES} files can be sent with a request.")
+        files = await self._own(user_id, new) if new else {}
+        shown = {referenced_file(part) for part in parts_of(messages) if not is_file(part)}
+        _require_images([file for file in files.values() if file.is_image or file.id in shown], model)
+        found = FileContents({file.id for file in files.values() if file.is_image})
+        room = _Room(model)
+        for file in files.values():
+            if not file.is_image:
+                room.take(file.text_tokens or 0)
+                text = framed(file.filename, await self._text(file))
+                room.take(estimate(text) - (file.text_tokens or 0))
+                found.texts[file.id] = text
+        for given, filename in data.items():
+            raw = await self._text_of_data(user_id, given, filename)
+            room.take(estimate(raw))
+            found.data[given] = raw
+        return found
+
+    async def images(self, user_id: UUID, messages: Sequence[Message]) -> Images:
+        """Return the images that messages refer to."""
+        return _images(await self._found(user_id, set(islice(referenced_files(reversed(messages)), MAX_REFERENCES))))
+
+    async def in_context(
+        self, user_id: UUID, past: EarlierExchanges, messages: Sequence[Message] | None, model: Model
+    ) -> ContextFiles:
+        """Return the context with the texts of its files, the newest first, as far as the model can read them."""
+        groups = [messages or (), *(exchange.input or () for exchange in past.exchanges)]
+        newest = [part for group in groups for part in parts_of(reversed(group))]
+        wanted = set(islice((file_id for part in newest if (file_id := referenced_file(part))), MAX_REFERENCES))
+        if not wanted and not any(map(is_file, newest)):
+            return ContextFiles(past, messages, {})
+        files = await self._found(user_id, wanted)
+        found = FileContents({file.id for file in files.values() if file.is_image}, missing=GONE)
+        room = model.context_window
+        for part in filter(is_file, newest):
+            room -= await self._add(found, part, files, room)
+        exchanges = [
+            replace(exchange, input=found.in_messages(exchange.input)) if exchange.input else exchange
+            for exchange in past.exchanges
+        ]
+        return ContextFiles(replace(past, exchanges=exchanges), found.in_messages(messages), _images(files))
+
+    async def _add(self, found: FileContents, part: Message, files: dict[UUID, StoredFile], room: int) -> int:
+        """Add the text of an earlier file, or what stands for it; returns its tokens."""
+        given = _data(part)
+        if given is not None:
+            raw = decoded(given) if is_encoded_text(given) and len(given) // 8 < room else None
+            found.data.setdefault(given, (raw or b"").decode("utf-8", "ignore"))
+            return estimate(found.data[given])
+        file = files.get(referenced_file(part) or UUID(int=0))
+        if file is None or file.is_image or file.id in found.texts:
+            return estimate(found.texts[file.id]) if file is not None and file.id in found.texts else 0
+        found.texts[file.id] = left_out(file.filename)
+        if (file.text_tokens or 0) <= room:
+            try:
+                text = framed(file.filename, await self._text(file))
+            except (FileTextError, FileNotFound, UnsupportedContent):
+                return 0
+            if estimate(text) <= room:
+                found.texts[file.id] = text
+        return estimate(found.texts[file.id])
+
+    async def _own(self, user_id: UUID, wanted: set[UUID]) -> dict[UUID, StoredFile]:
+        if self._rows is None:
+            raise FilesNotOffered
+        found = await self._found(user_id, wanted)
+        if not wanted <= found.keys():
+            raise FileNotFound
+        return found
+
+    async def _found(self, user_id: UUID, wanted: set[UUID]) -> dict[UUID, StoredFile]:
+        if self._rows is None or not wanted:
+            return {}
+        return {file.id: file for file in await self._rows.find(user_id, wanted)}
+
+    async def _text(self, file: StoredFile) -> str:
+        try:
+            return await self._texts.read(file)
+        except FileNotFoundError:
+            raise FileNotFound from None
+
+    async def _text_of_data(self, user_id: UUID, given: str, filename: str) -> str:
+        data = decoded(given)
+        if data is None:
+            raise UnsupportedContent("The data of the file is no base64.")
+        return await self._texts.read_data(user_id, data, filename)
+
+
+class _Room:
+    """Tokens that a model has for the texts of a request."""
+
+    def __init__(self, model: Model) -> None:
+        self._accepted, self._taken = model.context_window - MIN_ANSWER_TOKENS, 0
+
+    def take(self, tokens: int) -> None:
+        """Take tokens; raises ContextLengthExceeded."""
+        self._taken += tokens
+        if self._taken > self._accepted:
+            raise ContextLengthExceeded(self._taken, self._accepted)
+
+
+def _data(part: Any) -> str | None:
+    """Return the data of a part that has the data of a file."""
+    return part[FILE].get("file_data") if is_file(part) else None
+
+
+def _images(files: dict[UUID, StoredFile]) -> Images:
+    return {file.id: PromptImage(file.media_type, file.size) for file in files.values() if file.is_image}
+
+
+def _require_images(files: Sequence[StoredFile], model: Model) -> None:
+    if not files:
+        return
+    if "vision" not in model.capabilities:
+        raise UnsupportedContent
+    if not all(file.is_image for file in files):
+        raise UnsupportedContent("Images are PNG, JPEG, GIF and WebP files. Send another file as a file.")
+    if sum(file.size for file in files) > MAX_PROMPT_BYTES:
+        raise InvalidRequest(f"The images of a request have at most {MAX_PROMPT_BYTES} bytes together.")
