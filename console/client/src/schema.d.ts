@@ -1091,8 +1091,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Download a file
-         * @description Download a file. Browsers save it and never show it.
+         * Download a file, or one range of its bytes
+         * @description Download a file, or one range of its bytes. Browsers save it and never show it.
          */
         get: operations["chat_download_file"];
         put?: never;
@@ -5690,8 +5690,8 @@ export interface components {
                 "application/json": components["schemas"]["AnthropicError"];
             };
         };
-        /** @description Bad Request: `ambiguous_credentials`, `context_length_exceeded`, `invalid_json`, `invalid_request`, `unsupported_content` */
-        "AnthropicBadRequest-AmbiguousCredentialsContextLengthExceededInvalidJsonUnsupportedContent": {
+        /** @description Bad Request: `ambiguous_credentials`, `context_length_exceeded`, `file_encrypted`, `file_too_long`, `file_unreadable`, `file_without_text`, `invalid_json`, `invalid_request`, `unsupported_content` */
+        "AnthropicBadRequest-AmbiguousCredentialsContextLengthExceededFileEncryptedFileTooLongFileUnreadableFileWithoutTextInvalidJsonUnsupportedContent": {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
                 "X-Process-Time": components["headers"]["X-Process-Time"];
@@ -5852,8 +5852,8 @@ export interface components {
                 "application/json": components["schemas"]["AnthropicError"];
             };
         };
-        /** @description Not Found: `conversation_not_found`, `message_not_found`, `model_not_found` */
-        "AnthropicNotFound-ConversationNotFoundMessageNotFoundModelNotFound": {
+        /** @description Not Found: `conversation_not_found`, `file_not_found`, `message_not_found`, `model_not_found` */
+        "AnthropicNotFound-ConversationNotFoundFileNotFoundMessageNotFoundModelNotFound": {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
                 "X-Process-Time": components["headers"]["X-Process-Time"];
@@ -6083,8 +6083,8 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description Bad Request: `ambiguous_credentials`, `context_length_exceeded`, `invalid_json`, `invalid_request` */
-        "BadRequest-AmbiguousCredentialsContextLengthExceededInvalidJson": {
+        /** @description Bad Request: `ambiguous_credentials`, `context_length_exceeded`, `file_encrypted`, `file_too_long`, `file_unreadable`, `file_without_text`, `invalid_json`, `invalid_request` */
+        "BadRequest-AmbiguousCredentialsContextLengthExceededFileEncryptedFileTooLongFileUnreadableFileWithoutTextInvalidJson": {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
                 "X-Process-Time": components["headers"]["X-Process-Time"];
@@ -6099,8 +6099,8 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description Bad Request: `ambiguous_credentials`, `context_length_exceeded`, `invalid_json`, `invalid_request`, `unsupported_content` */
-        "BadRequest-AmbiguousCredentialsContextLengthExceededInvalidJsonUnsupportedContent": {
+        /** @description Bad Request: `ambiguous_credentials`, `context_length_exceeded`, `file_encrypted`, `file_too_long`, `file_unreadable`, `file_without_text`, `invalid_json`, `invalid_request`, `unsupported_content` */
+        "BadRequest-AmbiguousCredentialsContextLengthExceededFileEncryptedFileTooLongFileUnreadableFileWithoutTextInvalidJsonUnsupportedContent": {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
                 "X-Process-Time": components["headers"]["X-Process-Time"];
@@ -6393,8 +6393,8 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description Not Found: `conversation_not_found`, `message_not_found` */
-        "NotFound-ConversationNotFoundMessageNotFound": {
+        /** @description Not Found: `conversation_not_found`, `file_not_found`, `message_not_found`, `model_not_found` */
+        "NotFound-ConversationNotFoundFileNotFoundMessageNotFoundModelNotFound": {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
                 "X-Process-Time": components["headers"]["X-Process-Time"];
@@ -6409,8 +6409,8 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description Not Found: `conversation_not_found`, `message_not_found`, `model_not_found` */
-        "NotFound-ConversationNotFoundMessageNotFoundModelNotFound": {
+        /** @description Not Found: `conversation_not_found`, `message_not_found` */
+        "NotFound-ConversationNotFoundMessageNotFound": {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
                 "X-Process-Time": components["headers"]["X-Process-Time"];
@@ -6521,8 +6521,8 @@ export interface components {
                 "application/json": components["schemas"]["OpenAiError"];
             };
         };
-        /** @description Bad Request: `ambiguous_credentials`, `context_length_exceeded`, `invalid_json`, `invalid_request`, `unsupported_content` */
-        "OpenAiBadRequest-AmbiguousCredentialsContextLengthExceededInvalidJsonUnsupportedContent": {
+        /** @description Bad Request: `ambiguous_credentials`, `context_length_exceeded`, `file_encrypted`, `file_too_long`, `file_unreadable`, `file_without_text`, `invalid_json`, `invalid_request`, `unsupported_content` */
+        "OpenAiBadRequest-AmbiguousCredentialsContextLengthExceededFileEncryptedFileTooLongFileUnreadableFileWithoutTextInvalidJsonUnsupportedContent": {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
                 "X-Process-Time": components["headers"]["X-Process-Time"];
@@ -6715,8 +6715,8 @@ export interface components {
                 "application/json": components["schemas"]["OpenAiError"];
             };
         };
-        /** @description Not Found: `conversation_not_found`, `message_not_found` */
-        "OpenAiNotFound-ConversationNotFoundMessageNotFound": {
+        /** @description Not Found: `conversation_not_found`, `file_not_found`, `message_not_found`, `model_not_found` */
+        "OpenAiNotFound-ConversationNotFoundFileNotFoundMessageNotFoundModelNotFound": {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
                 "X-Process-Time": components["headers"]["X-Process-Time"];
@@ -6731,8 +6731,8 @@ export interface components {
                 "application/json": components["schemas"]["OpenAiError"];
             };
         };
-        /** @description Not Found: `conversation_not_found`, `message_not_found`, `model_not_found` */
-        "OpenAiNotFound-ConversationNotFoundMessageNotFoundModelNotFound": {
+        /** @description Not Found: `conversation_not_found`, `message_not_found` */
+        "OpenAiNotFound-ConversationNotFoundMessageNotFound": {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
                 "X-Process-Time": components["headers"]["X-Process-Time"];
@@ -6822,6 +6822,23 @@ export interface components {
                 "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
                 "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                 "x-should-retry": components["headers"]["x-should-retry"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAiError"];
+            };
+        };
+        /** @description Range Not Satisfiable: `range_not_satisfiable` */
+        OpenAiRangeNotSatisfiable: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "Content-Range": components["headers"]["Content-Range"];
                 [name: string]: unknown;
             };
             content: {
@@ -7045,6 +7062,23 @@ export interface components {
                 "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
                 "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                 "x-should-retry": components["headers"]["x-should-retry"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Range Not Satisfiable: `range_not_satisfiable` */
+        RangeNotSatisfiable: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "Content-Range": components["headers"]["Content-Range"];
                 [name: string]: unknown;
             };
             content: {
@@ -7326,6 +7360,11 @@ export interface components {
          */
         "If-Match": string;
         /**
+         * @description ETag of the file whose range is wanted; another returns the whole file.
+         * @example "0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c"
+         */
+        "If-Range": string;
+        /**
          * @description ID of the last event received. It takes precedence over `after`.
          * @example 5
          */
@@ -7335,6 +7374,11 @@ export interface components {
          * @example respond-async
          */
         Prefer: string;
+        /**
+         * @description One range of bytes. Several ranges return the whole file.
+         * @example bytes=0-1023
+         */
+        Range: string;
         /**
          * @description The offered subprotocols.
          * @example parley.v1, parley.bearer.eyJ0eXAi…
@@ -7351,10 +7395,20 @@ export interface components {
          */
         "Accept-Post": string;
         /**
+         * @description Ranges are served.
+         * @example bytes
+         */
+        "Accept-Ranges": string;
+        /**
          * @description Name of the file.
          * @example attachment; filename="Greeting Ada.json"
          */
         "Content-Disposition": string;
+        /**
+         * @description The length of the file.
+         * @example bytes *\/48211
+         */
+        "Content-Range": string;
         /**
          * @description Version of the resource, for `If-Match`.
          * @example "3"
@@ -9289,10 +9343,10 @@ export interface operations {
                     "application/json": components["schemas"]["TurnResource"];
                 };
             };
-            400: components["responses"]["BadRequest-AmbiguousCredentialsContextLengthExceededInvalidJson"];
+            400: components["responses"]["BadRequest-AmbiguousCredentialsContextLengthExceededFileEncryptedFileTooLongFileUnreadableFileWithoutTextInvalidJson"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden-InsufficientScope"];
-            404: components["responses"]["NotFound-ConversationNotFoundMessageNotFoundModelNotFound"];
+            404: components["responses"]["NotFound-ConversationNotFoundFileNotFoundMessageNotFoundModelNotFound"];
             409: components["responses"]["Conflict-TurnInProgress"];
             410: components["responses"]["Gone-Erased"];
             413: components["responses"]["ContentTooLarge"];
@@ -9362,10 +9416,10 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            400: components["responses"]["BadRequest-AmbiguousCredentialsContextLengthExceededInvalidJson"];
+            400: components["responses"]["BadRequest-AmbiguousCredentialsContextLengthExceededFileEncryptedFileTooLongFileUnreadableFileWithoutTextInvalidJson"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden-InsufficientScope"];
-            404: components["responses"]["NotFound-ConversationNotFoundMessageNotFoundModelNotFound"];
+            404: components["responses"]["NotFound-ConversationNotFoundFileNotFoundMessageNotFoundModelNotFound"];
             409: components["responses"]["Conflict-TurnInProgress"];
             410: components["responses"]["Gone-Erased"];
             413: components["responses"]["ContentTooLarge"];
@@ -9670,10 +9724,10 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            400: components["responses"]["BadRequest-AmbiguousCredentialsContextLengthExceededInvalidJsonUnsupportedContent"];
+            400: components["responses"]["BadRequest-AmbiguousCredentialsContextLengthExceededFileEncryptedFileTooLongFileUnreadableFileWithoutTextInvalidJsonUnsupportedContent"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden-InsufficientScope"];
-            404: components["responses"]["NotFound-ConversationNotFoundMessageNotFoundModelNotFound"];
+            404: components["responses"]["NotFound-ConversationNotFoundFileNotFoundMessageNotFoundModelNotFound"];
             409: components["responses"]["Conflict-TurnInProgress"];
             410: components["responses"]["Gone-Erased"];
             413: components["responses"]["ContentTooLarge"];
@@ -10577,7 +10631,18 @@ export interface operations {
     chat_download_file: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description One range of bytes. Several ranges return the whole file.
+                 * @example bytes=0-1023
+                 */
+                Range?: components["parameters"]["Range"];
+                /**
+                 * @description ETag of the file whose range is wanted; another returns the whole file.
+                 * @example "0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c"
+                 */
+                "If-Range"?: components["parameters"]["If-Range"];
+            };
             path: {
                 file_id: string;
             };
@@ -10595,11 +10660,49 @@ export interface operations {
                     "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
                     "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
                     "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    "Accept-Ranges": components["headers"]["Accept-Ranges"];
                     /**
                      * @description Name of the file.
                      * @example attachment; filename="plan.pdf"
                      */
                     "Content-Disposition"?: string;
+                    /**
+                     * @description SHA-256 of the file.
+                     * @example "0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c"
+                     */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description The bytes of the range. */
+            206: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    "Accept-Ranges": components["headers"]["Accept-Ranges"];
+                    /**
+                     * @description Name of the file.
+                     * @example attachment; filename="plan.pdf"
+                     */
+                    "Content-Disposition"?: string;
+                    /**
+                     * @description SHA-256 of the file.
+                     * @example "0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c"
+                     */
+                    ETag?: string;
+                    /**
+                     * @description The range.
+                     * @example bytes 0-1023/48211
+                     */
+                    "Content-Range"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -10610,6 +10713,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden-InsufficientScope"];
             404: components["responses"]["NotFound-FileNotFoundNotFound"];
+            416: components["responses"]["RangeNotSatisfiable"];
             422: components["responses"]["UnprocessableContent"];
             429: components["responses"]["TooManyRequests"];
             431: components["responses"]["RequestHeaderFieldsTooLarge"];
@@ -11331,10 +11435,10 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentialsContextLengthExceededInvalidJsonUnsupportedContent"];
+            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentialsContextLengthExceededFileEncryptedFileTooLongFileUnreadableFileWithoutTextInvalidJsonUnsupportedContent"];
             401: components["responses"]["OpenAiUnauthorized"];
             403: components["responses"]["OpenAiForbidden-InsufficientScope"];
-            404: components["responses"]["OpenAiNotFound-ConversationNotFoundMessageNotFoundModelNotFound"];
+            404: components["responses"]["OpenAiNotFound-ConversationNotFoundFileNotFoundMessageNotFoundModelNotFound"];
             409: components["responses"]["OpenAiConflict-TurnInProgress"];
             410: components["responses"]["OpenAiGone-Erased"];
             413: components["responses"]["OpenAiContentTooLarge"];
@@ -11710,10 +11814,10 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
-            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentialsContextLengthExceededInvalidJsonUnsupportedContent"];
+            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentialsContextLengthExceededFileEncryptedFileTooLongFileUnreadableFileWithoutTextInvalidJsonUnsupportedContent"];
             401: components["responses"]["OpenAiUnauthorized"];
             403: components["responses"]["OpenAiForbidden-InsufficientScope"];
-            404: components["responses"]["OpenAiNotFound-ConversationNotFoundMessageNotFoundModelNotFound"];
+            404: components["responses"]["OpenAiNotFound-ConversationNotFoundFileNotFoundMessageNotFoundModelNotFound"];
             409: components["responses"]["OpenAiConflict-TurnInProgress"];
             410: components["responses"]["OpenAiGone-Erased"];
             413: components["responses"]["OpenAiContentTooLarge"];
@@ -11957,7 +12061,18 @@ export interface operations {
     chat_download_openai_file: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description One range of bytes. Several ranges return the whole file.
+                 * @example bytes=0-1023
+                 */
+                Range?: components["parameters"]["Range"];
+                /**
+                 * @description ETag of the file whose range is wanted; another returns the whole file.
+                 * @example "0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c"
+                 */
+                "If-Range"?: components["parameters"]["If-Range"];
+            };
             path: {
                 file_id: string;
             };
@@ -11975,11 +12090,49 @@ export interface operations {
                     "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
                     "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
                     "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    "Accept-Ranges": components["headers"]["Accept-Ranges"];
                     /**
                      * @description Name of the file.
                      * @example attachment; filename="plan.pdf"
                      */
                     "Content-Disposition"?: string;
+                    /**
+                     * @description SHA-256 of the file.
+                     * @example "0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c"
+                     */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description The bytes of the range. */
+            206: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    "Accept-Ranges": components["headers"]["Accept-Ranges"];
+                    /**
+                     * @description Name of the file.
+                     * @example attachment; filename="plan.pdf"
+                     */
+                    "Content-Disposition"?: string;
+                    /**
+                     * @description SHA-256 of the file.
+                     * @example "0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c"
+                     */
+                    ETag?: string;
+                    /**
+                     * @description The range.
+                     * @example bytes 0-1023/48211
+                     */
+                    "Content-Range"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -11990,6 +12143,7 @@ export interface operations {
             401: components["responses"]["OpenAiUnauthorized"];
             403: components["responses"]["OpenAiForbidden-InsufficientScope"];
             404: components["responses"]["OpenAiNotFound-FileNotFoundNotFound"];
+            416: components["responses"]["OpenAiRangeNotSatisfiable"];
             429: components["responses"]["OpenAiTooManyRequests"];
             431: components["responses"]["OpenAiRequestHeaderFieldsTooLarge"];
             500: components["responses"]["OpenAiInternalServerError"];
@@ -12076,10 +12230,10 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            400: components["responses"]["AnthropicBadRequest-AmbiguousCredentialsContextLengthExceededInvalidJsonUnsupportedContent"];
+            400: components["responses"]["AnthropicBadRequest-AmbiguousCredentialsContextLengthExceededFileEncryptedFileTooLongFileUnreadableFileWithoutTextInvalidJsonUnsupportedContent"];
             401: components["responses"]["AnthropicUnauthorized"];
             403: components["responses"]["AnthropicForbidden-InsufficientScope"];
-            404: components["responses"]["AnthropicNotFound-ConversationNotFoundMessageNotFoundModelNotFound"];
+            404: components["responses"]["AnthropicNotFound-ConversationNotFoundFileNotFoundMessageNotFoundModelNotFound"];
             409: components["responses"]["AnthropicConflict-TurnInProgress"];
             410: components["responses"]["AnthropicGone-Erased"];
             413: components["responses"]["AnthropicContentTooLarge"];
@@ -12375,10 +12529,10 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentialsContextLengthExceededInvalidJsonUnsupportedContent"];
+            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentialsContextLengthExceededFileEncryptedFileTooLongFileUnreadableFileWithoutTextInvalidJsonUnsupportedContent"];
             401: components["responses"]["OpenAiUnauthorized"];
             403: components["responses"]["OpenAiForbidden-InsufficientScope"];
-            404: components["responses"]["OpenAiNotFound-ConversationNotFoundMessageNotFoundModelNotFound"];
+            404: components["responses"]["OpenAiNotFound-ConversationNotFoundFileNotFoundMessageNotFoundModelNotFound"];
             409: components["responses"]["OpenAiConflict-TurnInProgress"];
             410: components["responses"]["OpenAiGone-Erased"];
             413: components["responses"]["OpenAiContentTooLarge"];

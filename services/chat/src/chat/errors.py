@@ -133,6 +133,16 @@ class FileNotFound(NotFound):
     remedy = "Use an ID listed by `GET /api/v1/files`, or upload the file again."
 
 
+class RangeNotSatisfiable(ParleyError):
+    """The range begins behind the end of the file."""
+
+    status, code, title = 416, "range_not_satisfiable", "Range not satisfiable"
+    remedy = "Send a range within the length in `Content-Range`, or omit `Range`."
+
+    def __init__(self, size: int) -> None:
+        super().__init__(None, headers={"Content-Range": f"bytes */{size}"})
+
+
 class FilesNotOffered(NotFound):
     """Files are not offered here: the operator has not set `FILES_URL`."""
 

@@ -279,6 +279,45 @@ async def test_an_erasure_removes_the_files_of_the_user_alone_and_refuses_new_on
     assert (await bench.upload(b"x")).json()["code"] == "erased"
 
 
+@pytest.mark.parametrize(
+    ("headers", "status", "content", "content_range"),
+    [
+        ({}, 200, b"0123456789", None),
+        ({"Range": "bytes=2-4"}, 206, b"234", "bytes 2-4/10"),
+        ({"Range": "bytes=7-"}, 206, b"789", "bytes 7-9/10"),
+        ({"Range": "bytes=-2"}, 206, b"89", "bytes 8-9/10"),
+        ({"Range": "bytes=-99"}, 206, b"0123456789", "bytes 0-9/10"),
+        ({"Range": "bytes=8-99"}, 206, b"89", "bytes 8-9/10"),
+        ({"Range": "bytes=2-4", "If-Range": "ETAG"}, 206, b"234", "bytes 2-4/10"),
+        ({"Range": "bytes=2-4", "If-Range": '"other"'}, 200, b"0123456789", None),
+        ({"Range": "bytes=10-"}, 416, None, "bytes */10"),
+        ({"Range": "bytes=-0"}, 416, None, "bytes */10"),
+        ({"Range": "bytes=0-1,4-5"}, 200, b"0123456789", None),
+        ({"Range": "bytes=4-2"}, 200, b"0123456789", None),
+        ({"Range": "lines=1-2"}, 200, b"0123456789", None),
+        ({"Range": f"bytes={'9' * 30}-"}, 200, b"0123456789", None),
+    ],
+)
+async def test_a_download_returns_the_range_that_it_asks_for(
+    bench: FilesBench, headers: dict[str, str], status: int, content: bytes | None, content_range: str | None
+) -> None:
+    file = (await bench.upload(b"0123456789")).json()
+    etag = f'"{file["sha256"]}"'
+    headers = {name: value.replace("ETAG", etag) for name, value in headers.items()}
+    for path in (f"/api/v1/files/{file['id']}/content", f"/v1/files/{file['id']}/content"):
+        found = await bench.send("GET", path, headers=headers)
+        assert (found.status_code, found.headers.get("content-range")) == (status, content_range)
+        if content is None:
+            continue
+        assert (found.content, found.headers["content-length"]) == (content, str(len(content)))
+        assert (found.headers["etag"], found.headers["accept-ranges"]) == (etag, "bytes")
+        assert found.headers["content-disposition"].startswith("attachment")
+        head = await bench.send("HEAD", path, headers=headers)
+        assert (head.status_code, head.content) == (status, b"")
+        own = ("content-length", "content-range", "content-disposition", "content-security-policy", "etag")
+        assert [head.headers.get(name) for name in own] == [found.headers.get(name) for name in own]
+
+
 async def test_a_file_whose_object_is_gone_is_not_found(bench: FilesBench) -> None:
     file = (await bench.upload(b"x")).json()
     bench.objects.objects.clear()

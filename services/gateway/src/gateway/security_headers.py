@@ -17,7 +17,10 @@ _ISOLATION: tuple[Header, ...] = (
     (b"x-dns-prefetch-control", b"off"),
 )
 DEFAULT_HEADERS: tuple[Header, ...] = (
-    (b"content-security-policy", b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
+    (
+        b"content-security-policy",
+        b"sandbox; default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
     (b"cache-control", b"no-store"),
 )
 """Headers of responses that set no other value."""

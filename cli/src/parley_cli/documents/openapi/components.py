@@ -24,6 +24,7 @@ ERROR_HEADERS = {
     "Retry-After": header("Seconds to wait before the next attempt.", "8"),
     "WWW-Authenticate": header("What is wrong with the credentials (RFC 6750).", 'Bearer error="invalid_token"'),
     "Accept-Post": header("The accepted media type.", "application/json"),
+    "Content-Range": header("The length of the file.", "bytes */48211"),
     "x-should-retry": header("`false` if the same request fails again.", "false"),
 }
 

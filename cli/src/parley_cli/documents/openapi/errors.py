@@ -29,6 +29,7 @@ PHRASES = {
     "412": "Precondition Failed",
     "413": "Content Too Large",
     "415": "Unsupported Media Type",
+    "416": "Range Not Satisfiable",
     "422": "Unprocessable Content",
     "429": "Too Many Requests",
     "431": "Request Header Fields Too Large",
@@ -66,6 +67,7 @@ HEADERS = {
     "409": ("x-should-retry",),
     "412": ("x-should-retry",),
     "415": ("Accept-Post",),
+    "416": ("Content-Range",),
     "429": ("Retry-After", "x-should-retry"),
     "503": ("Retry-After",),
 }

@@ -44,6 +44,11 @@ ACCEPTED_HEADERS = {**NEW_TURN_HEADERS, "Preference-Applied": header("The prefer
 TURN_NOT_FOUND = problems(errors.TurnNotFound)
 INVALID_CURSOR = problems(InvalidCursor)
 _REFUSALS = (
+    errors.FileNotFound,
+    errors.FileEncrypted,
+    errors.FileTooLong,
+    errors.FileUnreadable,
+    errors.FileWithoutText,
     InvalidJson,
     InvalidRequest,
     UnsupportedMediaType,

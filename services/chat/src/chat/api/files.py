@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from chat import errors
+from chat.api.byte_ranges import requested_range
 from chat.api.dependencies import ApiServices, Caller, Services
 from chat.api.pages import DEFAULT_LIMIT, Limit
 from chat.files.model import StoredFile
@@ -21,7 +22,7 @@ from parley.ids import parse_id
 from parley.security.identity import Principal
 from parley.web import cursors
 from parley.web.attachment import attachment
-from parley.web.openapi import EXAMPLE_ID, ResponseDocs, header, location, problems
+from parley.web.openapi import EXAMPLE_ID, ResponseDocs, header, header_parameter, location, problems
 from parley.web.schemas import Page
 
 router = APIRouter(prefix="/api/v1/files", tags=["files"])
@@ -60,12 +61,31 @@ UPLOAD_ERRORS = problems(
 )
 NOT_FOUND = problems(errors.FileNotFound, errors.FilesNotOffered)
 _LISTED = problems(errors.FilesNotOffered, InvalidCursor, ValidationFailed)
+_ETAG = f'"{"0c" * 32}"'
+_BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_HEADERS = {
+    "Accept-Ranges": header("Ranges are served.", "bytes"),
+    "Content-Disposition": header("Name of the file.", 'attachment; filename="plan.pdf"'),
+    "ETag": header("SHA-256 of the file.", _ETAG),
+}
 CONTENT: ResponseDocs = {
     200: {
         "description": "The bytes of the file.",
-        "headers": {"Content-Disposition": header("Name of the file.", 'attachment; filename="plan.pdf"')},
-        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
-    }
+        "headers": _HEADERS,
+        "content": _BYTES,
+    },
+    206: {
+        "description": "The bytes of the range.",
+        "headers": {**_HEADERS, "Content-Range": header("The range.", "bytes 0-1023/48211")},
+        "content": _BYTES,
+    },
+}
+DOWNLOAD: ResponseDocs = {**CONTENT, **NOT_FOUND, **problems(errors.RangeNotSatisfiable, errors.FilesUnavailable)}
+RANGES: dict[str, Any] = {
+    "parameters": [
+        header_parameter("Range", "One range of bytes. Several ranges return the whole file.", "bytes=0-1023"),
+        header_parameter("If-Range", "ETag of the file whose range is wanted; another returns the whole file.", _ETAG),
+    ]
 }
 
 
@@ -113,11 +133,11 @@ async def get_file(file_id: str, principal: Caller, services: Services) -> FileR
     return resource(await files_of(services).find(principal.user_id, parse_id(file_id)))
 
 
-@router.get("/{file_id}/content", response_class=StreamingResponse, responses={**CONTENT, **NOT_FOUND})
-async def download_file(file_id: str, principal: Caller, services: Services) -> StreamingResponse:
-    """Download a file. Browsers save it and never show it."""
+@router.get("/{file_id}/content", response_class=StreamingResponse, openapi_extra=RANGES, responses=DOWNLOAD)
+async def download_file(request: Request, file_id: str, principal: Caller, services: Services) -> StreamingResponse:
+    """Download a file, or one range of its bytes. Browsers save it and never show it."""
     files = files_of(services)
-    return await download(files, await files.find(principal.user_id, parse_id(file_id)))
+    return await download(request, files, await files.find(principal.user_id, parse_id(file_id)))
 
 
 @router.delete("/{file_id}", status_code=204, responses=NOT_FOUND)
@@ -143,18 +163,26 @@ async def receive(
         )
 
 
-async def download(files: FileService, file: StoredFile) -> StreamingResponse:
-    """Return the response with the bytes of a file."""
+async def download(request: Request, files: FileService, file: StoredFile) -> StreamingResponse:
+    """Return the response with the bytes of a file, or with the range that the request asks for."""
     stem, _, suffix = file.filename.rpartition(".")
     named = (stem, suffix) if stem and _SUFFIX.match(suffix) else (file.filename, "")
     charset = "; charset=utf-8" if file.media_type.startswith("text/") else ""
+    etag = f'"{file.sha256.hex()}"'
+    headers = request.headers
+    part = requested_range(headers.get("range"), headers.get("if-range"), etag=etag, size=file.size)
+    partial = {"Content-Range": f"bytes {part.start}-{part.stop - 1}/{file.size}"} if part else {}
     return StreamingResponse(
-        await files.content(file),
+        await files.content(file, part),
+        status_code=206 if part else 200,
         headers={
             "Content-Type": f"{file.media_type}{charset}",
-            "Content-Length": str(file.size),
+            "Content-Length": str(len(part) if part else file.size),
             "Content-Disposition": attachment(*named, fallback="file"),
             "Content-Security-Policy": INERT,
             "Cache-Control": "private, no-store",
+            "Accept-Ranges": "bytes",
+            "ETag": etag,
+            **partial,
         },
     )

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 
 from chat.api.dependencies import Caller, Services
-from chat.api.files import CONTENT, FORM, NOT_FOUND, UPLOAD_ERRORS, download, files_of, receive
+from chat.api.files import DOWNLOAD, FORM, NOT_FOUND, RANGES, UPLOAD_ERRORS, download, files_of, receive
 from chat.api.openai_responses.documentation import json_docs
 from chat.api.pages import DEFAULT_LIMIT, After, Limit
 from chat.errors import FilesNotOffered
@@ -57,11 +57,13 @@ async def get_openai_file(file_id: str, principal: Caller, services: Services) -
     return _json(_object(await files_of(services).find(principal.user_id, parse_openai_id(file_id))))
 
 
-@router.get("/{file_id}/content", response_class=StreamingResponse, responses={**CONTENT, **NOT_FOUND})
-async def download_openai_file(file_id: str, principal: Caller, services: Services) -> StreamingResponse:
+@router.get("/{file_id}/content", response_class=StreamingResponse, openapi_extra=RANGES, responses=DOWNLOAD)
+async def download_openai_file(
+    request: Request, file_id: str, principal: Caller, services: Services
+) -> StreamingResponse:
     """Download a file."""
     files = files_of(services)
-    return await download(files, await files.find(principal.user_id, parse_openai_id(file_id)))
+    return await download(request, files, await files.find(principal.user_id, parse_openai_id(file_id)))
 
 
 @router.delete(

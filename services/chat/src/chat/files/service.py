@@ -66,9 +66,9 @@ class FileService:
             raise FileNotFound
         return found[0]
 
-    async def content(self, file: StoredFile) -> AsyncIterator[bytes]:
-        """Return the bytes of a file, of which the first are read; raises FileNotFound and FilesUnavailable."""
-        pieces = self._objects.read(object_key(file.id))
+    async def content(self, file: StoredFile, part: range | None = None) -> AsyncIterator[bytes]:
+        """Return bytes of a file, of which the first are read; raises FileNotFound and FilesUnavailable."""
+        pieces = self._objects.read(object_key(file.id), part)
         try:
             first = await anext(pieces, b"")
         except FileNotFoundError:

@@ -74,8 +74,8 @@ class Objects(Protocol):
         """Write an object. An exception in the context leaves none behind."""
         ...
 
-    def read(self, key: str) -> AsyncIterator[bytes]:
-        """Yield the bytes of an object; raises FileNotFoundError before the first ones."""
+    def read(self, key: str, part: range | None = None) -> AsyncIterator[bytes]:
+        """Yield the bytes of an object, or a part of them; raises FileNotFoundError before the first ones."""
         ...
 
     async def remove(self, key: str) -> None:

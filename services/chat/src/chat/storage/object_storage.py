@@ -56,12 +56,14 @@ class ObjectStorage:
             async with writer as opened:
                 yield _Writer(opened)
 
-    async def read(self, key: str) -> AsyncIterator[bytes]:
-        """Yield the bytes of an object; raises FileNotFoundError before the first ones."""
+    async def read(self, key: str, part: range | None = None) -> AsyncIterator[bytes]:
+        """Yield the bytes of an object, or a part of them; raises FileNotFoundError before the first ones."""
         import obstore
 
         with _translated():
-            found = await obstore.get_async(self._store, key)
+            found = await obstore.get_async(
+                self._store, key, options={"range": (part.start, part.stop)} if part else None
+            )
             async for piece in found.stream(min_chunk_size=READ_SIZE):
                 yield bytes(piece)
 

@@ -127,11 +127,11 @@ class InMemoryObjects:
         yield writer
         self.objects[key] = bytes(writer.data)
 
-    async def read(self, key: str) -> AsyncIterator[bytes]:
+    async def read(self, key: str, part: range | None = None) -> AsyncIterator[bytes]:
         self._require_available()
         if key not in self.objects:
             raise FileNotFoundError
-        yield self.objects[key]
+        yield self.objects[key][part.start : part.stop] if part else self.objects[key]
 
     async def remove(self, key: str) -> None:
         self._require_available()

@@ -7,15 +7,16 @@ from gateway.http import Header
 
 METHODS = b"GET, POST, PUT, PATCH, DELETE"
 ALLOWED = (
-    b"authorization, cache-control, content-type, idempotency-key, if-match, last-event-id, prefer, traceparent, "
-    b"x-api-key, x-request-id, openai-organization, openai-project, anthropic-version, "
+    b"authorization, cache-control, content-type, idempotency-key, if-match, if-range, last-event-id, prefer, range, "
+    b"traceparent, x-api-key, x-request-id, openai-organization, openai-project, anthropic-version, "
     b"anthropic-beta, anthropic-dangerous-direct-browser-access, user-agent"
 )
 _SDK_HEADER = re.compile(rb"x-stainless-[a-z0-9-]{1,40}\Z")
 """Headers that the SDKs of OpenAI and Anthropic add to each request."""
 MAX_SDK_HEADERS = 30
 EXPOSED = (
-    b"etag, idempotency-replayed, location, ratelimit, ratelimit-policy, retry-after, retry-after-ms, "
+    b"accept-ranges, content-disposition, content-range, etag, "
+    b"idempotency-replayed, location, ratelimit, ratelimit-policy, retry-after, retry-after-ms, "
     b"x-conversation-id, x-process-time, x-ratelimit-limit-requests, x-ratelimit-limit-tokens, "
     b"x-ratelimit-remaining-requests, x-ratelimit-remaining-tokens, x-ratelimit-reset-requests, "
     b"x-ratelimit-reset-tokens, x-request-id, x-should-retry, x-turn-id"
