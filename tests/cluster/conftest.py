@@ -19,7 +19,7 @@ from parley_testing.deployment.cluster_objects import (
     node_volumes,
     waiting_pod,
 )
-from parley_testing.deployment.cluster_traffic import Traffic
+from parley_testing.deployment.cluster_traffic import PACKAGE, ClusterTraffic
 from parley_testing.deployment.docker import docker, missing_program
 
 NAMESPACE = "parley"
@@ -91,13 +91,15 @@ def images(root: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def callers(cluster: Cluster, nodes: Nodes, images: None) -> Iterator[Cluster]:
+def callers(cluster: Cluster, nodes: Nodes, images: None, root: Path) -> Iterator[Cluster]:
     """Namespaces with a pod each, of which one may call the gateway as an ingress controller does."""
-    files = {"traffic.py": Path(__file__).with_name("traffic.py").read_text()}
+    files = {path.name: path.read_text() for path in (root / "tests/support" / PACKAGE).glob("*.py")}
     for name, labels in ((CALLERS, {"parley/ingress": "true"}), (STRANGERS, {})):
         space = Cluster(name)
         space.apply(namespace(name, **labels))
-        space.apply(config_map("traffic", files), waiting_pod("traffic", f"parley/gateway:{VERSION}", nodes.kept))
+        space.apply(
+            config_map("traffic", files), waiting_pod("traffic", f"parley/gateway:{VERSION}", nodes.kept, PACKAGE)
+        )
         space.kubectl("wait", "pod/traffic", "--for=condition=Ready", "--timeout=300s")
     yield Cluster(CALLERS)
     for name in (CALLERS, STRANGERS):
@@ -201,5 +203,5 @@ def replicated(parley: Cluster, apply_overlay: Callable[..., None]) -> Cluster:
 
 
 @pytest.fixture
-def traffic(callers: Cluster) -> Traffic:
-    return Traffic(callers, f"http://gateway.{NAMESPACE}:8000", STREAMS, RATE)
+def traffic(callers: Cluster) -> ClusterTraffic:
+    return ClusterTraffic(callers, f"http://gateway.{NAMESPACE}:8000", STREAMS, RATE)

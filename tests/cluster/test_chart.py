@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from parley_testing.deployment.cluster import Cluster, run_command
-from parley_testing.deployment.cluster_traffic import Traffic
+from parley_testing.deployment.cluster_traffic import ClusterTraffic
 
 pytestmark = pytest.mark.chaos
 
@@ -64,7 +64,7 @@ def test_the_test_of_the_chart_passes(chart: Chart) -> None:
 
 
 async def test_an_upgrade_under_traffic_fails_no_request_and_keeps_the_number_of_pods(
-    chart: Chart, traffic: Traffic
+    chart: Chart, traffic: ClusterTraffic
 ) -> None:
     chart.cluster.scale("deployment", "history", 3)
     before = chart.cluster.replicas()

@@ -7,15 +7,17 @@ import pytest
 
 from parley_testing import eventually
 from parley_testing.deployment.cluster import Cluster, is_ready
-from parley_testing.deployment.cluster_traffic import Traffic
+from parley_testing.deployment.cluster_traffic import ClusterTraffic
 
 pytestmark = pytest.mark.chaos
 
 READY_TIMEOUT = 600.0
+AFTER = 15.0
+"""Seconds of traffic after the number of pods has changed."""
 
 
 async def test_a_rolling_restart_of_everything_fails_no_request_and_loses_no_token(
-    replicated: Cluster, traffic: Traffic
+    replicated: Cluster, traffic: ClusterTraffic
 ) -> None:
     began = time.monotonic()
     async with traffic.running():
@@ -27,8 +29,22 @@ async def test_a_rolling_restart_of_everything_fails_no_request_and_loses_no_tok
     assert replicated.restarts() == {}
 
 
+async def test_more_and_fewer_pods_fail_no_request_and_lose_no_token(
+    replicated: Cluster, traffic: ClusterTraffic
+) -> None:
+    async with traffic.running():
+        for count in (3, 2):
+            await asyncio.to_thread(replicated.scale, "deployment", "--all", count)
+            await asyncio.to_thread(replicated.rolled_out)
+            await asyncio.sleep(AFTER)
+    print(f"\nthree pods of each workload, then two: {traffic.summary()}")
+    assert (traffic.report["failed"], traffic.report["wrong"], traffic.report["incomplete"]) == ([], [], 0)
+
+
 @pytest.mark.parametrize("workload", ["gateway", "auth", "chat", "history", "history-worker", "webhooks"])
-async def test_a_killed_pod_loses_nothing_that_was_shown(workload: str, replicated: Cluster, traffic: Traffic) -> None:
+async def test_a_killed_pod_loses_nothing_that_was_shown(
+    workload: str, replicated: Cluster, traffic: ClusterTraffic
+) -> None:
     victim = replicated.pods(workload)[0]["metadata"]["name"]
 
     def replaced() -> bool:

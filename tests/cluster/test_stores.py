@@ -1,27 +1,35 @@
 """Stores that go away and come back: running pods and starting pods wait for them, and nothing is lost."""
 
 import asyncio
+import os
 import re
+import shlex
 import time
 
 import pytest
 
 from parley_testing import eventually
-from parley_testing.deployment.cluster import Cluster, is_ready
-from parley_testing.deployment.cluster_traffic import Traffic
+from parley_testing.deployment.cluster import NAME, Cluster, is_ready, run_command
+from parley_testing.deployment.cluster_traffic import ClusterTraffic
 
 pytestmark = pytest.mark.chaos
 
 READY_TIMEOUT = 600.0
 AWAY = 15.0
 """Seconds for which a store is away."""
+STORES = ("redis", "rabbitmq", "postgres")
+VANISH = os.environ.get("CLUSTER_VANISH", "")
+"""Command that drops every packet of pods, for the seconds, in the namespace and of the selector named behind it."""
+VANISHED = 60
+GROWTH = 1.5
+"""How much the memory of processes may grow that just started."""
 STARTING = ("auth", "chat")
 """Workloads of which a pod starts while Postgres is away."""
 
 
-@pytest.mark.parametrize("store", ["redis", "rabbitmq", "postgres"])
+@pytest.mark.parametrize("store", STORES)
 async def test_a_store_that_goes_away_and_comes_back_loses_nothing(
-    store: str, replicated: Cluster, traffic: Traffic
+    store: str, replicated: Cluster, traffic: ClusterTraffic
 ) -> None:
     async with traffic.running():
         await asyncio.to_thread(replicated.scale, "statefulset", store, 0)
@@ -31,6 +39,26 @@ async def test_a_store_that_goes_away_and_comes_back_loses_nothing(
         await asyncio.sleep(AWAY)
     print(f"\n{store} away: {traffic.summary()}")
     assert traffic.report["wrong"] == []
+    assert replicated.restarts() == {}
+
+
+@pytest.mark.parametrize("store", STORES)
+async def test_a_store_that_vanishes_loses_nothing_and_fills_no_memory(
+    store: str, replicated: Cluster, traffic: ClusterTraffic
+) -> None:
+    if not VANISH:
+        pytest.skip("CLUSTER_VANISH names no command")
+    command = [*shlex.split(VANISH), str(VANISHED), replicated.namespace, f"{NAME}={store}"]
+    before = {name: replicated.memory(name) for name in ("gateway", "chat")}
+    async with traffic.running():
+        await asyncio.sleep(AWAY)
+        await asyncio.to_thread(run_command, command)
+        await asyncio.sleep(AWAY)
+    after = {name: replicated.memory(name) for name in before}
+    grown = {name: f"{before[name] // 1024} to {after[name] // 1024} MiB" for name in before}
+    print(f"\n{store} vanished for {VANISHED} s, memory {grown}: {traffic.summary()}")
+    assert traffic.report["wrong"] == []
+    assert {name for name in before if after[name] > before[name] * GROWTH} == set()
     assert replicated.restarts() == {}
 
 

@@ -94,6 +94,11 @@ class Cluster:
         }
         return {name: count for name, count in counts.items() if count}
 
+    def memory(self, workload: str) -> int:
+        """Return the resident memory of the service's process in KiB, summed over the pods of a workload."""
+        command = ("grep", "VmRSS", "/proc/1/status")
+        return sum(int(self.inside(pod["metadata"]["name"], *command).split()[1]) for pod in self.pods(workload))
+
     def scale(self, kind: str, name: str, replicas: int) -> None:
         """Set the number of pods of a workload; if it is 0, wait until they are gone."""
         self.kubectl("scale", kind, name, f"--replicas={replicas}")

@@ -22,11 +22,12 @@ def config_map(name: str, files: dict[str, str]) -> Object:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": files}
 
 
-def waiting_pod(name: str, image: str, node: str) -> Object:
-    """Return a pod that waits for commands; the ConfigMap of its name is the folder `/files`."""
+def waiting_pod(name: str, image: str, node: str, package: str) -> Object:
+    """Return a pod that waits for commands; the ConfigMap of its name is a Python package in it."""
     container = {
         "command": ["python", "-c", WAIT],
-        "volumeMounts": [{"name": "files", "mountPath": "/files"}],
+        "env": [{"name": "PYTHONPATH", "value": "/files"}],
+        "volumeMounts": [{"name": "files", "mountPath": f"/files/{package}"}],
     }
     volumes = [{"name": "files", "configMap": {"name": name}}]
     return _pod(name, image, node, container, volumes=volumes, terminationGracePeriodSeconds=1)

@@ -1,0 +1,96 @@
+"""Turns as their readers saw them, and the report of the load."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+
+TOKENS = 60
+STREAM = f"stream [[fake tokens={TOKENS} rate=4]]"
+"""A stream of 15 s."""
+
+
+class RefusedError(Exception):
+    """A request had another status than 200."""
+
+    def __init__(self, response: httpx2.Response) -> None:
+        code = response.json().get("code", "") if "json" in response.headers.get("content-type", "") else ""
+        super().__init__(f"{response.status_code} {code}".strip())
+        self.status = response.status_code
+
+
+def successful(response: httpx2.Response) -> httpx2.Response:
+    """Return the response; raise ``RefusedError`` unless its status is 200."""
+    if response.status_code != httpx2.codes.OK:
+        raise RefusedError(response)
+    return response
+
+
+@dataclass
+class ShownTurn:
+    """A turn as its reader saw it."""
+
+    user: int
+    id: str = ""
+    conversation: str = ""
+    cursor: str = ""
+    text: str = ""
+    status: str = ""
+
+    def take(self, data: dict[str, Any], cursor: str) -> None:
+        """Add an event of the stream."""
+        self.id, self.conversation, self.cursor = data["turn_id"], data["conversation_id"], cursor or self.cursor
+        self.text += data["delta"]
+        self.status = data["status"] if data["finished"] else ""
+
+    @property
+    def fault(self) -> str:
+        """Return what is wrong with the text, or nothing."""
+        tokens = self.text.split()
+        if tokens != [f"t{number}" for number in range(1, len(tokens) + 1)]:
+            return "tokens are lost or repeated"
+        if self.status == "incomplete" or (self.status == "completed" and len(tokens) == TOKENS):
+            return ""
+        return f"ended as {self.status!r} with {len(tokens)} of {TOKENS} tokens"
+
+
+@dataclass
+class LoadReport:
+    """What happened."""
+
+    streams: int = 0
+    tokens: int = 0
+    resumed: int = 0
+    """Streams that broke and were asked for again, each time."""
+    incomplete: int = 0
+    longest: float = 0.0
+    """Seconds of the stream that took longest."""
+    requests: int = 0
+    seconds: list[list[float]] = field(default_factory=list)
+    """Of each request that was answered: when it was sent, and how long the answer took."""
+    failed: list[list[Any]] = field(default_factory=list)
+    """Of each request and stream that failed: when it was sent, how it failed, and how long that took."""
+    wrong: list[str] = field(default_factory=list)
+    """Streams whose tokens, and turns whose messages in history, are not what was shown."""
+    stored_after: float = 0.0
+    """Seconds until history had every turn."""
+
+
+async def parsed_events(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, str, dict[str, Any]]]:
+    """Yield name, ID and data of each server-sent event."""
+    name = cursor = data = ""
+    async for line in lines:
+        key, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if not line:
+            if data:
+                yield name, cursor, json.loads(data)
+            name = cursor = data = ""
+        elif key == "event":
+            name = value
+        elif key == "id":
+            cursor = value
+        elif key == "data":
+            data += value
