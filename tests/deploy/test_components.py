@@ -211,3 +211,17 @@ def test_the_patches_in_the_readme_apply(root: Path, combine: Combine) -> None:
     }
     for each in [*of_kind(objects, "PodMonitor"), *of_kind(objects, "PrometheusRule")]:
         assert each["metadata"]["labels"]["release"] == "kube-prometheus-stack"
+
+
+def test_programs_of_postgres_name_their_user_because_the_user_of_the_pod_has_no_name(combine: Combine) -> None:
+    found = [
+        line
+        for each in combine(("datastores-dev",))
+        if each["kind"] in {"Job", "StatefulSet"}
+        for container in each["spec"]["template"]["spec"]["containers"]
+        for line in "\n".join(container.get("args", [])).splitlines()
+        if re.search(r"\b(psql|pg_isready)\b", line) and not line.lstrip().startswith("#")
+    ]
+
+    assert len(found) == 2
+    assert [line for line in found if "--username=" not in line] == []
