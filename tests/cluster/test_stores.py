@@ -1,8 +1,8 @@
 """Stores that go away and come back: running pods and starting pods wait for them, and nothing is lost."""
 
 import asyncio
+import json
 import os
-import re
 import shlex
 import time
 
@@ -89,6 +89,8 @@ def reasons(cluster: Cluster) -> list[str]:
     found = []
     for workload in STARTING:
         log = cluster.kubectl("logs", cluster.pods(workload)[-1]["metadata"]["name"], check=False)
-        lines = [line for line in log.splitlines() if "start_waits" in line and "postgres" in line]
-        found.append(re.sub(r".*start_waits\W*", "", lines[0]) if lines else "")
+        entries = [json.loads(line) for line in log.splitlines() if '"start_waits"' in line]
+        found.append(
+            f"{entries[0]['dependency']} at {entries[0]['address']}: {entries[0]['reason']}" if entries else ""
+        )
     return found

@@ -22,6 +22,6 @@ async def test_in_the_end_no_turn_is_wrong(replicated: Cluster) -> None:
 
 
 def test_deleting_the_overlay_removes_the_namespace_and_everything_in_it(replicated: Cluster, root: Path) -> None:
-    replicated.kubectl("delete", "-k", str(root / "deploy/k8s/overlays/dev"), "--timeout=600s")
+    replicated.kubectl("delete", "-k", str(root / "deploy/k8s/overlays/dev"), "--ignore-not-found", "--timeout=600s")
 
     assert not replicated.exists("namespace", replicated.namespace)

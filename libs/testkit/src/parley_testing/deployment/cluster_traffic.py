@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -54,9 +54,7 @@ class ClusterTraffic:
         report = self.report
         seconds = sorted(each[1] for each in report["seconds"])
         high = seconds[int(len(seconds) * 0.99)] if seconds else 0
-        kinds = Counter(each[1] for each in report["failed"]).most_common()
-        slowest = {kind: max(each[2] for each in report["failed"] if each[1] == kind) for kind, _ in kinds}
-        failures = "".join(f"\n  {count} times {kind}, after {slowest[kind]:.1f} s at most" for kind, count in kinds)
+        failures = "".join(f"\n  {line}" for line in self._failures())
         wrong = "".join(f"\n  {each}" for each in report["wrong"])
         return (
             f"{report['streams']} streams with {report['tokens']} tokens ({report['resumed']} resumptions, "
@@ -64,3 +62,14 @@ class ClusterTraffic:
             f"{report['requests']} requests (p99 {high:.2f} s), {len(report['failed'])} failed, "
             f"{len(report['wrong'])} wrong; history complete after {report['stored_after']} s{failures}{wrong}"
         )
+
+    def _failures(self) -> list[str]:
+        """Return a line for each kind of failure: how often, when, and how long it took."""
+        found = defaultdict[str, list[tuple[float, float]]](list)
+        for sent, how, seconds in self.report["failed"]:
+            found[how].append((sent, seconds))
+        return [
+            f"{len(each)} times {how}, sent {min(each)[0]:.0f} to {max(each)[0]:.0f} s after the start, "
+            f"after {max(seconds for _, seconds in each):.1f} s at most"
+            for how, each in found.items()
+        ]
