@@ -115,7 +115,8 @@ async def test_a_move_may_arrive_in_two_parts(relay: EventRelay, client: FakeCli
         async with relaying(relay, request, client):
             await eventually(lambda: client.body)
             request.connection.data_received(chunk(move[cut:]) + END)
-    assert client.body == event(3) + event(4)
+    # A slow machine takes the pause between the parts for a lost replica, and pings while it asks the other one.
+    assert client.body.replace(b": ping\n\n", b"") == event(3) + event(4)
 
 
 async def test_a_replica_that_cannot_continue_the_stream_yet_is_asked_again(
