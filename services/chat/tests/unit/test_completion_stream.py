@@ -2,14 +2,17 @@
 
 from collections.abc import AsyncGenerator
 from dataclasses import replace
+from typing import Any
 
+import orjson
 import pytest
 
 from chat.api.completion_stream import PING, completion_events
 from chat.errors import ProviderFailure, TurnPending
-from chat.model import Turn
+from chat.model import LogEntry, Turn
+from chat.protocols.openai_chat.projection import CompletionChunks
 from chat.protocols.sse import MOVED
-from chat.running.turn_updates import StreamIdle, StreamInterrupted, TurnDelta, TurnFinished, TurnUpdate
+from chat.running.turn_updates import DirectDeltas, StreamIdle, StreamInterrupted, TurnDelta, TurnFinished, TurnUpdate
 from chat_testing.turns import ended_turn, make_turn
 
 
@@ -69,3 +72,37 @@ async def test_a_resumed_stream_pings_at_once_and_a_new_one_after_its_first_even
     turn = make_turn()
     assert await streamed(turn, StreamIdle(), received=3) == [PING]
     assert await streamed(turn, StreamIdle()) == []
+
+
+@pytest.mark.parametrize("include_usage", [False, True])
+@pytest.mark.parametrize(
+    ("entry", "delta"),
+    [
+        (LogEntry('"delta":{} \u2028'), {"content": '"delta":{} \u2028'}),
+        (LogEntry("", ({"index": 0},)), {"tool_calls": [{"index": 0}]}),
+        (LogEntry(reasoning="why"), {"reasoning_content": "why"}),
+    ],
+)
+def test_the_chunk_of_an_entry_has_the_members_of_every_chunk(
+    entry: LogEntry, delta: dict[str, Any], *, include_usage: bool
+) -> None:
+    chunks = CompletionChunks(replace(make_turn(), model='"delta":{}'), include_usage=include_usage)
+    first = orjson.loads(chunks.started())
+    first["choices"][0]["delta"] = delta
+    assert orjson.loads(chunks.delta(entry)) == first
+
+
+async def test_entries_that_are_written_at_once_are_the_events_of_the_stream() -> None:
+    turn, direct = ended_turn(make_turn(), "Hel", "lo", "!"), DirectDeltas()
+
+    async def source() -> AsyncGenerator[TurnUpdate, None]:
+        assert direct.render is None  # an error would still decide the status
+        yield TurnDelta(2, turn.entries[:1])
+        assert direct.render is not None
+        written.append(direct.render(TurnDelta(3, turn.entries[1:])))
+        yield TurnFinished(5, turn)
+
+    written = list[bytes]()
+    async for part in completion_events(turn, source(), include_usage=True, direct=direct):
+        written.append(part)
+    assert b"".join(written) == b"".join(await streamed(turn, TurnDelta(2, turn.entries), TurnFinished(5, turn)))

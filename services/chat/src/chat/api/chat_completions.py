@@ -22,6 +22,7 @@ from chat.model import IdempotencyKey, ToolResult, Turn
 from chat.protocols.openai_chat import projection
 from chat.protocols.openai_chat.schemas import CompletionRequest
 from chat.protocols.parley.schemas import CLIENT_ID_VERSIONS, INVALID_CLIENT_ID
+from chat.running.turn_updates import DirectDeltas
 from chat.service import ChatService
 from parley.errors import ValidationFailed
 from parley.field_errors import FieldError
@@ -61,10 +62,12 @@ async def create_completion(
             on_disconnect=on_disconnect,
         )
     include_usage = bool(body.stream_options and body.stream_options.include_usage)
-    updates = service.follow(opened.turn, 1, idle_after=PEER_TIMEOUT.ping_interval)
+    direct = DirectDeltas()
+    updates = service.follow(opened.turn, 1, idle_after=PEER_TIMEOUT.ping_interval, direct=direct)
     resumption = completion_resumption_headers(request, opened.turn, include_usage=include_usage, cancel=key is None)
     return StreamingTurnResponse(
-        completion_events(opened.turn, updates, include_usage=include_usage, moves=resumes(request)),
+        completion_events(opened.turn, updates, include_usage=include_usage, moves=resumes(request), direct=direct),
+        direct=direct,
         headers=opened_headers(opened) | resumption,
         on_disconnect=on_disconnect,
     )

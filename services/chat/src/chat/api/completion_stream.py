@@ -1,6 +1,7 @@
 """Streams in OpenAI's format: their events, and the route on which the gateway continues a broken one."""
 
 import contextlib
+import functools
 from collections.abc import AsyncGenerator
 
 import orjson
@@ -17,7 +18,7 @@ from chat.model import FIRST_SEQ, Turn
 from chat.protocols.openai_chat import projection
 from chat.protocols.openai_chat.projection import CompletionChunks
 from chat.protocols.sse import MOVED, is_movable
-from chat.running.turn_updates import StreamIdle, StreamInterrupted, TurnDelta, TurnFinished, TurnUpdate
+from chat.running.turn_updates import DirectDeltas, StreamIdle, StreamInterrupted, TurnDelta, TurnFinished, TurnUpdate
 from parley.ids import parse_id
 from parley.process.sockets import PEER_TIMEOUT
 from parley.web.app import JsonRoute
@@ -36,10 +37,12 @@ async def resume_completion(
     """Stream a completion after the first ``Last-Event-ID`` events. ``cancel``: a disconnect cancels the turn."""
     turn = await service.get(principal.user_id, parse_id(turn_id))
     received = cursor_of(request, None)
-    updates = service.follow(turn, _cursor(turn, received), idle_after=PEER_TIMEOUT.ping_interval)
-
+    direct = DirectDeltas()
+    updates = service.follow(turn, _cursor(turn, received), idle_after=PEER_TIMEOUT.ping_interval, direct=direct)
+    moves = resumes(request)
     return StreamingTurnResponse(
-        completion_events(turn, updates, include_usage=include_usage, received=received, moves=resumes(request)),
+        completion_events(turn, updates, include_usage=include_usage, received=received, moves=moves, direct=direct),
+        direct=direct,
         headers=completion_resumption_headers(request, turn, include_usage=include_usage, cancel=cancel),
         on_disconnect=abandonment(service, turn, cancel=cancel, resumable=resumes(request)),
     )
@@ -58,11 +61,12 @@ async def completion_events(
     include_usage: bool,
     received: int | None = None,
     moves: bool = False,
+    direct: DirectDeltas | None = None,
 ) -> AsyncGenerator[bytes, None]:
     """Yield the events of a completion, after the number of events that the reader has ``received``.
 
     An error before the first event is raised, except for a reader to whom the status has been sent. ``moves``: the
-    gateway continues an interrupted stream on another replica.
+    gateway continues an interrupted stream on another replica. ``direct`` gets its ``render`` with the first event.
     """
     chunks = CompletionChunks(turn, include_usage=include_usage)
     prefix = b"" if received else _data(chunks.started())
@@ -81,6 +85,8 @@ async def completion_events(
             started = True
             yield prefix + _frames(chunks, turn, update, received or 0)
             prefix = b""
+            if direct is not None:
+                direct.render = functools.partial(_deltas, chunks)
 
 
 def _raise_error(turn: Turn, update: TurnUpdate) -> None:
@@ -92,11 +98,15 @@ def _raise_error(turn: Turn, update: TurnUpdate) -> None:
 
 def _frames(chunks: CompletionChunks, turn: Turn, update: TurnUpdate, received: int) -> bytes:
     if isinstance(update, TurnDelta):
-        return b"".join(_data(chunks.delta(entry)) for entry in update.entries)
+        return _deltas(chunks, update)
     if isinstance(update, TurnFinished):
         return b"".join(_data(data) for data in chunks.finished(update.turn)[_finals_received(update, received) :])
     pending = isinstance(update, StreamInterrupted) and update.code == "finish_pending"
     return _data(orjson.dumps(projection.pending(turn) if pending else projection.error(turn)))
+
+
+def _deltas(chunks: CompletionChunks, update: TurnDelta) -> bytes:
+    return b"".join([_data(chunks.delta(entry)) for entry in update.entries])
 
 
 def _finals_received(update: TurnFinished, received: int) -> int:

@@ -70,6 +70,8 @@ class CompletionChunks:
     def __init__(self, turn: Turn, *, include_usage: bool) -> None:
         self._head = _head(turn, "chat.completion.chunk")
         self._include_usage = include_usage
+        # All chunks but the last have the same bytes around their delta.
+        self._before, self._after = self._chunk({}, None).split(b'"delta":{}')
 
     def started(self) -> bytes:
         """Return the first chunk, which has the role."""
@@ -77,9 +79,12 @@ class CompletionChunks:
 
     def delta(self, entry: LogEntry) -> bytes:
         """Return the chunk of one log entry."""
+        delta: dict[str, Any] = {"content": entry.text}
         if entry.tool_calls:
-            return self._chunk({"tool_calls": entry.tool_calls}, None)
-        return self._chunk({"reasoning_content": entry.reasoning} if entry.reasoning else {"content": entry.text}, None)
+            delta = {"tool_calls": entry.tool_calls}
+        elif entry.reasoning:
+            delta = {"reasoning_content": entry.reasoning}
+        return b'%b"delta":%b%b' % (self._before, orjson.dumps(delta), self._after)
 
     def finished(self, turn: Turn) -> list[bytes]:
         """Return the final ``data`` values: finish reason, usage if requested and ``[DONE]``, or an error."""
