@@ -68,13 +68,14 @@ def _parts(batches: Sequence[LogAppend]) -> Iterator[list[LogAppend]]:
 
 def _add_commands(batch: LogAppend, commands: list[bytes]) -> None:
     key, epoch, create = key_of(batch.turn_id), batch.epoch, batch.create
+    encoded_key = key.encode()
     for seq, entry in enumerate(batch.entries, batch.seq):
         if create:
             create = False
             commands.append(pack("XADD", key, f"{epoch}-{seq}", ENTRY, encode_entry(entry)))
             commands.append(pack("EXPIRE", key, LIFETIME))
         else:
-            commands.append(append_command(key.encode(), b"%d-%d" % (epoch, seq), encode_entry(entry)))
+            commands.append(append_command(encoded_key, b"%d-%d" % (epoch, seq), encode_entry(entry)))
 
 
 def append_command(key: bytes, position: bytes, entry: bytes) -> bytes:
