@@ -71,6 +71,7 @@ def test_the_text_of_a_repeated_chunk_is_read_alone(text: str) -> None:
         orjson.dumps(chunk({"content": "b"}, "stop")),
         orjson.dumps(chunk({"content": "b", "tool_calls": []})),
         orjson.dumps({"choices": [*chunk({"content": "b"})["choices"], {"index": 1, "delta": {"content": "c"}}]}),
+        b'{"choices":[{"delta":{"content":"b"}}],"deep":' + b"[" * 1000 + b"]" * 1000 + b"}",
         b'{"choices":[{"delta":{"content":"b"}}],"choices":[{"delta":{"content":"c"}}]}',
     ],
 )

@@ -77,7 +77,8 @@ class StreamingTurnResponse(Response):
 
         def write(data: bytes) -> bool:
             sent = stream.send_now(data)
-            info.sent += len(data) * sent
+            if sent:
+                info.sent += len(data)
             return sent
 
         self._direct.write = write

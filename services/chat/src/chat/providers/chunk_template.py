@@ -54,7 +54,7 @@ class ChunkTemplate:
             try:
                 if orjson.loads(prefix + orjson.dumps(probe) + suffix) != document:
                     return
-            except (orjson.JSONEncodeError, orjson.JSONDecodeError):
+            except (orjson.JSONEncodeError, orjson.JSONDecodeError, RecursionError):
                 return
         self._prefix, self._suffix = prefix, suffix
 
