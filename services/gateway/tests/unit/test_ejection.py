@@ -1,5 +1,8 @@
 """Ejection of endpoints that fail, and their probes."""
 
+import pytest
+
+from gateway.errors import UpstreamUnavailable
 from gateway.upstream.endpoint import FAILURES_TO_EJECT, MAX_EJECTION, MIN_EJECTION, Endpoint
 from gateway.upstream.failures import ConnectFailed, ConnectionBroken, ResponseTimeout
 from gateway.upstream.pool import Pool, PoolLimits
@@ -43,6 +46,15 @@ def test_without_an_alternative_no_request_waits_for_a_probe() -> None:
         for endpoint in endpoints:
             endpoint.ejections, endpoint.ejected_until, endpoint.probing = 1, 0.1, True
         assert pool.choose() in endpoints
+
+
+def test_a_request_that_no_endpoint_may_get_is_counted_as_a_failure_of_the_service() -> None:
+    pool, reasons = pool_of(Endpoint("localhost", 1)), list[str]()
+    pool.on_failure = reasons.append
+    pool.endpoints[0].freeze()
+    with pytest.raises(UpstreamUnavailable):
+        pool.choose()
+    assert reasons == ["unavailable"]
 
 
 def test_after_an_abandoned_probe_the_next_request_is_the_probe() -> None:

@@ -24,6 +24,8 @@ DEADLINE_CHECK_INTERVAL = 0.1
 MAX_IDLE = 30.0
 """Seconds before an idle connection is closed. Services keep theirs longer, so they never close first."""
 QUEUE_TIMEOUT = 1.0
+NO_ENDPOINT = "unavailable"
+"""The reason in ``gateway_upstream_failures_total`` of requests that no endpoint may get."""
 CONNECT_ATTEMPTS = 2
 """The time to find a reachable endpoint, in multiples of ``connect_timeout``."""
 
@@ -172,6 +174,7 @@ class Pool:
             return self.endpoints[0]
         candidates = self._candidates(avoid, tried)
         if not candidates:
+            self.on_failure(NO_ENDPOINT)
             raise UpstreamUnavailable
         if len(candidates) > 2:  # noqa: PLR2004 - the better of two random choices is nearly the best
             candidates = random.sample(candidates, 2)  # nosec B311
