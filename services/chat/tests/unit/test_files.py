@@ -1,6 +1,9 @@
 """Files: types, limits, hostile uploads, downloads, deletion and the collector, on in-memory stores."""
 
 import contextlib
+import io
+import json
+import tarfile
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
@@ -316,6 +319,24 @@ async def test_a_download_returns_the_range_that_it_asks_for(
         assert (head.status_code, head.content) == (status, b"")
         own = ("content-length", "content-range", "content-disposition", "content-security-policy", "etag")
         assert [head.headers.get(name) for name in own] == [found.headers.get(name) for name in own]
+
+
+async def test_an_archive_has_every_file_of_the_user_alone(bench: FilesBench) -> None:
+    text = (await bench.upload(b"Hello", "Plan \u00fc.txt")).json()
+    image = (await bench.upload(png(), "a.png")).json()
+    gone = (await bench.upload(b"gone", "b.txt")).json()
+    del bench.objects.objects[object_key(UUID(gone["id"]))]
+    await bench.send("POST", "/api/v1/files", user=new_id(), files={"file": ("b.txt", b"secret")})
+    found = await bench.send("GET", "/api/v1/files/archive")
+    assert (found.status_code, found.headers["content-type"]) == (200, "application/x-tar")
+    assert found.headers["content-disposition"].startswith('attachment; filename="parley-files.tar"')
+    with tarfile.open(fileobj=io.BytesIO(found.content)) as archive:
+        contents = {member.name: archive.extractfile(member).read() for member in archive}  # type: ignore[union-attr]
+    listed = json.loads(contents.pop("files.json"))["files"]
+    assert contents == {f"{text['id']}/Plan \u00fc.txt": b"Hello", f"{image['id']}/a.png": png()}
+    assert [(one["id"], one["sha256"], one["bytes"]) for one in listed] == [
+        (one["id"], one["sha256"], one["bytes"]) for one in (image, text)
+    ]
 
 
 async def test_a_file_whose_object_is_gone_is_not_found(bench: FilesBench) -> None:

@@ -138,6 +138,7 @@ def chat_routes() -> list[Route]:
         route("GET", "/v1/conversations/{id}/items/{id}", "chat", scope),
         route("GET", "/v1/models", "chat", ANY),
         route("GET", "/v1/models/{id}", "chat", ANY),
+        route("GET", "/api/v1/files/archive", "chat", "chat:write", cost=5, timeout=120),
         *file_routes("/api/v1/files"),
         *file_routes("/v1/files"),
     ]

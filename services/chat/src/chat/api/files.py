@@ -80,6 +80,13 @@ CONTENT: ResponseDocs = {
         "content": _BYTES,
     },
 }
+ARCHIVE: ResponseDocs = {
+    200: {
+        "description": "The archive. A connection that breaks before the end leaves one without `files.json`.",
+        "headers": {"Content-Disposition": header("Name of the archive.", 'attachment; filename="parley-files.tar"')},
+        "content": {"application/x-tar": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
 DOWNLOAD: ResponseDocs = {**CONTENT, **NOT_FOUND, **problems(errors.RangeNotSatisfiable, errors.FilesUnavailable)}
 RANGES: dict[str, Any] = {
     "parameters": [
@@ -125,6 +132,18 @@ async def list_files(
     data = [resource(file) for file in found[:limit]]
     more = len(found) > limit
     return Page(data=data, next_cursor=cursors.encode(CURSOR, [str(data[-1].id)]) if more else None)
+
+
+@router.get("/archive", response_class=StreamingResponse, responses={**ARCHIVE, **_LISTED})
+async def export_files(principal: Caller, services: Services) -> StreamingResponse:
+    """Download all files of the caller as a tar archive: each as `<id>/<name>`, and a list of them, `files.json`."""
+    headers = {
+        "Content-Disposition": attachment("parley-files", "tar", fallback="files"),
+        "Content-Security-Policy": INERT,
+        "Cache-Control": "private, no-store",
+    }
+    files = files_of(services)
+    return StreamingResponse(files.archive(principal.user_id), media_type="application/x-tar", headers=headers)
 
 
 @router.get("/{file_id}", responses=NOT_FOUND)

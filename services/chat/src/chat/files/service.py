@@ -9,6 +9,7 @@ from uuid import UUID
 import structlog
 
 from chat.errors import FileNotFound
+from chat.files.archive import archive
 from chat.files.collector import FileCollector, remove_objects
 from chat.files.model import FileLimits, StoredFile, object_key
 from chat.files.receiving import receive_file, start_of_file
@@ -26,6 +27,7 @@ log = structlog.get_logger()
 MAX_UPLOADS = 16
 """Uploads of a process at once. One holds 10 MiB for a bucket, and 256 KiB for a folder."""
 MAX_UPLOADS_OF_USER = 2
+ARCHIVE_PAGE = 100
 UPLOAD_TIMEOUT = 3600.0
 """Maximum seconds of an upload. After twice as long, its process must have died: the collector removes what is left."""
 
@@ -75,6 +77,17 @@ class FileService:
             log.error("file_without_object", file_id=str(file.id))  # noqa: TRY400 - the exception says no more
             raise FileNotFound from None
         return _chained(first, pieces)
+
+    def archive(self, user_id: UUID) -> AsyncIterator[bytes]:
+        """Yield a tar archive of a user's files, newest first; raises FilesUnavailable."""
+        return archive(self._all(user_id), lambda file: self._objects.read(object_key(file.id)))
+
+    async def _all(self, user_id: UUID) -> AsyncIterator[StoredFile]:
+        before = None
+        while page := await self._rows.page(user_id, before, ARCHIVE_PAGE):
+            for file in page:
+                yield file
+            before = page[-1].id
 
     async def delete(self, user_id: UUID, file_id: UUID | None) -> None:
         """Delete a user's file; raises FileNotFound. The collector retries the removal of its object."""
