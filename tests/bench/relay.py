@@ -1,6 +1,7 @@
 """Rate at which the relay drains a backlog, beside bare aio-pika with confirms on the same broker.
 
-``python tests/bench/relay.py [--rows 100000] [--keys 2000] [--runs 1]``; exits with 1 below the ratio that must be.
+``python tests/bench/relay.py [--rows 25000] [--keys 2000] [--rounds 4]``; exits with 1 below the ratio that must be.
+Both publish in turns, so that other work on the machine slows both.
 """
 
 import argparse
@@ -9,7 +10,7 @@ import sys
 
 import uvloop
 from aio_pika import DeliveryMode, Message, connect
-from rates import Rate, environment, stopwatch  # type: ignore[import-not-found]
+from rates import Rate, combined, environment, stopwatch  # type: ignore[import-not-found]
 from verdicts import judge  # type: ignore[import-not-found]
 
 from parley.messaging import outbox
@@ -82,37 +83,35 @@ async def migrate(dsn: str) -> None:
 
 
 async def run(options: argparse.Namespace) -> float:
-    """Print the rates of each run; return the worst ratio."""
-    worst = float("inf")
+    """Print the rates of each round; return the ratio over all rounds."""
+    bares, relays = [], []
     async with SharedBackends() as backends:
         url = await backends.amqp_url()
-        for number in range(options.runs):
+        for number in range(1, options.rounds + 1):
             dsn = await backends.fresh_database(migrate, "bench")
             async with open_rabbit(url, service="bench", queue_type="classic", metrics=Metrics("bench", "0", "-")):
-                before = await bare(url, options.rows // 4)
-            relayed = await drain(dsn, url, options.rows, options.keys)
-            after = await bare(url, options.rows // 4)
-            peer = (before.rate + after.rate) / 2
-            ratio = relayed.rate / peer
-            worst = min(worst, ratio)
-            print(f"run {number + 1}: bare {before.rate:,.0f}/s and {after}, relay {relayed}, ratio {ratio:.2f}")
+                bares.append(await bare(url, options.rows))
+            relays.append(await drain(dsn, url, options.rows, options.keys))
             await backends.drop(dsn)
-    return worst
+            print(f"round {number}: bare {bares[-1]}, relay {relays[-1]}", flush=True)
+    peer, relay = combined(bares), combined(relays)
+    print(f"bare {peer}, relay {relay}, of CPU time {peer.cpu / relay.cpu:.2f}")
+    return float(relay.rate / peer.rate)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--rows", type=int, default=25_000)
     parser.add_argument("--keys", type=int, default=2_000)
-    parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=4)
     options = parser.parse_args()
     logs.configure("warning", "console")
     print(
         f"relay: {options.rows:,} rows of {len(BODY)} bytes in {options.keys:,} keys, {IN_FLIGHT} in flight,"
         f" {environment()}"
     )
-    worst = uvloop.run(run(options))
-    return 0 if judge(f"worst ratio {worst:.2f}, least {MIN_RATIO:.2f}", met=worst >= MIN_RATIO) else 1
+    ratio = uvloop.run(run(options))
+    return 0 if judge(f"ratio {ratio:.2f}, least {MIN_RATIO:.2f}", met=ratio >= MIN_RATIO) else 1
 
 
 if __name__ == "__main__":
