@@ -9,7 +9,7 @@ import pytest
 
 from chat.errors import FileTextError, FileTooLong
 from chat.files import text_extractor
-from chat.files.pdf_process import MAX_CPU_SECONDS, MAX_MEMORY, MAX_TEXT_BYTES
+from chat.files.pdf_process import MAX_CPU_SECONDS, MAX_MEMORY, MAX_TEXT_BYTES, Status, write_pages
 from chat.files.text_extractor import COMMAND, MAX_WAITING_OF_USER, TextExtractor
 from chat.files.text_frame import CUT
 from chat_testing.pdfs import pdf, pdf_of
@@ -75,10 +75,10 @@ async def test_a_hostile_pdf_has_an_error_or_a_text(data: bytes) -> None:
     assert isinstance(found, str | FileTextError)
 
 
-async def test_the_text_of_a_pdf_is_cut_where_it_is_too_long() -> None:
-    found = await extracted(pdf_of([b"BT /F1 12 Tf 10 700 Td (" + b"x" * 600_000 + b") Tj ET"] * 2))
-    assert len(found) == MAX_TEXT_BYTES + len(CUT)
-    assert found.endswith(f"x{CUT}")
+async def test_the_text_of_a_pdf_is_cut_where_it_is_too_long(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert write_pages(iter(["x" * 600_000] * 2)) == Status.CUT
+    assert len(capsysbinary.readouterr().out) == MAX_TEXT_BYTES
+    assert await extracted(b"", ("/bin/sh", "-c", f"printf x; exit {Status.CUT}")) == f"x{CUT}"
 
 
 LIMITS = """

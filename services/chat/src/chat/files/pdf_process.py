@@ -80,7 +80,7 @@ def _write_text(data: bytes) -> Status:
             return Status.ENCRYPTED
         if len(reader.pages) > MAX_PAGES:
             return Status.TOO_LONG
-        return _write_pages(_texts(reader))
+        return write_pages(_texts(reader))
     except (DependencyError, FileNotDecryptedError):
         return Status.ENCRYPTED
     except LimitReachedError:
@@ -102,7 +102,8 @@ def _texts(reader: "PdfReader") -> Iterator[str | None]:  # type: ignore[name-de
             yield None
 
 
-def _write_pages(pages: Iterator[str | None]) -> Status:
+def write_pages(pages: Iterator[str | None]) -> Status:
+    """Write the texts of pages, None for a page that cannot be read, until the text is too long or takes too long."""
     room, failed = MAX_TEXT_BYTES, False
     for text in pages:
         failed = failed or text is None
