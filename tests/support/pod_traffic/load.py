@@ -13,6 +13,8 @@ SHORT = "short [[fake tokens=2]]"
 RESUME_TIMEOUT, RESUME_DELAY = 120.0, 0.5
 STORED_TIMEOUT, STORED_DELAY = 240.0, 1.0
 CONCURRENCY = 5
+START_INTERVAL = 0.25
+"""Seconds between the starts of two streams: while Redis is late, limits permit no burst."""
 RETRIED = (httpx2.codes.BAD_GATEWAY, httpx2.codes.SERVICE_UNAVAILABLE, httpx2.codes.GATEWAY_TIMEOUT)
 
 
@@ -31,6 +33,7 @@ class Load:
         async with asyncio.TaskGroup() as group:
             for number in range(streams):
                 group.create_task(self._repeat(number % len(self.clients)))
+                await asyncio.sleep(START_INTERVAL)
             group.create_task(self._send(group))
 
     async def _repeat(self, user: int) -> None:

@@ -27,6 +27,7 @@ def waiting_pod(name: str, image: str, node: str, package: str) -> Object:
     container = {
         "command": ["python", "-c", WAIT],
         "env": [{"name": "PYTHONPATH", "value": "/files"}],
+        "resources": {"requests": {"cpu": "250m", "memory": "64Mi"}},  # it measures, so it must not wait for the others
         "volumeMounts": [{"name": "files", "mountPath": f"/files/{package}"}],
     }
     volumes = [{"name": "files", "configMap": {"name": name}}]
