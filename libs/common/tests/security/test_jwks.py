@@ -126,3 +126,31 @@ async def test_a_starting_process_begins_without_keys_when_auth_stays_silent() -
     await keys.preload(0.01)
     await TokenVerifier(keys, issuer=ISSUER).verify(ISSUER_OF_AUTH.token())
     assert attempts == 2
+
+
+async def test_the_first_keys_are_asked_for_again_when_a_connection_fails() -> None:
+    failures = [httpx2.ConnectError("refused"), httpx2.ConnectTimeout("gone")]
+
+    async def fetch() -> Mapping[str, Any]:
+        if failures:
+            raise failures.pop()
+        return ISSUER_OF_AUTH.jwks()
+
+    await TokenVerifier(KeySet(fetch), issuer=ISSUER).verify(ISSUER_OF_AUTH.token())
+
+
+async def test_requests_that_wait_for_the_first_keys_share_their_failure() -> None:
+    clock, attempts = ManualClock(), 0
+
+    async def fetch() -> Mapping[str, Any]:
+        nonlocal attempts
+        attempts += 1
+        clock.now += 2
+        raise httpx2.ConnectTimeout("gone")
+
+    verifier = TokenVerifier(KeySet(fetch, clock=clock), issuer=ISSUER)
+    waiting = (verifier.verify(ISSUER_OF_AUTH.token()) for _ in range(10))
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert [type(each) for each in results] == [errors.DependencyUnavailable] * 10
+    assert attempts == 3

@@ -20,6 +20,8 @@ ALGORITHMS = ("EdDSA", "ES256")
 FETCH_TIMEOUT = 2.0
 FIRST_FETCH_COOLDOWN = 1.0
 """Seconds between two fetches while no key has been fetched yet."""
+FIRST_FETCH_ATTEMPTS = 3
+"""Connections that are tried for the first keys: one of them may meet a replica of auth that is being replaced."""
 
 PRELOAD_TIMEOUT = 5.0
 """Seconds in which a starting process gets its first keys; afterwards it starts without."""
@@ -95,14 +97,20 @@ class KeySet:
             cooldown = self._cooldown if self._keys else FIRST_FETCH_COOLDOWN
             if self._clock() - self._tried_at < cooldown:
                 return
-            self._tried_at = self._clock()
-            await self._load()
+            try:
+                await self._load()
+            finally:
+                self._tried_at = self._clock()
 
     async def _load(self) -> None:
-        try:
-            self._use(await self._fetch())
-        except Exception as error:  # noqa: BLE001 - any failure leaves the cached keys in use
-            log.warning("jwks_fetch_failed", reason=type(error).__name__)
+        for left in reversed(range(1 if self._keys else FIRST_FETCH_ATTEMPTS)):
+            try:
+                self._use(await self._fetch())
+            except Exception as error:  # noqa: BLE001 - any failure leaves the cached keys in use
+                if left and isinstance(error, httpx2.TransportError):
+                    continue
+                log.warning("jwks_fetch_failed", reason=type(error).__name__)
+            return
 
     def _use(self, document: Mapping[str, Any]) -> None:
         found = [jwt.PyJWK(key) for key in document["keys"] if key.get("alg") in ALGORITHMS]
