@@ -17,8 +17,9 @@ const MEASURES = [
   ["total_tokens", "usage.tokens"],
   ["turns", "usage.turns"],
 ] as const;
-const PERIODS = [7, 30, 90] as const;
-const DAY_MS = 86_400_000;
+const LAST_WEEK = "week";
+/** Periods to choose from: days up to today, or the week before this one. */
+const PERIODS = [LAST_WEEK, "7", "30", "90"] as const;
 
 type Report = components["schemas"]["UsageReport"];
 /** A period: days in a time zone, the last one exclusive. */
@@ -41,9 +42,9 @@ export function UsageReport(): React.JSX.Element {
 
 /** Usage of a period: sums, bars, and tables. */
 export function UsageView(props: { read: (range: Range) => Promise<Reports>; budgets?: boolean }): React.JSX.Element {
-  const [days, setDays] = useState(30);
+  const [period, setPeriod] = useState<string>("30");
   const [measure, setMeasure] = useState<Measure>("total_tokens");
-  const [report, reading] = useLoaded(() => props.read(lastDays(days)), [days]);
+  const [report, reading] = useLoaded(() => props.read(rangeOf(period)), [period]);
   const [budget] = useLoaded(async () => (props.budgets ? (await api.GET("/api/v1/usage/budget")).data! : null));
   const total = report?.byDay.total;
   return (
@@ -52,9 +53,9 @@ export function UsageView(props: { read: (range: Range) => Promise<Reports>; bud
         <Select
           hidden
           label={t("usage.range")}
-          value={String(days)}
-          options={PERIODS.map((each) => [String(each), t("usage.days", { days: each })] as const)}
-          onChange={(chosen) => setDays(Number(chosen))}
+          value={period}
+          options={PERIODS.map((each) => [each, each === LAST_WEEK ? t("usage.lastWeek") : t("usage.days", { days: each })] as const)}
+          onChange={setPeriod}
         />
       </div>
       {!report || !total ? (
@@ -107,11 +108,18 @@ export function UsageView(props: { read: (range: Range) => Promise<Reports>; bud
   );
 }
 
-/** The last days, today included, in the time zone of this device. */
-function lastDays(days: number): Range {
+/** The last days, today included, or the last week from Monday to Sunday, in the time zone of this device. */
+function rangeOf(period: string): Range {
   const tz = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  const date = (at: number): string => new Intl.DateTimeFormat("sv-SE", { timeZone: tz }).format(new Date(at));
-  return { from: date(Date.now() - (days - 1) * DAY_MS), to: date(Date.now() + DAY_MS), tz };
+  if (period !== LAST_WEEK) return { from: dayBefore(Number(period) - 1), to: dayBefore(-1), tz };
+  const sinceMonday = (new Date().getDay() + 6) % 7;
+  return { from: dayBefore(sinceMonday + 7), to: dayBefore(sinceMonday), tz };
+}
+
+function dayBefore(days: number): string {
+  const at = new Date();
+  at.setDate(at.getDate() - days);
+  return new Intl.DateTimeFormat("sv-SE").format(at);
 }
 
 async function readOwn(range: Range): Promise<Reports> {

@@ -13,7 +13,7 @@ export function ChatView(): React.JSX.Element {
     if (named === fresh) setFresh(newConversation());
   }, [named === fresh]);
   const id = named ?? fresh;
-  return <ThreadView key={id} thread={thread(id, named === undefined)} isNew={named === undefined} />;
+  return <ThreadView key={id} thread={thread(id, named === undefined)} isNew={named === undefined} target={place[2]} />;
 }
 
 /** Keep the list of conversations current while somebody is logged in. */

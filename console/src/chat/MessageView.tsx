@@ -5,6 +5,7 @@ import { t } from "../i18n";
 import { count, money, moment } from "../i18n/format";
 import { Copy, IconButton } from "../ui/controls";
 import { Icon } from "../ui/Icon";
+import { elementId } from "./MessageWindow";
 import type { Node } from "./tree";
 
 /** A server that was replaced may not have the file any more. */
@@ -16,15 +17,22 @@ interface Actions {
   onShow: (node: Node, step: number) => void;
 }
 
-/** One message with its actions. `place` is its number among `places` siblings. */
+/** One message with its actions: the one of `number` in the conversation, and of `place` among `places` siblings. */
 export const MessageView = memo(function MessageView(
-  props: { node: Node; files: readonly string[] | undefined; place: number; places: number; busy: boolean; streaming: boolean } & Actions,
+  props: { node: Node; files: readonly string[] | undefined; number: number; total: number; found: boolean; place: number; places: number; busy: boolean; streaming: boolean } & Actions,
 ): React.JSX.Element {
   const { node, streaming } = props;
   const [editing, setEditing] = useState(false);
   const mine = node.role === "user";
   return (
-    <article className={`message ${node.role}`} aria-label={t(mine ? "chat.you" : "chat.assistant")}>
+    <article
+      id={elementId(node.id)}
+      className={`message ${node.role}${props.found ? " found" : ""}`}
+      aria-label={t(mine ? "chat.you" : "chat.assistant")}
+      aria-posinset={props.number}
+      aria-setsize={props.total}
+      tabIndex={props.found ? -1 : undefined}
+    >
       {editing ? (
         <Editor
           text={node.content}

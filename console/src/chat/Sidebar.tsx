@@ -203,7 +203,7 @@ function SearchResults({ query, onNavigate }: { query: string; onNavigate: () =>
     <div className="conversations" tabIndex={0} role="region" aria-label={t("chat.searchResults")}>
       {hits?.length === 0 && <p className="quiet">{t("chat.noHits", { query })}</p>}
       {hits?.map((hit) => (
-        <a key={hit.message_id} className="hit" href={href("c", hit.conversation_id)} onClick={onNavigate}>
+        <a key={hit.message_id} className="hit" href={href("c", hit.conversation_id, hit.message_id)} onClick={onNavigate}>
           <strong>{hit.conversation_title ?? t("chat.untitled")}</strong>
           <span>{hit.snippet.map((part, index) => (part.match ? <mark key={index}>{part.text}</mark> : <span key={index}>{part.text}</span>))}</span>
         </a>

@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "react";
+import { useCallback, useEffect, useState } from "react";
 
 import type { Model, StoredFile } from "@parley/client";
 
@@ -11,28 +11,29 @@ import { Loading } from "../ui/controls";
 import { Icon } from "../ui/Icon";
 import { Composer } from "./Composer";
 import { list } from "./conversations";
+import { Edge, Jumps, useMessageWindow } from "./MessageWindow";
 import { MessageView } from "./MessageView";
 import type { Thread } from "./thread";
 import { shown, type TurnSettings } from "./threadState";
 import { siblings, type Node } from "./tree";
 
 const DEFAULTS: TurnSettings = { model: null, systemPrompt: "", temperature: null };
-const NEAR_END = 80;
-/** Messages that are in the page at first, and that each scroll to its beginning adds. */
-const WINDOW = 60;
 /** Places where Escape ends something else than the answer. */
 const OWN_ESCAPE = ".sidebar, .editor";
 const choices = new Map<string, TurnSettings>();
 
-export function ThreadView({ thread, isNew }: { thread: Thread; isNew: boolean }): React.JSX.Element {
+/** `target`: the message to show first. */
+export function ThreadView({ thread, isNew, target }: { thread: Thread; isNew: boolean; target: string | undefined }): React.JSX.Element {
   const state = useStore(thread.state);
   const [settings, setSettings] = useState(() => choices.get(thread.id) ?? DEFAULTS);
   const models = useModels();
   const all = shown(state);
-  const [windowSize, setWindowSize] = useState(WINDOW);
-  const nodes = all.slice(-windowSize);
   const running = state.running !== null;
-  const scroller = useFollowedEnd(nodes, running);
+  useEffect(() => {
+    if (target !== undefined && state.tree.has(target)) thread.reveal(target);
+  }, [target, target !== undefined && state.tree.has(target)]);
+  const view = useMessageWindow(all, running, target);
+  const { nodes } = view;
   const title = useStore(list).items.find((each) => each.id === thread.id)?.title ?? t("chat.untitled");
   useEffect(() => {
     document.title = nodes.length ? `${title} – Parley` : "Parley";
@@ -59,14 +60,14 @@ export function ThreadView({ thread, isNew }: { thread: Thread; isNew: boolean }
   if (state.missing) return <Missing />;
   return (
     <>
-      <div className="thread" ref={scroller} tabIndex={0} role="region" aria-label={t("chat.messages")}>
+      <div className="thread" ref={view.scroller} tabIndex={0} role="region" aria-label={t("chat.messages")} onKeyDown={view.onKeyDown}>
         <div className="thread-inner">
           {nodes.length > 0 && <h1 className="visually-hidden">{title}</h1>}
-          {all.length > nodes.length && <Earlier key={nodes.length} onReach={() => setWindowSize(windowSize + WINDOW)} />}
+          {view.before > 0 && <Edge key={`before-${view.before}`} onReach={view.showEarlier} />}
           {state.loading && <Loading />}
           {state.failed && <Failed onRetry={() => void thread.load()} />}
           {!state.loading && !state.failed && nodes.length === 0 && <Welcome onPick={send} />}
-          {nodes.map((node) => {
+          {nodes.map((node, index) => {
             const places = siblings(state.tree, node);
             const place = places.findIndex((each) => each.id === node.id) + 1;
             return (
@@ -74,6 +75,9 @@ export function ThreadView({ thread, isNew }: { thread: Thread; isNew: boolean }
                 key={`${node.role}-${node.parentId}-${place}`}
                 node={node}
                 files={state.files.get(node.id)}
+                number={view.before + index + 1}
+                total={all.length}
+                found={node.id === target}
                 place={place}
                 places={places.length}
                 busy={running}
@@ -84,8 +88,10 @@ export function ThreadView({ thread, isNew }: { thread: Thread; isNew: boolean }
               />
             );
           })}
+          {view.after > 0 && <Edge key={`after-${view.after}`} onReach={view.showLater} />}
         </div>
       </div>
+      <Jumps view={view} total={all.length} />
       <div className="visually-hidden" role="status" aria-live="polite">
         {running ? t("chat.answering") : nodes.length ? t("chat.answered") : ""}
       </div>
@@ -103,17 +109,6 @@ export function ThreadView({ thread, isNew }: { thread: Thread; isNew: boolean }
       />
     </>
   );
-}
-
-/** Asks for earlier messages shortly before the person reaches the first one. */
-function Earlier({ onReach }: { onReach: () => void }): React.JSX.Element {
-  const ref = useRef<HTMLDivElement>(null);
-  useEffect(() => {
-    const observer = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && onReach(), { rootMargin: "600px 0px" });
-    observer.observe(ref.current!);
-    return () => observer.disconnect();
-  }, []);
-  return <div ref={ref} className="earlier" />;
 }
 
 function Welcome({ onPick }: { onPick: (text: string) => void }): React.JSX.Element {
@@ -170,29 +165,6 @@ function useModels(): readonly Model[] {
     });
   }, []);
   return models;
-}
-
-/** Keep the end in view while an answer grows, unless the person has scrolled up. */
-function useFollowedEnd(nodes: readonly Node[], running: boolean): React.RefObject<HTMLDivElement | null> {
-  const ref = useRef<HTMLDivElement>(null);
-  const following = useRef(true);
-  useEffect(() => {
-    const box = ref.current;
-    if (!box) return;
-    const onScroll = (): void => {
-      following.current = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_END;
-    };
-    box.addEventListener("scroll", onScroll, { passive: true });
-    return () => box.removeEventListener("scroll", onScroll);
-  }, []);
-  useEffect(() => {
-    if (running) following.current = true;
-  }, [running]);
-  const last = nodes.at(-1);
-  useLayoutEffect(() => {
-    if (following.current && ref.current) ref.current.scrollTop = ref.current.scrollHeight;
-  }, [last?.id, last?.content, last?.status]);
-  return ref;
 }
 
 function useEscape(active: boolean, run: () => void): void {

@@ -7,7 +7,7 @@ import { describe, notifyError } from "../app/feedback";
 import { Store } from "../app/store";
 import { addTurn, filesOfMessages, messagePage, newNode } from "./messages";
 import { EMPTY, withChange, withNodes, withoutNodes, withServerIds, type Draft, type ThreadState, type TurnSettings } from "./threadState";
-import { firstLeaf, newestLeaf, siblings, toNode, type Node } from "./tree";
+import { branch, firstLeaf, newestLeaf, siblings, toNode, type Node } from "./tree";
 
 const MOST_PAGES = 40;
 
@@ -123,6 +123,12 @@ export class Thread {
     if (answer.role !== "assistant" || answer.status === "running") return;
     const body = { active_message_id: leaf };
     void api.PATCH("/api/v1/conversations/{conversation_id}", { params: { path: { conversation_id: this.id } }, body }).catch(() => {});
+  }
+
+  /** Show the branch of a message. */
+  reveal(messageId: string): void {
+    const { tree, leaf } = this.state.get();
+    if (!branch(tree, leaf).some((node) => node.id === messageId)) this.update({ leaf: newestLeaf(tree, messageId) });
   }
 
   /** A turn of this conversation began or ended on another device or in another tab. */

@@ -110,6 +110,8 @@ export const zh: Record<Key, string> = {
   "chat.tokens": "{tokens} 个 token",
   "chat.tokensDetail": "输入 {prompt}，输出 {completion} 个 token",
   "chat.tooLong": "消息过长：最多 32,000 个字符。",
+  "chat.toEnd": "转到最新消息",
+  "chat.toStart": "转到第一条消息",
   "chat.unarchive": "移回列表",
   "chat.unarchivedNotice": "对话已移回列表。",
   "chat.unavailable": "不可用",
@@ -200,6 +202,7 @@ export const zh: Record<Key, string> = {
   "budget.left": "剩余 {left}，共 {limit}，{date} 重置",
 
   "usage.days": "最近 {days} 天",
+  "usage.lastWeek": "上周（周一至周日）",
   "usage.range": "时间段",
   "usage.cost": "费用",
   "usage.turns": "回答数",

@@ -28,8 +28,9 @@ export function Plans(): React.JSX.Element {
           {items.map((plan) => (
             <tr key={plan.name}>
               <td>
-                <button type="button" className="person" aria-label={t("operator.peopleOf", { name: plan.name })} onClick={() => setOpen(plan)}>
-                  <strong>{plan.name}</strong>
+                <strong>{plan.name}</strong>
+                <button type="button" className="text-button" aria-label={t("operator.peopleOf", { name: plan.name })} onClick={() => setOpen(plan)}>
+                  {t("operator.users")}
                 </button>
               </td>
               <td>{plan.models.includes("*") ? t("operator.allModels") : plan.models.join(", ")}</td>

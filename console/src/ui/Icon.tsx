@@ -9,6 +9,8 @@ const PATHS = {
   check: "M5 12l5 5L20 7",
   refresh: "M20 11a8 8 0 1 0-2.300 6.300M20 4v7h-7",
   left: "M15 6l-6 6 6 6",
+  first: "M6 5h12M12 20V9M7 14l5-5 5 5",
+  last: "M6 19h12M12 4v11M7 10l5 5 5-5",
   right: "M9 6l6 6-6 6",
   more: "M5 12h.01M12 12h.01M19 12h.01",
   archive: "M4 8h16v12H4zM3 4h18v4H3zM10 12h4",

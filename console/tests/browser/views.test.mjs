@@ -199,7 +199,7 @@ test("operator: invite, disable, reset link, audit, models, status", async () =>
   await go("operator/plans");
   await page.getByText("1,000 files").waitFor();
   await keep("plans");
-  await page.getByRole("button", { name: "People with the plan default" }).click();
+  await page.getByRole("button", { name: "Users with the plan default" }).click();
   await dialog.getByText("margaret").first().waitFor();
   await keep("plan", "light");
   await page.keyboard.press("Escape");
@@ -207,6 +207,8 @@ test("operator: invite, disable, reset link, audit, models, status", async () =>
   await page.getByRole("table").first().getByText("root").waitFor();
   await page.getByRole("cell", { name: "swift" }).waitFor();
   await keep("operator-usage");
+  await page.getByLabel("Period").selectOption("Last week (Monday to Sunday)");
+  await page.getByText("No usage in this period.").first().waitFor();
   await go("operator/audit");
   await page.getByText("user.disabled").first().waitFor();
   await keep("audit");
