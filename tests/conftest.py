@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from fake_provider.process import FakeProvider, RunningProvider
 from parley_testing.backends.private import PrivateBackends, open_private_backends
@@ -39,11 +40,25 @@ def provider_key() -> str:
     return f"sk-canary-{secrets.token_hex(12)}"
 
 
+@pytest.fixture(scope="session")
+def anthropic_key() -> str:
+    """The operator's key of a provider of Anthropic's API, as secret as the other one."""
+    return f"sk-ant-canary-{secrets.token_hex(12)}"
+
+
+@pytest.fixture(scope="session")
+def anthropic_model() -> str:
+    """A model of the embedded profile whose provider speaks Anthropic's API."""
+    return "messages-api"
+
+
 @pytest.fixture(scope="session", autouse=True)
-def no_secret_in_any_log(provider_key: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def no_secret_in_any_log(
+    provider_key: str, anthropic_key: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
     """Search the logs of every stack of the session for passwords of users and for the provider's key."""
     yield
-    marks = (provider_key.encode(), PASSWORD_MARK.encode())
+    marks = (provider_key.encode(), anthropic_key.encode(), PASSWORD_MARK.encode())
     logs = [path for path in tmp_path_factory.getbasetemp().rglob("*.log*") if path.is_file()]
     assert [path for path in logs if any(mark in path.read_bytes() for mark in marks)] == []
 
@@ -68,13 +83,22 @@ async def embedded_spans() -> AsyncIterator[SpanCollector]:
 async def embedded(
     provider: FakeProvider,
     provider_key: str,
+    anthropic_key: str,
+    anthropic_model: str,
     embedded_spans: SpanCollector,
     high_limits: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[EmbeddedStack]:
     """The embedded profile with the response cache on; the other profile calls the provider each time."""
     settings = high_limits | traced_to(embedded_spans) | {"ENABLE_CACHE": "true", "OPENAI_API_KEY": provider_key}
-    settings |= {"MODELS_FILE": str(MODELS)}
+    folder = tmp_path_factory.mktemp("models")
+    secret, models = folder / "key", folder / "models.yaml"
+    secret.write_text(anthropic_key)
+    entry = {"provider_model": "fake", "kind": "anthropic", "base_url": provider.base_url, "api_key_file": str(secret)}
+    document = yaml.safe_load(MODELS.read_text())
+    document["models"][anthropic_model] = entry
+    models.write_text(yaml.safe_dump(document))
+    settings |= {"MODELS_FILE": str(models)}
     async with EmbeddedStack(tmp_path_factory.mktemp("embedded"), provider.base_url, settings) as running:
         yield running
 

@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from aio_pika import connect
 from parley_testing import eventually
 from parley_testing.backends.private import PrivateBackends
 from parley_testing.http.client import UserClient, open_http, register
+from parley_testing.stacks.commands import run_parley
 from parley_testing.stacks.embedded import EmbeddedStack
 from parley_testing.stacks.separate import SeparateStack
 from parley_testing.telemetry.span_collector import SpanCollector
@@ -33,6 +34,10 @@ class CanaryTraffic:
     user: UserClient
     marks: dict[str, str] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
+    models: tuple[str, ...] = ("default",)
+    """Models that are called through Anthropic's protocol."""
+    is_admin: bool = False
+    """Whether the person may create webhooks."""
 
     def mark(self, name: str) -> str:
         """Return a canary that is not seen before."""
@@ -49,6 +54,10 @@ class CanaryTraffic:
         """Use everything that takes a secret or a text, rightly and wrongly."""
         await self._credentials()
         await self._turns()
+        await self._other_protocols()
+        await self._files()
+        if self.is_admin:
+            await self._webhooks()
         await self._wrong_requests()
 
     async def _credentials(self) -> None:
@@ -82,6 +91,38 @@ class CanaryTraffic:
             await self.send("POST", "/api/v1/chat", json={"message": f"{prompt} [[fake {failure}]]"})
         await self.send("GET", f"/api/v1/search?q={self.mark('search')}")
 
+    async def _other_protocols(self) -> None:
+        prompt, system = self.mark("other-prompt"), self.mark("instructions")
+        for failure in ("tokens=2", *FAILURES):
+            text = f"{prompt} [[fake {failure}]]"
+            body: dict[str, Any] = {"model": "default", "input": text, "instructions": system}
+            answers = [await self.send("POST", "/v1/responses", json=body | {"metadata": {"note": self.mark("note")}})]
+            body = {"max_tokens": 9, "system": system, "messages": [{"role": "user", "content": text}]}
+            answers += [await self.send("POST", "/v1/messages", json=body | {"model": model}) for model in self.models]
+            assert failure != "tokens=2" or all(answer.is_success for answer in answers)
+        await self.user.http.post("/v1/messages", json=body, headers={"x-api-key": self.marks["api-key"]})
+        wrong = [{"type": self.mark("input-type"), "content": prompt}]
+        await self.send("POST", "/v1/responses", json={"model": "default", "input": wrong})
+
+    async def _files(self) -> None:
+        name, text = self.mark("file-name"), self.mark("file-text")
+        await self.send("POST", "/v1/files", files={"file": (f"{name}.txt", text)}, data={"purpose": "user_data"})
+        await self.send("POST", "/v1/files", files={"file": (f"{name}.txt", text)}, data={"purpose": text})
+        await self.send("GET", f"/v1/files/{name}")
+
+    async def _webhooks(self) -> None:
+        url, events = f"https://receiver.invalid/{self.mark('webhook-url')}", ["conversation.turn.*"]
+        body = {"url": url, "events": events, "scope": "all"}
+        created = await self.send("POST", "/api/v1/webhooks", json=body)
+        self.marks["webhook-secret"] = created.json()["secret"]
+        webhook = f"/api/v1/webhooks/{created.json()['id']}"
+        rotated = await self.send("POST", f"{webhook}/secret", json={})
+        self.marks["webhook-secret-2"] = rotated.json()["secret"]
+        await self.send("POST", f"{webhook}/test", json={})
+        await self.user.chat(self.mark("delivered-prompt"))
+        wrong = {"url": f"ftp://x/{self.mark('wrong-url')}", "events": events}
+        await self.send("POST", "/api/v1/webhooks", json=wrong)
+
     async def _wrong_requests(self) -> None:
         text = self.mark("wrong-body")
         json_type = {"content-type": "application/json"}
@@ -114,19 +155,32 @@ async def traffic() -> AsyncIterator[CanaryTraffic]:
         yield CanaryTraffic(UserClient(http, "", ""))
 
 
-async def use(traffic: CanaryTraffic, url: str, spans: SpanCollector) -> None:
-    """Send the traffic, then wait until the traces of its last request have arrived."""
+async def use(
+    traffic: CanaryTraffic, url: str, spans: SpanCollector, auth_settings: Mapping[str, str] | None = None
+) -> None:
+    """Send the traffic, as an administrator if the settings of auth are given; await the traces of its last request."""
     traffic.user.http.base_url = httpx2.URL(url)
     traffic.user = await register(traffic.user.http)
+    if auth_settings:
+        status, output = await run_parley("admin", "create-admin", traffic.user.username, settings=auth_settings)
+        assert status == 0, output
+        await traffic.user.log_in()
+        traffic.is_admin = True
     before = len(spans.spans)
     await traffic.run()
     await eventually(lambda: len(spans.spans) > before, within=EXPORT_TIMEOUT)
 
 
 async def test_no_canary_leaves_the_embedded_profile(
-    embedded: EmbeddedStack, embedded_spans: SpanCollector, provider_key: str, traffic: CanaryTraffic
+    embedded: EmbeddedStack,
+    embedded_spans: SpanCollector,
+    provider_key: str,
+    anthropic_key: str,
+    anthropic_model: str,
+    traffic: CanaryTraffic,
 ) -> None:
-    traffic.marks["provider-key"] = provider_key
+    traffic.marks |= {"provider-key": provider_key, "anthropic-key": anthropic_key}
+    traffic.models = ("default", anthropic_model)
     await use(traffic, embedded.url, embedded_spans)
     async with open_http() as http:
         pages = [await http.get(f"http://127.0.0.1:{embedded.admin_port + n}/metrics") for n in range(4)]
@@ -149,7 +203,7 @@ async def test_no_canary_leaves_the_separate_processes(
     traffic: CanaryTraffic,
 ) -> None:
     traffic.marks |= {"provider-key": provider_key, **secrets_of(separate.folder)}
-    await use(traffic, separate.url, spans)
+    await use(traffic, separate.url, spans, separate.settings_of("auth"))
     async with open_http() as http:
         pages = [await http.get(f"{each.admin_url}/{page}") for each in separate.everything for page in PAGES]
 
