@@ -161,7 +161,7 @@ class PromptFiles:
     async def _text_of_data(self, user_id: UUID, given: str, filename: str) -> str:
         data = decoded(given)
         if data is None:
-            raise UnsupportedContent("The data of the file is no base64.")
+            raise UnsupportedContent("The data of the file is not base64.")
         return await self._texts.read_data(user_id, data, filename)
 
 

@@ -9,7 +9,7 @@ _TEXT_HEADER = "data:text/plain;base64,"
 
 
 def decoded(data: str) -> bytes | None:
-    """Return the bytes of a file; None for what is no base64."""
+    """Return the bytes of a file; None for what is not base64."""
     header = _HEADER.match(data)
     try:
         return base64.b64decode(data[header.end() :] if header else data, validate=True) or None
