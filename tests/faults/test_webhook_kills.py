@@ -43,7 +43,7 @@ class Arrival(NamedTuple):
     turn: str
 
 
-class Inbox:
+class UnreachableInbox:
     """Accepts events, or breaks the connection while it is down."""
 
     def __init__(self) -> None:
@@ -112,7 +112,7 @@ async def converse(owner: UserClient, ended: asyncio.Event) -> list[AnsweredTurn
     return turns
 
 
-async def kill_all_the_time(webhooks: ServiceProcess, inbox: Inbox, moments: random.Random) -> None:
+async def kill_all_the_time(webhooks: ServiceProcess, inbox: UnreachableInbox, moments: random.Random) -> None:
     """Kill the process while the receiver is up, goes down, and is up again."""
     for number in range(KILLS):
         await eventually(
@@ -140,7 +140,7 @@ async def test_each_event_arrives_once_and_in_order_whatever_ends_the_sender_and
 ) -> None:
     seed = random.randrange(1_000_000)
     print(f"seed {seed}")
-    inbox, ended = Inbox(), asyncio.Event()
+    inbox, ended = UnreachableInbox(), asyncio.Event()
     async with open_receiver() as receiver:
         receiver.answer = inbox.answer
         ids = await create_turn_webhooks(owner, receiver.url)

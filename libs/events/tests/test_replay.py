@@ -34,7 +34,7 @@ async def bus_with(count: int = 10) -> InProcessBus:
     return bus
 
 
-class SequenceRecorder:
+class ReplayedSequences:
     def __init__(self) -> None:
         self.sequences: list[int] = []
 
@@ -64,7 +64,7 @@ def test_a_replay_handles_the_events_between_its_ends_and_returns_where_to_conti
 ) -> None:
     @virtual_time
     async def scenario() -> None:
-        handler = SequenceRecorder()
+        handler = ReplayedSequences()
         end = await replay_of(await bus_with(), handler).run(since, until=until)
         assert handler.sequences == list(expected)
         assert end == (expected.stop if len(expected) else 10)
@@ -100,7 +100,7 @@ async def test_no_event_is_skipped_when_the_broker_delivers_more_than_the_prefet
 async def test_a_log_that_is_deleted_during_a_replay_ends_it() -> None:
     broker = FakeBroker()
     replay = asyncio.create_task(
-        LogReplay("amqp://broker/", SequenceRecorder(), connect=broker.connect).run("first", until="never")
+        LogReplay("amqp://broker/", ReplayedSequences(), connect=broker.connect).run("first", until="never")
     )
     await asyncio.sleep(1)
     broker.queue_errors.extend(ChannelNotFoundEntity("NOT_FOUND") for _ in range(MAX_LOOKUPS))
@@ -112,7 +112,7 @@ async def test_a_log_that_is_deleted_during_a_replay_ends_it() -> None:
 
 @virtual_time
 async def test_restarts_of_the_broker_between_events_do_not_end_a_replay() -> None:
-    broker, handler = FakeBroker(), SequenceRecorder()
+    broker, handler = FakeBroker(), ReplayedSequences()
     replay = asyncio.create_task(
         LogReplay("amqp://broker/", handler, connect=broker.connect).run("first", until="never")
     )
@@ -142,14 +142,14 @@ async def test_a_replay_ends_although_events_keep_coming() -> None:
 
 @virtual_time
 async def test_a_time_that_matches_nothing_continues_at_the_end_of_the_log() -> None:
-    handler = SequenceRecorder()
+    handler = ReplayedSequences()
     assert await replay_of(await bus_with(), handler).run(NOON + timedelta(days=1)) == 10
     assert not handler.sequences
 
 
 @virtual_time
 async def test_an_event_that_happened_early_and_was_published_late_is_not_skipped() -> None:
-    bus, handler = await bus_with(), SequenceRecorder()
+    bus, handler = await bus_with(), ReplayedSequences()
     bus.log.messages[8].headers["ce-time"] = (NOON - timedelta(days=1)).isoformat()
     await replay_of(bus, handler).run(NOON + timedelta(minutes=7))
     assert handler.sequences == [7, 8, 9]
@@ -159,7 +159,7 @@ async def test_an_event_that_happened_early_and_was_published_late_is_not_skippe
 def test_an_empty_log_ends_where_the_replay_started(since: Start, end: int) -> None:
     @virtual_time
     async def scenario() -> None:
-        assert await replay_of(await bus_with(0), SequenceRecorder()).run(since) == end
+        assert await replay_of(await bus_with(0), ReplayedSequences()).run(since) == end
 
     scenario()
 
@@ -167,7 +167,7 @@ def test_an_empty_log_ends_where_the_replay_started(since: Start, end: int) -> N
 @pytest.mark.parametrize("options", [{"since": NAIVE}, {"since": "first", "until": NAIVE}])
 async def test_a_time_without_a_time_zone_is_refused_with_a_remedy(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"without a time zone\. Add one"):
-        await replay_of(InProcessBus(), SequenceRecorder()).run(**options)
+        await replay_of(InProcessBus(), ReplayedSequences()).run(**options)
 
 
 @virtual_time
@@ -193,7 +193,7 @@ async def test_a_replay_that_crashed_continues_at_its_stored_offset(tmp_path: Pa
     with pytest.raises(MemoryError) as failure:
         await replay_of(bus, crash, offsets=offsets, name="sub.q").run("first", idle=0.1)
     assert "at offset 3 of parley.log" in failure.value.__notes__[0]
-    handler = SequenceRecorder()
+    handler = ReplayedSequences()
     replay = replay_of(bus, handler, offsets=offsets, name="sub.q", on_progress=progress.append)
     assert await replay.run("first", idle=0.1) == 10
     assert handler.sequences == list(range(3, 10))
@@ -203,14 +203,14 @@ async def test_a_replay_that_crashed_continues_at_its_stored_offset(tmp_path: Pa
 @virtual_time
 async def test_progress_is_reported_while_the_replay_runs() -> None:
     bus, progress = await bus_with(2 * REPORT_EVERY + 1), list[Progress]()
-    await replay_of(bus, SequenceRecorder(), on_progress=progress.append).run("first")
+    await replay_of(bus, ReplayedSequences(), on_progress=progress.append).run("first")
     assert [each.handled for each in progress] == [REPORT_EVERY, 2 * REPORT_EVERY, 2 * REPORT_EVERY + 1]
     assert {each.end for each in progress} == {2 * REPORT_EVERY + 1}
 
 
 @virtual_time
 async def test_a_malformed_message_is_skipped() -> None:
-    bus, handler = await bus_with(), SequenceRecorder()
+    bus, handler = await bus_with(), ReplayedSequences()
     del bus.log.messages[3].headers["ce-type"]
     assert await replay_of(bus, handler).run("first") == 10
     assert handler.sequences == [0, 1, 2, 4, 5, 6, 7, 8, 9]
@@ -218,7 +218,7 @@ async def test_a_malformed_message_is_skipped() -> None:
 
 @virtual_time
 async def test_a_broker_that_is_down_is_waited_for() -> None:
-    bus, handler = await bus_with(), SequenceRecorder()
+    bus, handler = await bus_with(), ReplayedSequences()
     bus.is_down = True
     asyncio.get_running_loop().call_later(10, setattr, bus, "is_down", False)
     assert await replay_of(bus, handler).run("first") == 10
@@ -242,7 +242,7 @@ def test_a_missing_log_and_a_refusal_end_the_replay(error: Exception, message: s
     @virtual_time
     async def scenario() -> None:
         with pytest.raises(TopologyError, match=message):
-            await LogReplay("amqp://broker/", SequenceRecorder(), connect=refuse).run("first")
+            await LogReplay("amqp://broker/", ReplayedSequences(), connect=refuse).run("first")
 
     scenario()
     assert len(attempts) == expected
@@ -253,7 +253,7 @@ async def test_one_acknowledgement_covers_many_events_and_a_quiet_replay_acknowl
     broker, channel = FakeBroker(), FakeChannel(FakeConnection())
     broker.log.extend(logged(number, channel) for number in range(ACKNOWLEDGE_AFTER + 1))
     replay = asyncio.create_task(
-        LogReplay("amqp://broker/", SequenceRecorder(), connect=broker.connect).run("first", until="never")
+        LogReplay("amqp://broker/", ReplayedSequences(), connect=broker.connect).run("first", until="never")
     )
     await asyncio.sleep(QUIET / 2)
     assert channel.acks == 1

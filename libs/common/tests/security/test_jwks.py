@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 from parley import errors
 from parley.security.jwks import KeySet, open_key_set
 from parley.security.tokens import TokenVerifier
+from parley_testing.fakes.manual_clock import ManualClock
 from parley_testing.http.scripted_server import respond, scripted_server
-from parley_testing.security.key_source import FakeKeySource, ManualClock
+from parley_testing.security.key_source import FakeKeySource
 from parley_testing.security.token_issuer import ISSUER, TestIssuer
 
 ISSUER_OF_AUTH = TestIssuer()
@@ -26,7 +28,7 @@ async def test_a_token_is_not_reported_as_invalid_while_no_key_is_available() ->
 
 
 async def test_cached_keys_stay_in_use_while_auth_is_unavailable() -> None:
-    clock, jwks = ManualClock(), FakeKeySource(ISSUER_OF_AUTH)
+    clock, jwks = ManualClock(time.time()), FakeKeySource(ISSUER_OF_AUTH)
     verifier = TokenVerifier(KeySet(jwks, clock=clock), issuer=ISSUER)
     await verifier.verify(ISSUER_OF_AUTH.token())
     jwks.is_down = True
@@ -35,7 +37,7 @@ async def test_cached_keys_stay_in_use_while_auth_is_unavailable() -> None:
 
 
 async def test_a_new_key_is_fetched_on_first_use_and_a_retired_key_is_rejected() -> None:
-    clock, old, new = ManualClock(), TestIssuer(kid="old"), TestIssuer(kid="new")
+    clock, old, new = ManualClock(time.time()), TestIssuer(kid="old"), TestIssuer(kid="new")
     jwks = FakeKeySource(old)
     verifier = TokenVerifier(KeySet(jwks, clock=clock), issuer=ISSUER)
     await verifier.verify(old.token())
@@ -48,7 +50,7 @@ async def test_a_new_key_is_fetched_on_first_use_and_a_retired_key_is_rejected()
 
 
 async def test_unknown_key_ids_cause_one_fetch_in_the_cooldown() -> None:
-    clock, jwks = ManualClock(), FakeKeySource(ISSUER_OF_AUTH)
+    clock, jwks = ManualClock(time.time()), FakeKeySource(ISSUER_OF_AUTH)
     verifier = TokenVerifier(KeySet(jwks, clock=clock), issuer=ISSUER)
     await verifier.verify(ISSUER_OF_AUTH.token())
     for number in range(50):
@@ -140,7 +142,7 @@ async def test_the_first_keys_are_asked_for_again_when_a_connection_fails() -> N
 
 
 async def test_requests_that_wait_for_the_first_keys_share_their_failure() -> None:
-    clock, attempts = ManualClock(), 0
+    clock, attempts = ManualClock(time.time()), 0
 
     async def fetch() -> Mapping[str, Any]:
         nonlocal attempts

@@ -13,7 +13,8 @@ from parley import errors
 from parley.ids import new_id
 from parley.security.jwks import KeySet
 from parley.security.tokens import TokenVerifier
-from parley_testing.security.key_source import FakeKeySource, ManualClock
+from parley_testing.fakes.manual_clock import ManualClock
+from parley_testing.security.key_source import FakeKeySource
 from parley_testing.security.token_issuer import ISSUER, TestIssuer
 
 ISSUER_OF_AUTH = TestIssuer()
@@ -104,7 +105,7 @@ async def test_a_bad_token_is_invalid(token: str) -> None:
 
 
 async def test_an_expired_token_is_rejected_also_when_it_is_cached() -> None:
-    clock = ManualClock()
+    clock = ManualClock(time.time())
     verifier = TokenVerifier(KeySet(FakeKeySource(ISSUER_OF_AUTH)), issuer=ISSUER, clock=clock)
     token = ISSUER_OF_AUTH.token(lifetime=60)
     await verifier.verify(token)

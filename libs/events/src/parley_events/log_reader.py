@@ -24,7 +24,7 @@ QUIET = 0.1
 """Seconds without an event after which fewer are acknowledged: the broker closes channels that acknowledge nothing."""
 
 
-class LogReader:
+class EventLogReader:
     """One consumer of the event log. The messages that were not acknowledged are read again by the next one."""
 
     def __init__(self) -> None:
@@ -94,9 +94,9 @@ class LogReader:
 
 
 @contextlib.asynccontextmanager
-async def open_log(connect: Connect, url: str, start: LogStart) -> AsyncIterator[LogReader]:
+async def open_log(connect: Connect, url: str, start: LogStart) -> AsyncIterator[EventLogReader]:
     """Read the log from a position, over a connection of its own."""
-    reader = LogReader()
+    reader = EventLogReader()
     connection = await connect(url, "parley-replay")
     connection.close_callbacks.add(reader.note_lost)
     try:

@@ -13,7 +13,7 @@ from aio_pika.exceptions import ChannelNotFoundEntity
 
 from parley_events.cloudevents import OFFSET_HEADER, MalformedEvent, from_headers
 from parley_events.connection import LOGIN_REFUSED, OUTAGES, RECONNECT_DELAY, Connect, NodeUrls, connect, refusal
-from parley_events.log_reader import LogReader, LogStart, open_log
+from parley_events.log_reader import EventLogReader, LogStart, open_log
 from parley_events.offsets import End, OffsetStore, OnProgress, Progress, Start, check_time
 from parley_events.subscription import Handler
 from parley_events.topology import EVENT_LOG, TopologyError
@@ -167,7 +167,7 @@ class LogReplay:
             if inspect.isawaitable(result):
                 await result
 
-    def _open(self, start: LogStart) -> AbstractAsyncContextManager[LogReader]:
+    def _open(self, start: LogStart) -> AbstractAsyncContextManager[EventLogReader]:
         return open_log(self._connect, self._urls.next(), start)
 
 

@@ -28,6 +28,11 @@ class LogEntry(NamedTuple):
     tool_calls: tuple[dict[str, Any], ...] = ()
     reasoning: str = ""
 
+    def length(self) -> int:
+        """Return the number of characters."""
+        text, calls, reasoning = self
+        return len(text) + len(reasoning) + (sum(len(str(call)) for call in calls) if calls else 0)
+
     def to_json(self) -> str | dict[str, Any]:
         """Return the stored form: a string for text, else an object."""
         if self.reasoning:

@@ -137,17 +137,17 @@ async def open_services(
         enter = stack.enter_async_context
         engine = await enter(open_engine(settings, runtime, adapters, catalogue, metrics, lease_length=lease_length))
         history = await enter(open_history(settings, runtime.tracer))
-        rows = PostgresFileRows(PostgresDatabase(infrastructure.pool, queue=infrastructure.queue))
-        files = await enter(open_files(rows, adapters.objects, service=runtime.service))
+        database = PostgresDatabase(infrastructure.pool, queue=infrastructure.queue)
+        files = await enter(open_files(PostgresFileRows(database), adapters.objects, service=runtime.service))
         erasure = PostgresTurnErasureStore(turns)
         consumer = LifecycleEventHandler(erasure, adapters.logs, engine.supervisor, files.collector.erase)
         await enter(infrastructure.bus.consume(consumer.subscription()))
         reconciler = _reconciler(settings, turns, consumer, history, metrics)
         await enter(background("reconciler", reconciler.run, service=runtime.service))
-        limiter = await enter(open_limiter(infrastructure.redis, service="chat", registry=runtime.metrics.registry))
+        limiter = open_limiter(infrastructure.redis, service="chat", registry=runtime.metrics.registry)
         plans = await enter(open_plan_lookup(settings, runtime.tracer))
         cache = _response_cache(settings, infrastructure.redis, adapters, metrics, timeout=cache_timeout)
-        token_limits = TokenLimits(limiter)
+        token_limits = TokenLimits(await enter(limiter))
         service = ChatService(
             store=adapters.turns,
             admission=_admission(config, adapters.turns, history, budgets, token_limits, cache, files),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chat.errors import FilesUnavailable
+from chat.file_errors import FilesUnavailable
 from chat.files.model import object_key, text_key
 from chat.storage.object_storage import MAX_RETRIES, ObjectStorage
 from parley.ids import new_id

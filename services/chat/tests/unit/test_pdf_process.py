@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chat.errors import FileTextError, FileTooLong
+from chat.file_errors import FileTextError, FileTooLong
 from chat.files import pdf_process, text_extractor
 from chat.files.pdf_process import MAX_CPU_SECONDS, MAX_MEMORY, MAX_TEXT_BYTES, Status, write_pages
 from chat.files.text_extractor import COMMAND, MAX_WAITING_OF_USER, TextExtractor

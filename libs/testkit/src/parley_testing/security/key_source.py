@@ -1,20 +1,9 @@
-"""Source of public keys, and a clock, for tests of token verification."""
+"""Source of public keys for tests of token verification."""
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from parley_testing.security.token_issuer import TestIssuer
-
-
-class ManualClock:
-    """A clock that tests set."""
-
-    def __init__(self) -> None:
-        self.now = time.time()
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class FakeKeySource:

@@ -10,13 +10,8 @@ from chat.admission.context_window import MIN_ANSWER_TOKENS, EarlierExchanges
 from chat.admission.file_contents import FileContents
 from chat.admission.turn_request import TurnRequest
 from chat.catalogue import Model
-from chat.errors import (
-    ContextLengthExceeded,
-    FileNotFound,
-    FilesNotOffered,
-    FileTextError,
-    UnsupportedContent,
-)
+from chat.errors import ContextLengthExceeded, UnsupportedContent
+from chat.file_errors import FileNotFound, FilesNotOffered, FileTextError
 from chat.file_references import FILE, is_file, parts_of, referenced_file, referenced_files
 from chat.files.image_loader import MAX_PROMPT_BYTES
 from chat.files.inline_data import decoded, is_encoded_text

@@ -2,7 +2,7 @@
 
 import re
 
-from chat.errors import RangeNotSatisfiable
+from chat.file_errors import RangeNotSatisfiable
 
 _RANGE = re.compile(r"bytes=\s*(?:([0-9]{1,19})-([0-9]{0,19})|-([0-9]{1,19}))\s*\Z", re.IGNORECASE)
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from chat import errors
+from chat import errors, file_errors
 from parley.errors import InvalidCursor, InvalidJson, InvalidRequest, UnsupportedMediaType, ValidationFailed
 from parley.web.openapi import (
     EXAMPLE_ID,
@@ -44,11 +44,11 @@ ACCEPTED_HEADERS = {**NEW_TURN_HEADERS, "Preference-Applied": header("The prefer
 TURN_NOT_FOUND = problems(errors.TurnNotFound)
 INVALID_CURSOR = problems(InvalidCursor)
 _REFUSALS = (
-    errors.FileNotFound,
-    errors.FileEncrypted,
-    errors.FileTooLong,
-    errors.FileUnreadable,
-    errors.FileWithoutText,
+    file_errors.FileNotFound,
+    file_errors.FileEncrypted,
+    file_errors.FileTooLong,
+    file_errors.FileUnreadable,
+    file_errors.FileWithoutText,
     InvalidJson,
     InvalidRequest,
     UnsupportedMediaType,

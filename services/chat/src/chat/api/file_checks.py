@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from chat import errors
+from chat import errors, file_errors
 from chat.api.request_checks import invalid
 from chat.catalogue import Model
 from chat.file_references import parse_openai_id
@@ -35,7 +35,7 @@ def is_address(url: str) -> bool:
 def check_file_id(given: str) -> None:
     """Raise FileNotFound for an ID that cannot be one of a file."""
     if parse_openai_id(given) is None:
-        raise errors.FileNotFound
+        raise file_errors.FileNotFound
 
 
 def check_file(source: Any, pointer: str) -> None:

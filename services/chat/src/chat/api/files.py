@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
-from chat import errors
+from chat import errors, file_errors
 from chat.api.byte_ranges import requested_range
 from chat.api.dependencies import ApiServices, Caller, Services
 from chat.api.pages import DEFAULT_LIMIT, Limit
@@ -55,12 +55,12 @@ UPLOAD_ERRORS = problems(
     BodyTooLarge,
     UnsupportedMediaType,
     errors.Erased,
-    errors.StorageFull,
-    errors.FilesNotOffered,
-    errors.FilesUnavailable,
+    file_errors.StorageFull,
+    file_errors.FilesNotOffered,
+    file_errors.FilesUnavailable,
 )
-NOT_FOUND = problems(errors.FileNotFound, errors.FilesNotOffered)
-_LISTED = problems(errors.FilesNotOffered, InvalidCursor, ValidationFailed)
+NOT_FOUND = problems(file_errors.FileNotFound, file_errors.FilesNotOffered)
+_LISTED = problems(file_errors.FilesNotOffered, InvalidCursor, ValidationFailed)
 _ETAG = f'"{"0c" * 32}"'
 _BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 _HEADERS = {
@@ -87,7 +87,11 @@ ARCHIVE: ResponseDocs = {
         "content": {"application/x-tar": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
-DOWNLOAD: ResponseDocs = {**CONTENT, **NOT_FOUND, **problems(errors.RangeNotSatisfiable, errors.FilesUnavailable)}
+DOWNLOAD: ResponseDocs = {
+    **CONTENT,
+    **NOT_FOUND,
+    **problems(file_errors.RangeNotSatisfiable, file_errors.FilesUnavailable),
+}
 RANGES: dict[str, Any] = {
     "parameters": [
         header_parameter("Range", "One range of bytes. Several ranges return the whole file.", "bytes=0-1023"),
@@ -99,7 +103,7 @@ RANGES: dict[str, Any] = {
 def files_of(services: ApiServices) -> FileService:
     """Return the file service; raises FilesNotOffered."""
     if services.files is None:
-        raise errors.FilesNotOffered
+        raise file_errors.FilesNotOffered
     return services.files
 
 

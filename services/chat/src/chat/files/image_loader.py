@@ -10,7 +10,8 @@ from uuid import UUID
 import structlog
 
 from chat.catalogue import Model
-from chat.errors import FilesUnavailable, ImagesUnavailable
+from chat.errors import ImagesUnavailable
+from chat.file_errors import FilesUnavailable
 from chat.file_references import referenced_file, referenced_files
 from chat.files.image_memory import ImageMemory
 from chat.files.model import object_key

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import AsyncIterator, Collection
 
-from chat.errors import StorageFull
+from chat.file_errors import StorageFull
 from chat.files.media_types import MediaTypeDetector
 from chat.files.model import FileContent
 from chat.files.store import ObjectWriter

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import structlog
 
-from chat.errors import FileNotFound
+from chat.file_errors import FileNotFound
 from chat.files.archive import archive
 from chat.files.collector import FileCollector, remove_objects
 from chat.files.model import FileLimits, StoredFile, object_key

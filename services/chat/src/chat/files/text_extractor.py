@@ -10,7 +10,7 @@ from uuid import UUID
 
 import structlog
 
-from chat.errors import TEXT_ERRORS
+from chat.file_errors import TEXT_ERRORS
 from chat.files.pdf_process import MAX_TEXT_BYTES, Status
 from chat.files.text_frame import CUT
 from parley.errors import Overloaded

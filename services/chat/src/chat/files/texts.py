@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterator
 from uuid import UUID
 
-from chat.errors import TEXT_ERRORS, FileTextError, UnsupportedContent
+from chat.errors import UnsupportedContent
+from chat.file_errors import TEXT_ERRORS, FileTextError
 from chat.files.media_types import PDF, TEXT, is_text, type_of
 from chat.files.model import StoredFile, object_key, text_key
 from chat.files.pdf_process import MAX_TEXT_BYTES

@@ -149,7 +149,7 @@ class Runner:
         if entry is None:
             return
         self._observe_time()
-        self._characters += _length(entry)
+        self._characters += entry.length()
         if self._characters > self._answer_limit:
             raise ProviderFailure
         self.log.append(entry)
@@ -245,8 +245,3 @@ class Runner:
             self.log.end(turn)
         else:
             self.log.abandon()
-
-
-def _length(entry: LogEntry) -> int:
-    text, calls, reasoning = entry
-    return len(text) + len(reasoning) + (sum(len(str(call)) for call in calls) if calls else 0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
-from chat.errors import FilesUnavailable
+from chat.file_errors import FilesUnavailable
 from chat.files.model import file_of_object
 from chat.files.store import ObjectWriter
 from parley import times

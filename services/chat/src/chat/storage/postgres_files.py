@@ -4,7 +4,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import fields
 from uuid import UUID
 
-from chat.errors import Erased, StorageFull
+from chat.errors import Erased
+from chat.file_errors import StorageFull
 from chat.files.model import FileContent, FileLimits, StoredFile
 from chat.files.service import UPLOAD_TIMEOUT
 from parley.storage.database import PostgresDatabase, Row

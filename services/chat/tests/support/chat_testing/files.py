@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from uuid import UUID
 
-from chat.errors import Erased, FilesUnavailable, StorageFull
+from chat.errors import Erased
+from chat.file_errors import FilesUnavailable, StorageFull
 from chat.files.model import FileContent, FileLimits, StoredFile, file_of_object
 from chat.files.store import ObjectWriter
 from parley import times

@@ -45,7 +45,7 @@ MAX_CONNECTION_SECONDS = 3600.0
 SERVICE_RESTART = 1012
 
 
-class CloseSocket(Exception):
+class CloseWithError(Exception):
     """Sends an error and closes the socket with this code."""
 
     def __init__(self, code: int, error: ParleyError) -> None:
@@ -61,7 +61,7 @@ async def responses_socket(socket: WebSocket) -> None:
     session = ResponsesSession(socket)
     try:
         await session.run(offered_token(socket, offered))
-    except CloseSocket as close:
+    except CloseWithError as close:
         with contextlib.suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
             await session.send(openai_error_frame(close.error))
             await socket.close(close.code, close.error.code)
@@ -106,7 +106,7 @@ class ResponsesSession:
             if self._principal is not None and self._principal.user_id != principal.user_id:
                 raise TokenInvalid
         except ParleyError as error:
-            raise CloseSocket(UNAUTHENTICATED if isinstance(error, Unauthenticated) else GOING_AWAY, error) from None
+            raise CloseWithError(UNAUTHENTICATED if isinstance(error, Unauthenticated) else GOING_AWAY, error) from None
         self._principal = principal
         self._socket.scope["parley"].user_id = str(principal.user_id)
 
@@ -191,19 +191,19 @@ class ResponsesSession:
     async def _expire(self) -> None:
         await asyncio.sleep(MAX_CONNECTION_SECONDS)
         async with self._responding:
-            raise CloseSocket(GOING_AWAY, ConnectionLimitReached())
+            raise CloseWithError(GOING_AWAY, ConnectionLimitReached())
 
     async def _drain(self) -> None:
         await self._drain_started.wait()
         async with self._responding:
-            raise CloseSocket(SERVICE_RESTART, Draining())
+            raise CloseWithError(SERVICE_RESTART, Draining())
 
     @property
     def _caller(self) -> Principal:
-        """The principal. Raise CloseSocket if its token has expired; a response that runs goes on."""
+        """The principal. Raise CloseWithError if its token has expired; a response that runs goes on."""
         assert self._principal is not None
         if self._principal.expires_at <= time.time():
-            raise CloseSocket(UNAUTHENTICATED, TokenExpired())
+            raise CloseWithError(UNAUTHENTICATED, TokenExpired())
         return self._principal
 
 
