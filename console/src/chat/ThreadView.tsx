@@ -81,7 +81,7 @@ export function ThreadView({ thread, isNew, target }: { thread: Thread; isNew: b
                 place={place}
                 places={places.length}
                 busy={running}
-                streaming={node.id === state.running}
+                streaming={node.id === state.running || (node.role === "assistant" && node.status === "running")}
                 onEdit={onEdit}
                 onRegenerate={onRegenerate}
                 onShow={onShow}

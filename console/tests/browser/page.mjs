@@ -66,7 +66,7 @@ export function answer(page) {
 /** Wait until the answer is complete, and return its words. */
 export async function finishedWords(page) {
   await page.locator(".message.assistant").last().locator("footer .facts").waitFor({ state: "attached" });
-  return (await answer(page).innerText()).trim().split(/\s+/);
+  return (await answer(page).textContent()).trim().split(/\s+/); // innerText leaves out what is not painted yet
 }
 
 export function numbered(count) {
