@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -94,6 +95,12 @@ def test_log_records_of_libraries_are_forwarded_without_arguments(as_json: io.By
     (line,) = lines(as_json)
     assert (line["event"], line["logger"], line["text"]) == ("library", "library", "cannot reach %s")
     assert b"hunter2" not in as_json.getvalue()
+
+
+def test_lookups_of_names_that_end_after_their_timeout_are_not_logged(as_json: io.BytesIO) -> None:
+    for error in (socket.gaierror(-3, "Temporary failure in name resolution"), OSError("another error")):
+        logging.getLogger("asyncio").error("Future exception was never retrieved", exc_info=error)
+    assert [line["error"] for line in lines(as_json)] == ["OSError"]
 
 
 def test_records_of_the_events_package_keep_their_fields_and_the_context(as_json: io.BytesIO) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import socket
 import sys
 from collections.abc import MutableMapping
 from pathlib import Path
@@ -111,9 +112,11 @@ class _Forward(logging.Handler):
             name = str(fields.pop("event", record.msg))
             structlog.get_logger().log(record.levelno, name, exc_info=record.exc_info, **fields)
             return
+        error = record.exc_info[1] if record.exc_info else None
+        if record.name == "asyncio" and isinstance(error, socket.gaierror):
+            return  # a look-up that ended after its timeout, which is reported
         # Arguments are left out because they may contain URLs with passwords.
         level = "error" if record.levelno >= logging.ERROR else "warning"
-        error = record.exc_info[1] if record.exc_info else None
         getattr(structlog.get_logger(), level)(
             "library", logger=record.name, text=str(record.msg), error=type(error).__name__ if error else None
         )
