@@ -18,7 +18,7 @@ from gateway_testing.fakes import make_request
 from parley.process.sockets import PEER_TIMEOUT
 from parley.process.tasks import background
 from parley_testing import eventually
-from parley_testing.http.scripted_server import RecordedRequest, ScriptedServer, scripted_server
+from parley_testing.http.scripted_server import RecordedRequest, ScriptedServer, respond, scripted_server
 
 READ = route("GET POST", "/read", "history", None)
 CHECK_TIMEOUT = 0.05
@@ -181,6 +181,25 @@ async def test_the_only_replica_is_given_up_after_the_peer_timeout_and_then_refu
         assert "Retry-After" in unavailable.value.headers
         with pytest.raises(UpstreamUnavailable):
             await forward(pool, make_request())
+
+
+async def test_an_earlier_pause_of_the_only_replica_does_not_count_after_a_response() -> None:
+    async with scripted_server(respond()) as only, pool_of(only) as pool:
+        for _ in range(2):
+            only.freeze()
+            async with unanswered(pool, make_request(), seconds=PEER_TIMEOUT.seconds - 2) as forwarding:
+                await check(pool)
+                assert not pool.endpoints[0].frozen
+                pool.endpoints[0].silent_since -= 60
+                only.resume()
+                await forwarding
+
+
+async def test_a_host_without_a_route_is_skipped_as_a_silent_one_is() -> None:
+    async with scripted_server() as works, pool_of(works) as pool:
+        pool.endpoints.insert(0, Endpoint("224.0.0.1", 80))  # the kernel refuses to connect to a group of hosts
+        await check(pool)
+        assert pool.endpoints[0].frozen
 
 
 async def test_a_replica_that_ended_is_not_frozen() -> None:

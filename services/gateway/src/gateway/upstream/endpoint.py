@@ -30,6 +30,8 @@ class Endpoint:
         self.ejected_until = 0.0
         self.probing = False
         self.refusing = self.draining = self.frozen = False
+        self.healthy_at, self.silent_since = 0.0, math.inf
+        """When it was asked for the last health that it returned, and since when nothing has arrived."""
 
     def is_available(self, now: float) -> bool:
         """Return whether it accepts requests. After an ejection, one request at a time probes it."""
@@ -50,7 +52,7 @@ class Endpoint:
     def record_success(self) -> None:
         """Record a response of any status."""
         self.failures = self.ejections = 0
-        self.probing = False
+        self.probing, self.silent_since = False, math.inf
 
     def record_connect(self) -> None:
         """Record a successful connect; it ends the ejection of an endpoint that refused connections."""

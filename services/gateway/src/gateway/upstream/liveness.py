@@ -1,6 +1,8 @@
 """Liveness checks: an endpoint that leaves requests unanswered is asked for its health, and skipped if it is silent."""
 
 import asyncio
+import errno
+import math
 import time
 
 import structlog
@@ -17,6 +19,7 @@ log = structlog.get_logger()
 INTERVAL = 0.25
 UNANSWERED_TIMEOUT, CHECK_TIMEOUT = 1.0, 1.0
 """Seconds without a byte of the response after which the endpoint is checked, and until its health must arrive."""
+_UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH})
 
 
 class LivenessMonitor:
@@ -31,8 +34,6 @@ class LivenessMonitor:
         self._pool, self._check_timeout = pool, check_timeout
         self._read_buffer = bytearray(READ_SIZE)
         self._checking: set[Endpoint] = set()
-        self._silent_since: dict[Endpoint, float] = {}
-        self._responded_at: dict[Endpoint, float] = {}
         self.name = pool.name
 
     async def run(self) -> None:
@@ -59,15 +60,14 @@ class LivenessMonitor:
         """Ask an endpoint for its health, and skip it or use it again accordingly."""
         asked, waiting = time.monotonic(), {each: each.began for each in _unanswered(endpoint)}
         if await self._responds(endpoint) or _served(endpoint, waiting, asked):
-            self._responded_at[endpoint] = asked
-            self._silent_since.pop(endpoint, None)
+            endpoint.healthy_at, endpoint.silent_since = asked, math.inf
             if endpoint.frozen:
                 endpoint.thaw()
                 log.info("upstream_responds_again", upstream=self.name, address=endpoint.authority.decode())
             return
         # A slow request may have waited for long while the endpoint returned its health.
-        sent, responded = min(waiting.values(), default=asked), self._responded_at.get(endpoint, 0)
-        self._silent_since.setdefault(endpoint, max(sent, responded))
+        silent_since = max(min(waiting.values(), default=asked), endpoint.healthy_at)
+        endpoint.silent_since = min(endpoint.silent_since, silent_since)
         self._skip(endpoint)
 
     async def _check_once(self, endpoint: Endpoint) -> None:
@@ -77,12 +77,9 @@ class LivenessMonitor:
                 await asyncio.sleep(UNANSWERED_TIMEOUT)
         finally:
             self._checking.discard(endpoint)
-            if endpoint not in self._pool.all_endpoints:
-                self._silent_since.pop(endpoint, None)
-                self._responded_at.pop(endpoint, None)
 
     async def _responds(self, endpoint: Endpoint) -> bool:
-        """Return whether the process responds. One that refuses connections has ended: it is not frozen."""
+        """Return whether the process or its host responds. One that refuses connections has ended: it is not frozen."""
         connection = UpstreamConnection(lambda _lost: None, self._read_buffer)
         try:
             async with lag_tolerant_timeout(self._check_timeout):
@@ -93,7 +90,9 @@ class LivenessMonitor:
                 await connection.read_head()
         except TimeoutError:
             return False
-        except (OSError, UpstreamFailure):
+        except OSError as error:
+            return error.errno not in _UNREACHABLE
+        except UpstreamFailure:
             return True
         finally:
             connection.abort()
@@ -103,7 +102,7 @@ class LivenessMonitor:
         """Skip a silent endpoint, and move or fail the requests that wait for it."""
         now = time.monotonic()
         others = any(each is not endpoint and each.is_available(now) for each in self._pool.endpoints)
-        is_lost = now - self._silent_since[endpoint] >= PEER_TIMEOUT.seconds
+        is_lost = now - endpoint.silent_since >= PEER_TIMEOUT.seconds
         if not others and not is_lost:
             return
         if not endpoint.frozen:
