@@ -13,7 +13,7 @@ RENEWAL_INTERVAL = LEASE / 3
 MAX_WEBHOOKS = 50
 """Webhooks that one claim looks at."""
 MAX_LAST_KEYS = 1000
-"""Webhooks whose last key is kept in memory. Without it, a claim starts at the first key."""
+"""Ordered webhooks whose last key is kept in memory. Without it, a claim starts at the first key."""
 
 _OPEN = "d.status IN ('pending', 'failed')"
 _DUE = f"{_OPEN} AND d.next_attempt_at <= now()"
@@ -69,7 +69,7 @@ WITH room AS (
     FROM due WHERE d.id = due.id
     RETURNING d.id, d.webhook_id, d.event_id, d.attempt, d.position, d.partition_key
 )
-SELECT c.*, e.body, r.url, r.secret,
+SELECT c.*, e.body, r.url, r.secret, r.ordered,
     CASE WHEN r.previous_secret_until > now() THEN r.previous_secret END AS previous_secret
 FROM claimed AS c JOIN room AS r ON r.id = c.webhook_id JOIN events AS e ON e.id = c.event_id
 ORDER BY c.position"""  # noqa: S608 - only constants are interpolated
@@ -154,7 +154,7 @@ class PostgresDeliveryQueue:
     def _note_keys(self, rows: Sequence[Row]) -> None:
         if len(self._last_keys) > MAX_LAST_KEYS:
             self._last_keys.clear()
-        self._last_keys |= {row["webhook_id"]: row["partition_key"] for row in rows}
+        self._last_keys |= {row["webhook_id"]: row["partition_key"] for row in rows if row["ordered"]}
 
     async def renew(self, claims: Collection[UUID]) -> None:
         """Keep claims whose requests have no outcome yet."""
