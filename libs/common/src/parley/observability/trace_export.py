@@ -196,9 +196,6 @@ class FixedResource(Resource):
     def __hash__(self) -> int:
         return self._hash
 
-    def __eq__(self, other: object) -> bool:
-        return super().__eq__(other)
-
 
 def _resource(settings: TraceSettings, *, service: str, version: str, environment: str) -> Resource:
     own: dict[str, Any] = {"service.name": service, "service.namespace": "parley", "service.version": version}
