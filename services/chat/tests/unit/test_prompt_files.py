@@ -240,6 +240,30 @@ async def test_texts_beyond_the_context_window_are_refused_and_earlier_ones_left
     assert "xxx" not in str(messages)
 
 
+async def test_a_file_that_is_named_again_takes_room_again(bench: PromptBench) -> None:
+    file_id = await bench.made(b"x" * 800)
+    data = base64.b64encode(b"%PDF-1.7 " + b"y" * 800).decode()
+    for source in (
+        {"type": "file", "file_id": openai_id(file_id)},
+        {"type": "base64", "media_type": "application/pdf", "data": data},
+    ):
+        for times, status in ((2, 200), (3, 400)):
+            body = {"model": "small", "messages": said(*[{"type": "document", "source": source}] * times)}
+            answer = await bench.send("POST", "/v1/messages/count_tokens", json=body)
+            assert answer.status_code == status, answer.text
+        assert code(answer.json()) == "context_length_exceeded"
+
+
+async def test_an_earlier_file_that_is_named_often_is_left_out_where_it_does_not_fit(bench: PromptBench) -> None:
+    file_id = await bench.made(b"x" * 800)
+    where: dict[str, Any] = {}
+    for _ in range(3):
+        where = {"conversation_id": (await bench.ask(file_id, max_tokens=16, **where))["conversation_id"]}
+    await bench.ask(model="small", max_tokens=16, **where)
+    shown = str(bench.bench.engine.generator.prompts[-1].messages)
+    assert (shown.count("x" * 800), shown.count("[The file is left out.]")) == (2, 1)
+
+
 async def test_a_text_is_cut_where_it_is_too_long(bench: PromptBench) -> None:
     data = b"x" * (MAX_TEXT_BYTES + 100)
     await bench.http.aclose()

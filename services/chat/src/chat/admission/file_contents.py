@@ -20,7 +20,6 @@ class FileContents:
     images: set[UUID]
     texts: dict[UUID, str] = field(default_factory=dict)
     data: dict[str, str] = field(default_factory=dict)
-    missing: str = GONE
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -51,7 +50,7 @@ class FileContents:
         if file_id is not None and file_id in self.images:
             return image_part(file_id)
         if file_id is not None:
-            return {"type": "text", "text": self.texts.get(file_id, self.missing)}
+            return {"type": "text", "text": self.texts.get(file_id, GONE)}
         return {"type": "text", "text": framed(part[FILE]["filename"], self.data[part[FILE]["file_data"]])}
 
     def _in_item(self, item: Mapping[str, Any]) -> dict[str, Any]:

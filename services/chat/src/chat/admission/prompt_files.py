@@ -1,6 +1,7 @@
 """Files of a prompt: those of the request, which must be readable, and earlier ones, as far as they fit."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -17,7 +18,7 @@ from chat.files.image_loader import MAX_PROMPT_BYTES
 from chat.files.inline_data import decoded, is_encoded_text
 from chat.files.model import StoredFile
 from chat.files.store import FileRows
-from chat.files.text_frame import GONE, framed, left_out
+from chat.files.text_frame import framed, left_out
 from chat.files.texts import FileTexts
 from chat.generation import PromptImage
 from chat.token_estimate import estimate
@@ -67,26 +68,27 @@ class PromptFiles:
 
     async def contents(self, user_id: UUID, messages: Sequence[Message], model: Model) -> FileContents | None:
         """Return the contents of the files of new messages, None if they have none; raises as ``prepared`` does."""
-        new = set(referenced_files(messages))
-        data = {given: part[FILE]["filename"] for part in parts_of(messages) if (given := _data(part))}
+        new = Counter(referenced_files(messages))
+        names = {given: part[FILE]["filename"] for part in parts_of(messages) if (given := _data(part))}
+        data = Counter(given for part in parts_of(messages) if (given := _data(part)))
         if not new and not data:
             return None
         if len(new) + len(data) > MAX_NEW_FILES:
             raise InvalidRequest(f"At most {MAX_NEW_FILES} files can be sent with a request.")
-        files = await self._own(user_id, new) if new else {}
+        files = await self._own(user_id, set(new)) if new else {}
         shown = {referenced_file(part) for part in parts_of(messages) if not is_file(part)}
         _require_images([file for file in files.values() if file.is_image or file.id in shown], model)
         found = FileContents({file.id for file in files.values() if file.is_image})
         room = _Room(model)
         for file in files.values():
             if not file.is_image:
-                room.take(file.text_tokens or 0)
+                room.take(new[file.id] * (file.text_tokens or 0))
                 text = framed(file.filename, await self._text(file))
-                room.take(estimate(text) - (file.text_tokens or 0))
+                room.take(new[file.id] * (estimate(text) - (file.text_tokens or 0)))
                 found.texts[file.id] = text
-        for given, filename in data.items():
-            raw = await self._text_of_data(user_id, given, filename)
-            room.take(estimate(raw))
+        for given, times in data.items():
+            raw = await self._text_of_data(user_id, given, names[given])
+            room.take(times * estimate(raw))
             found.data[given] = raw
         return found
 
@@ -104,35 +106,13 @@ class PromptFiles:
         if not wanted and not any(map(is_file, newest)):
             return ContextFiles(past, messages, {})
         files = await self._found(user_id, wanted)
-        found = FileContents({file.id for file in files.values() if file.is_image}, missing=GONE)
-        room = model.context_window
-        for part in filter(is_file, newest):
-            room -= await self._add(found, part, files, room)
+        fitting = _FittingTexts(self._text, files, model.context_window)
+        new_messages = await fitting.in_messages(messages)
         exchanges = [
-            replace(exchange, input=found.in_messages(exchange.input)) if exchange.input else exchange
+            replace(exchange, input=await fitting.in_messages(exchange.input)) if exchange.input else exchange
             for exchange in past.exchanges
         ]
-        return ContextFiles(replace(past, exchanges=exchanges), found.in_messages(messages), _images(files))
-
-    async def _add(self, found: FileContents, part: Message, files: dict[UUID, StoredFile], room: int) -> int:
-        """Add the text of an earlier file, or what stands for it; returns its tokens."""
-        given = _data(part)
-        if given is not None:
-            raw = decoded(given) if is_encoded_text(given) and len(given) // 8 < room else None
-            found.data.setdefault(given, (raw or b"").decode("utf-8", "ignore"))
-            return estimate(found.data[given])
-        file = files.get(referenced_file(part) or UUID(int=0))
-        if file is None or file.is_image or file.id in found.texts:
-            return estimate(found.texts[file.id]) if file is not None and file.id in found.texts else 0
-        found.texts[file.id] = left_out(file.filename)
-        if (file.text_tokens or 0) <= room:
-            try:
-                text = framed(file.filename, await self._text(file))
-            except (FileTextError, FileNotFound, UnsupportedContent):
-                return 0
-            if estimate(text) <= room:
-                found.texts[file.id] = text
-        return estimate(found.texts[file.id])
+        return ContextFiles(replace(past, exchanges=exchanges), new_messages, _images(files))
 
     async def _own(self, user_id: UUID, wanted: set[UUID]) -> dict[UUID, StoredFile]:
         if self._rows is None:
@@ -158,6 +138,48 @@ class PromptFiles:
         if data is None:
             raise UnsupportedContent("The data of the file is not base64.")
         return await self._texts.read_data(user_id, data, filename)
+
+
+class _FittingTexts:
+    """Texts of earlier files, as long as there is room. A file takes room as often as it is shown."""
+
+    def __init__(
+        self, read: Callable[[StoredFile], Awaitable[str]], files: Mapping[UUID, StoredFile], room: int
+    ) -> None:
+        self._read, self._files, self._room = read, files, room
+        self._images = {file.id for file in files.values() if file.is_image}
+        self._texts: dict[UUID, tuple[str, int]] = {}
+
+    async def in_messages(self, messages: Sequence[Message] | None) -> list[Message] | None:
+        """Return messages with the texts that fit, and what stands for those that do not."""
+        found = FileContents(self._images)
+        uses = Counter(
+            _data(part) or referenced_file(part) for part in parts_of(reversed(messages or ())) if is_file(part)
+        )
+        for source, times in uses.items():
+            if isinstance(source, str):
+                found.data[source] = text = self._text_of_data(source, self._room // times)
+                self._room -= times * estimate(text)
+            elif source is not None and source in self._files and source not in self._images:
+                found.texts[source] = text = await self._text(self._files[source], self._room // times)
+                self._room -= times * estimate(text)
+        return found.in_messages(messages)
+
+    def _text_of_data(self, given: str, room: int) -> str:
+        raw = decoded(given) if is_encoded_text(given) and len(given) // 8 < room else None
+        return (raw or b"").decode("utf-8", "ignore")
+
+    async def _text(self, file: StoredFile, room: int) -> str:
+        if (file.text_tokens or 0) > room:
+            return left_out(file.filename)
+        if file.id not in self._texts:
+            try:
+                text = framed(file.filename, await self._read(file))
+            except (FileTextError, FileNotFound, UnsupportedContent):
+                text = left_out(file.filename)
+            self._texts[file.id] = text, estimate(text)
+        text, tokens = self._texts[file.id]
+        return text if tokens <= room else left_out(file.filename)
 
 
 class _Room:
