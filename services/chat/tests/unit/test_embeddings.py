@@ -134,6 +134,14 @@ def test_an_answer_without_an_embedding_for_each_input_is_a_failure(answer: Any)
         embeddings_of(answer, 1)
 
 
+@pytest.mark.parametrize(("numbers", "first"), [((1, 0), "b"), ((0, 0), "a"), ((1, 2), "a"), (("1", []), "a")])
+def test_embeddings_are_in_the_order_of_their_numbers_unless_these_are_wrong(numbers: Any, first: str) -> None:
+    data = [{"index": number, "embedding": each} for number, each in zip(numbers, "ab", strict=True)]
+    found = embeddings_of({"data": data}, 2)
+    assert [each["index"] for each in found] == [0, 1]
+    assert found[0]["embedding"] == first
+
+
 @pytest.mark.parametrize(
     ("models", "refused"),
     [

@@ -73,7 +73,11 @@ class EmbeddingProvider:
 def embeddings_of(answer: Any, inputs: int) -> list[dict[str, Any]]:
     """Return the embeddings of a provider's answer by the position of their input; raises AttemptFailed."""
     data = answer.get("data") if isinstance(answer, dict) else None
-    found = [each.get("embedding") for each in data if isinstance(each, dict)] if isinstance(data, list) else []
+    listed = [each for each in data if isinstance(each, dict)] if isinstance(data, list) else []
+    by_index = {index: each for each in listed if isinstance(index := each.get("index"), int)}
+    if by_index.keys() == set(range(len(listed))):  # else the server numbers them wrongly, and their order counts
+        listed = [by_index[index] for index in range(len(listed))]
+    found = [each.get("embedding") for each in listed]
     if len(found) != inputs or not all(each and isinstance(each, str | list) for each in found):
         raise AttemptFailed(ProviderFailure(), retryable=False)
     return [{"object": "embedding", "index": index, "embedding": each} for index, each in enumerate(found)]
