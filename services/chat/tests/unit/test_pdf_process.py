@@ -124,7 +124,8 @@ async def test_a_process_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyP
     started = tmp_path / "pid"
     with pytest.raises(Overloaded):
         await extracted(b"", ("/bin/sh", "-c", f"echo $$ >{started}; exec sleep 1000"))
-    assert not Path("/proc", started.read_text().strip()).exists()
+    pid = started.read_text().strip() if started.exists() else ""  # a slow machine may not even have started it
+    assert not pid or not Path("/proc", pid).exists()
 
 
 async def test_a_user_can_have_few_extractions_wait() -> None:

@@ -55,7 +55,13 @@ class TextExtractor:
     async def _run(self, pdf: AsyncIterator[bytes]) -> tuple[int, bytes]:
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
-            *self._command, stdin=pipe, stdout=pipe, stderr=asyncio.subprocess.DEVNULL, env={}, cwd=os.sep
+            *self._command,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=asyncio.subprocess.DEVNULL,
+            env={},
+            cwd=os.sep,
+            start_new_session=True,  # a signal to the group of the service would look like a limit, which is final
         )
         assert process.stdin is not None
         assert process.stdout is not None

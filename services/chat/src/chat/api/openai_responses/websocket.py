@@ -80,7 +80,10 @@ class ResponsesSession:
         self._principal: Principal | None = None
         self._waiting: asyncio.Queue[ResponseCreateFrame] = asyncio.Queue(MAX_WAITING)
         self._responding = asyncio.Lock()
-        """Held for one response. It is fair: who closes the socket waits for one response, not for all."""
+        """Held for one response, and from the decision to close the socket on: no response begins after it.
+
+        It is fair: who closes the socket waits for one response, not for all.
+        """
         self._kept: KeptResponse | None = None
 
     async def run(self, token: str | None) -> None:
@@ -190,13 +193,13 @@ class ResponsesSession:
 
     async def _expire(self) -> None:
         await asyncio.sleep(MAX_CONNECTION_SECONDS)
-        async with self._responding:
-            raise CloseWithError(GOING_AWAY, ConnectionLimitReached())
+        await self._responding.acquire()
+        raise CloseWithError(GOING_AWAY, ConnectionLimitReached())
 
     async def _drain(self) -> None:
         await self._drain_started.wait()
-        async with self._responding:
-            raise CloseWithError(SERVICE_RESTART, Draining())
+        await self._responding.acquire()
+        raise CloseWithError(SERVICE_RESTART, Draining())
 
     @property
     def _caller(self) -> Principal:
