@@ -1,6 +1,6 @@
 import { NetworkError, ParleyError } from "@parley/client";
 
-import { t } from "../i18n";
+import { t, type Key } from "../i18n";
 import { Store, useStore } from "./store";
 
 /** Short notices at the edge of the page, with at most one action each. */
@@ -13,6 +13,15 @@ interface Toast {
 
 const SHOWN_MS = 6000;
 const MOST_TOASTS = 3;
+/** Texts of the errors that a message with files meets. */
+const FILE_ERRORS: Readonly<Record<string, Key>> = {
+  file_encrypted: "files.encrypted",
+  file_not_found: "files.gone",
+  file_too_long: "files.tooLong",
+  file_unreadable: "files.damaged",
+  file_without_text: "files.noText",
+  unsupported_content: "files.unreadable",
+};
 const toasts = new Store<readonly Toast[]>([]);
 let next = 1;
 
@@ -36,8 +45,8 @@ export function describe(error: unknown): string {
     if (error.code === "invalid_grant") return t("error.login");
     if (error.code === "registration_closed") return t("error.registrationClosed");
     if (error.code === "quota_exceeded") return t("error.quota");
-    if (error.code === "unsupported_content") return `${t("files.unreadable")} (${error.code})`;
-    if (error.code === "file_not_found") return `${t("files.gone")} (${error.code})`;
+    const ofFile = FILE_ERRORS[error.code];
+    if (ofFile) return `${t(ofFile)} (${error.code})`;
     if (error.status === 429) return t("error.rateLimited", { seconds: Math.ceil(error.retryAfter ?? 1) });
     if (error.fields.length) return error.fields.map((field) => field.detail).join(" ");
     return error.message;

@@ -26,6 +26,8 @@ export function Composer(props: {
   onSettings: (settings: TurnSettings) => void;
   onSend: (text: string, files: readonly StoredFile[]) => void;
   onStop: () => void;
+  /** The files of a refused message are here again. */
+  onFilesTaken: () => void;
   onDismiss: () => void;
 }): React.JSX.Element {
   const [text, setText] = useState("");
@@ -41,7 +43,10 @@ export function Composer(props: {
 
   useEffect(() => {
     if (props.refusal?.text) setText((now) => now || props.refusal!.text);
-    if (props.refusal?.files.length) attachments.restore(props.refusal.files);
+    if (props.refusal?.files.length) {
+      attachments.restore(props.refusal.files);
+      props.onFilesTaken();
+    }
   }, [props.refusal]);
   useEffect(() => {
     const box = area.current;

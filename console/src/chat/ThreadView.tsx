@@ -105,6 +105,7 @@ export function ThreadView({ thread, isNew, target }: { thread: Thread; isNew: b
         onSettings={choose}
         onSend={send}
         onStop={() => void thread.stop()}
+        onFilesTaken={() => thread.forgetRefusedFiles()}
         onDismiss={() => thread.dismissRefusal()}
       />
     </>

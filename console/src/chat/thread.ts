@@ -139,6 +139,12 @@ export class Thread {
     if (!known || known.status === "running") void this.load();
   }
 
+  /** Forget the files of a refused message: the composer has them now, and deletes them when it closes. */
+  forgetRefusedFiles(): void {
+    const { refusal } = this.state.get();
+    if (refusal?.files.length) this.update({ refusal: { ...refusal, files: [] } });
+  }
+
   dismissRefusal(): void {
     this.update({ refusal: null });
   }

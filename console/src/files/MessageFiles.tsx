@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { useEffect, useState } from "react";
 
 import type { StoredFile } from "@parley/client";
 
@@ -9,7 +9,7 @@ import { t } from "../i18n";
 import { bytes } from "../i18n/format";
 import { Dialog } from "../ui/controls";
 import { Icon } from "../ui/Icon";
-import { contentOf, factsOf, imageUrl, isImage } from "./storedFiles";
+import { contentOf, factsOf, imageOf, isImage } from "./storedFiles";
 
 /** The files of a message: images as images, others by name. */
 export function MessageFiles({ ids }: { ids: readonly string[] }): React.JSX.Element {
@@ -27,7 +27,7 @@ export function MessageFiles({ ids }: { ids: readonly string[] }): React.JSX.Ele
 function MessageFile({ id }: { id: string }): React.JSX.Element {
   const [file, { error }] = useLoaded(() => factsOf(id), [id]);
   const [open, setOpen] = useState(false);
-  if (error) return <span className="file-chip quiet">{t("files.gone")}</span>;
+  if (error) return <span className="file-chip quiet">{error}</span>;
   if (!file) return <span className="file-chip spinner" aria-hidden="true" />;
   if (!isImage(file)) {
     return (
@@ -58,8 +58,15 @@ function MessageFile({ id }: { id: string }): React.JSX.Element {
 
 /** An image of the server, read with the credential of the page. */
 export function Picture({ file }: { file: StoredFile }): React.JSX.Element {
-  const [url, { error }] = useLoaded(() => imageUrl(file.id), [file.id]);
-  if (error) return <span className="quiet">{t("files.gone")}</span>;
+  const [content, { error }] = useLoaded(() => imageOf(file.id), [file.id]);
+  const [url, setUrl] = useState<string | null>(null);
+  useEffect(() => {
+    if (content === null) return;
+    const made = URL.createObjectURL(content);
+    setUrl(made);
+    return () => URL.revokeObjectURL(made);
+  }, [content]);
+  if (error) return <span className="quiet">{error}</span>;
   if (!url) return <span className="picture-space" aria-hidden="true" />;
   return <img className="picture" src={url} alt={file.filename} />;
 }

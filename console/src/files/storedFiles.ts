@@ -12,27 +12,21 @@ const DOWNLOAD_MS = 180_000;
 class Kept<T> {
   private readonly found = new Map<string, Promise<T>>();
 
-  constructor(
-    private readonly most: number,
-    private readonly drop: (value: T) => void = () => {},
-  ) {}
+  constructor(private readonly most: number) {}
 
   get(id: string, make: () => Promise<T>): Promise<T> {
     const value = this.found.get(id) ?? make();
     this.found.delete(id);
     this.found.set(id, value);
     value.catch(() => this.found.delete(id));
-    const [oldest] = this.found;
-    if (oldest && this.found.size > this.most) {
-      this.found.delete(oldest[0]);
-      oldest[1].then(this.drop, () => {});
-    }
+    const [oldest] = this.found.keys();
+    if (oldest !== undefined && this.found.size > this.most) this.found.delete(oldest);
     return value;
   }
 }
 
 const facts = new Kept<StoredFile>(MOST_FACTS);
-const images = new Kept<string>(MOST_IMAGES, (url) => URL.revokeObjectURL(url));
+const images = new Kept<Blob>(MOST_IMAGES);
 
 export function isImage(file: StoredFile): boolean {
   return file.media_type.startsWith("image/");
@@ -43,9 +37,9 @@ export function factsOf(id: string): Promise<StoredFile> {
   return facts.get(id, () => api.GET("/api/v1/files/{file_id}", { params: { path: { file_id: id } } }).then(({ data }) => data!));
 }
 
-/** The address of an image in this page. */
-export function imageUrl(id: string): Promise<string> {
-  return images.get(id, async () => URL.createObjectURL(await contentOf(id)));
+/** Read the bytes of an image. */
+export function imageOf(id: string): Promise<Blob> {
+  return images.get(id, () => contentOf(id));
 }
 
 export function contentOf(id: string): Promise<Blob> {
@@ -55,5 +49,5 @@ export function contentOf(id: string): Promise<Blob> {
 /** Keep what was just uploaded, so that it need not be downloaded. */
 export function remember(file: StoredFile, content: Blob): void {
   void facts.get(file.id, () => Promise.resolve(file));
-  if (isImage(file)) void images.get(file.id, () => Promise.resolve(URL.createObjectURL(content)));
+  if (isImage(file)) void images.get(file.id, () => Promise.resolve(content));
 }
