@@ -1,7 +1,7 @@
 """Rate at which webhooks catch up after their receiver was down for an hour, without waiting for that hour.
 
-``python tests/bench/deliveries.py [--events 100000] [--keys 500]``; exits with 1 if a delivery is missing, repeated, or
-out of order for its key where order was asked for, or if the memory grows with the number of deliveries.
+``python tests/bench/run.py deliveries [--events 100000] [--keys 500]``; exits with 1 if a delivery is missing,
+repeated, or out of order for its key where order was asked for, or if the memory grows with the number of deliveries.
 """
 
 import argparse

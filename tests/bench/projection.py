@@ -1,7 +1,8 @@
 """Rate at which one history worker stores a backlog of events, and the CPU time of it and of Postgres for each event.
 
-``python tests/bench/projection.py [--events 100000] [--other COMMAND]``; ``COMMAND`` is a ``parley-history-worker`` of
-another version, which is measured in the same run, on a database of its own. Exits with 1 below the rate that must be.
+``python tests/bench/run.py projection [--events 100000] [--other COMMAND]``; ``COMMAND`` is a ``parley-history-worker``
+of another version, which is measured in the same run, on a database of its own. Exits with 1 below the rate that must
+be.
 """
 
 import argparse

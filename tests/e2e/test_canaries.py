@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from aio_pika import connect
 from parley_testing import eventually
 from parley_testing.backends.private import PrivateBackends
 from parley_testing.http.client import UserClient, open_http, register
-from parley_testing.stacks.commands import run_parley
+from parley_testing.stacks.administrators import make_administrator
 from parley_testing.stacks.embedded import EmbeddedStack
 from parley_testing.stacks.separate import SeparateStack
 from parley_testing.telemetry.span_collector import SpanCollector
@@ -155,16 +155,12 @@ async def traffic() -> AsyncIterator[CanaryTraffic]:
         yield CanaryTraffic(UserClient(http, "", ""))
 
 
-async def use(
-    traffic: CanaryTraffic, url: str, spans: SpanCollector, auth_settings: Mapping[str, str] | None = None
-) -> None:
-    """Send the traffic, as an administrator if the settings of auth are given; await the traces of its last request."""
-    traffic.user.http.base_url = httpx2.URL(url)
+async def use(traffic: CanaryTraffic, stack: EmbeddedStack | SeparateStack, spans: SpanCollector) -> None:
+    """Send the traffic, to separate processes as an administrator; await the traces of its last request."""
+    traffic.user.http.base_url = httpx2.URL(stack.url)
     traffic.user = await register(traffic.user.http)
-    if auth_settings:
-        status, output = await run_parley("admin", "create-admin", traffic.user.username, settings=auth_settings)
-        assert status == 0, output
-        await traffic.user.log_in()
+    if isinstance(stack, SeparateStack):
+        await make_administrator(stack, traffic.user)
         traffic.is_admin = True
     before = len(spans.spans)
     await traffic.run()
@@ -181,7 +177,7 @@ async def test_no_canary_leaves_the_embedded_profile(
 ) -> None:
     traffic.marks |= {"provider-key": provider_key, "anthropic-key": anthropic_key}
     traffic.models = ("default", anthropic_model)
-    await use(traffic, embedded.url, embedded_spans)
+    await use(traffic, embedded, embedded_spans)
     async with open_http() as http:
         pages = [await http.get(f"http://127.0.0.1:{embedded.admin_port + n}/metrics") for n in range(4)]
         pages += [await http.get(f"http://127.0.0.1:{embedded.admin_port + n}/status") for n in range(4)]
@@ -203,7 +199,7 @@ async def test_no_canary_leaves_the_separate_processes(
     traffic: CanaryTraffic,
 ) -> None:
     traffic.marks |= {"provider-key": provider_key, **secrets_of(separate.folder)}
-    await use(traffic, separate.url, spans, separate.settings_of("auth"))
+    await use(traffic, separate, spans)
     async with open_http() as http:
         pages = [await http.get(f"{each.admin_url}/{page}") for each in separate.everything for page in PAGES]
 

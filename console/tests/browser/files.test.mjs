@@ -107,6 +107,24 @@ test("a model that cannot see images refuses them, and the message and its files
   await page.locator(".message.user .message-files img").waitFor();
 });
 
+test("the files of a refused message are gone after a visit to another page, and its text is kept", async () => {
+  await person();
+  await choose({ name: "red.png", mimeType: "image/png", buffer: png(255, 0, 0) });
+  await chips().first().locator("img").waitFor();
+  await page.getByLabel("Model").selectOption("deep");
+  await send(page, "What is this? [[fake tokens=2]]");
+  await page.getByText(/\(unsupported_content\)/).waitFor();
+  await chips().first().waitFor();
+  const conversation = page.url();
+  await page.goto(`${stack.url}/#/account/profile`);
+  await page.getByText("Display name").first().waitFor();
+  await page.goto(conversation);
+  assert.match(await page.getByLabel("Your message").inputValue(), /^What is this/);
+  assert.equal(await chips().count(), 0); // the server has them no more
+  await page.getByRole("button", { name: "Send" }).click();
+  await finishedWords(page);
+});
+
 test("an upload shows its progress, and can be ended", async () => {
   await person();
   let letGo;
