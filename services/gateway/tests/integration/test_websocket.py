@@ -168,15 +168,14 @@ async def test_responses_over_a_websocket_are_limited_as_requests_and_a_refused_
     run_gateway: RunGateway, tmp_path: Path
 ) -> None:
     plans = tmp_path / "plans.yaml"
-    plans.write_text("default: {requests_per_minute: 600, burst: 3}\n")
+    plans.write_text("default: {requests_per_minute: 300, burst: 3}\n")
     async with (
         chatting(run_gateway, plans_file=plans) as (gateway, _chat),
         opened(gateway, token_of(gateway), "/v1/responses") as socket,
     ):
-        answers = []
-        for _ in range(10):
+        for _ in range(20):
             await socket.send('{"type":"response.create"}')
-            answers.append(orjson.loads(await socket.recv()))
+        answers = [orjson.loads(await socket.recv()) for _ in range(20)]
         refused = next(answer for answer in answers if answer["type"] == "error")
         assert (refused["status"], refused["error"]["code"]) == (429, "rate_limited")
         assert int(refused["error"]["headers"]["Retry-After"]) >= 1
