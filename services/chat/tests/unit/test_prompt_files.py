@@ -11,7 +11,7 @@ import pytest
 from chat.admission.prompt_files import MAX_NEW_FILES
 from chat.file_errors import FileEncrypted
 from chat.file_references import openai_id
-from chat.files.model import text_key
+from chat.files.model import object_key, text_key
 from chat.files.pdf_process import MAX_TEXT_BYTES
 from chat.files.text_extractor import TextExtractor
 from chat.files.text_frame import CUT, GONE, framed
@@ -24,6 +24,7 @@ from parley.ids import new_id
 
 PDF = b"%PDF-1.7 of the test"
 SMALL = replace(MODEL, alias="small", context_window=500)
+LARGE = replace(MODEL, alias="large", context_window=300_000)
 SEES = replace(MODEL, alias="sees", capabilities=("stream", "vision"))
 
 
@@ -47,7 +48,7 @@ class PromptBench(FilesBench):
 
     def __init__(self) -> None:
         self.extractor = FakeExtractor()
-        engine = EngineBench(catalogue=make_catalogue(MODEL, SMALL, SEES))
+        engine = EngineBench(catalogue=make_catalogue(MODEL, SMALL, LARGE, SEES))
         super().__init__(engine=engine, extractor=self.extractor)
         engine.generator.chunks = answer_of("It is a plan.")
 
@@ -262,6 +263,18 @@ async def test_an_earlier_file_that_is_named_often_is_left_out_where_it_does_not
     await bench.ask(model="small", max_tokens=16, **where)
     shown = str(bench.bench.engine.generator.prompts[-1].messages)
     assert (shown.count("x" * 800), shown.count("[The file is left out.]")) == (2, 1)
+
+
+async def test_a_long_text_takes_the_room_of_what_is_left_of_it(bench: PromptBench) -> None:
+    file_id = await bench.made(b"x")
+    bench.objects.objects[object_key(file_id)] = b"x" * (2 * MAX_TEXT_BYTES)
+    row = bench.rows.rows[file_id]
+    row.file = replace(row.file, text_tokens=MAX_TEXT_BYTES // 2)
+    first = await bench.ask(file_id, model="large")
+    assert first["code"] == 200, first
+    assert bench.asked().endswith(f"x{CUT}\n</file>")
+    await bench.ask(message="Sure?", model="large", conversation_id=first["conversation_id"])
+    assert CUT in bench.bench.engine.generator.prompts[-1].messages[0]["content"]
 
 
 async def test_a_text_is_cut_where_it_is_too_long(bench: PromptBench) -> None:

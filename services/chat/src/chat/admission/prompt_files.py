@@ -17,11 +17,12 @@ from chat.file_references import FILE, is_file, parts_of, referenced_file, refer
 from chat.files.image_loader import MAX_PROMPT_BYTES
 from chat.files.inline_data import decoded, is_encoded_text
 from chat.files.model import StoredFile
+from chat.files.pdf_process import MAX_TEXT_BYTES
 from chat.files.store import FileRows
 from chat.files.text_frame import framed, left_out
 from chat.files.texts import FileTexts
 from chat.generation import PromptImage
-from chat.token_estimate import estimate
+from chat.token_estimate import CHARACTERS_PER_TOKEN, estimate
 from parley.errors import InvalidRequest
 
 MAX_NEW_FILES = 20
@@ -82,9 +83,9 @@ class PromptFiles:
         room = _Room(model)
         for file in files.values():
             if not file.is_image:
-                room.take(new[file.id] * (file.text_tokens or 0))
+                room.take(new[file.id] * _least_tokens(file))
                 text = framed(file.filename, await self._text(file))
-                room.take(new[file.id] * (estimate(text) - (file.text_tokens or 0)))
+                room.take(new[file.id] * (estimate(text) - _least_tokens(file)))
                 found.texts[file.id] = text
         for given, times in data.items():
             raw = await self._text_of_data(user_id, given, names[given])
@@ -170,7 +171,7 @@ class _FittingTexts:
         return (raw or b"").decode("utf-8", "ignore")
 
     async def _text(self, file: StoredFile, room: int) -> str:
-        if (file.text_tokens or 0) > room:
+        if _least_tokens(file) > room:
             return left_out(file.filename)
         if file.id not in self._texts:
             try:
@@ -193,6 +194,11 @@ class _Room:
         self._taken += tokens
         if self._taken > self._accepted:
             raise ContextLengthExceeded(self._taken, self._accepted)
+
+
+def _least_tokens(file: StoredFile) -> int:
+    """Return the tokens that a text has at least, before it is read. A long one is cut, but counted as a whole."""
+    return min(file.text_tokens or 0, MAX_TEXT_BYTES // CHARACTERS_PER_TOKEN)
 
 
 def _data(part: Any) -> str | None:
