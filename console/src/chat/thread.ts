@@ -14,6 +14,7 @@ const MOST_PAGES = 40;
 export class Thread {
   readonly state = new Store<ThreadState>(EMPTY);
   private stopReading: AbortController | null = null;
+  private filesLoaded: Promise<void> = Promise.resolve();
   private stopWanted = false;
   private pending = "";
   private frame = 0;
@@ -45,7 +46,7 @@ export class Thread {
       const leaf = before !== null && tree.has(before) ? newestLeaf(tree, before) : firstLeaf(tree, active);
       this.update({ loading: false, missing: false, tree, leaf });
       void this.loadEarlier(page.next_cursor, active).catch(notifyError);
-      void this.loadFiles().catch(notifyError);
+      this.filesLoaded = this.loadFiles().catch(notifyError);
       const answer = [...tree.values()].find((node) => node.status === "running" && node.role === "assistant");
       if (answer) await this.follow(answer);
     } catch (error) {
@@ -95,6 +96,7 @@ export class Thread {
 
   /** Send a message again in other words, with the same files. The old branch stays. */
   async edit(node: Node, text: string, settings: TurnSettings): Promise<void> {
+    await this.filesLoaded;
     await this.sendWith(text, this.state.get().files.get(node.id) ?? [], settings, { text, files: [] }, node.parentId ?? this.id);
   }
 
