@@ -48,7 +48,7 @@ def redis_that_answers(write: Reply, *, ahead: float = 0) -> Callable[[list[byte
 @pytest.fixture
 async def service() -> AsyncIterator[ScriptedServer]:
     """A service whose responses are in ``pages``: path to status, headers and body."""
-    server = ScriptedServer(lambda request, writer: _respond(server, request, writer))
+    server = ScriptedServer(lambda request, writer: _respond(server, request, writer), returns_health=False)
     server.pages = {}  # type: ignore[attr-defined]
     await server.start()
     yield server

@@ -35,11 +35,12 @@ Responder = Callable[[RecordedRequest, asyncio.StreamWriter], Awaitable[None]]
 class ScriptedServer:
     """Responds with `answer`, which writes to the socket; with `answer_early`, before the body has arrived.
 
-    It returns its own health, as a service does whose responses are slow, and does not record that request.
+    With ``returns_health`` it responds to that request itself, as a service does whose other responses are slow, and
+    does not record it.
     """
 
-    def __init__(self, answer: Responder) -> None:
-        self.answer = answer
+    def __init__(self, answer: Responder, *, returns_health: bool = True) -> None:
+        self.answer, self._returns_health = answer, returns_health
         self.answer_early = False
         self.journal: list[RecordedRequest] = []
         self.open = 0
@@ -113,7 +114,7 @@ class ScriptedServer:
                         answering.cancel()
                     return
                 parser.feed(data)
-                if seen.target == HEALTH:
+                if self._returns_health and seen.target == HEALTH:
                     await respond()(seen, writer)
                     return
                 if seen.method and seen not in self.journal:

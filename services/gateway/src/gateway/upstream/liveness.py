@@ -88,10 +88,8 @@ class LivenessMonitor:
                 head = b"GET /health HTTP/1.1\r\nhost: %b\r\nconnection: close\r\n\r\n" % endpoint.name
                 connection.start_request("GET", head, timeout=self._check_timeout)
                 await connection.read_head()
-        except TimeoutError:
-            return False
-        except OSError as error:
-            return error.errno not in _UNREACHABLE
+        except OSError as error:  # a TimeoutError is also that of the kernel: either way, nothing has responded
+            return not isinstance(error, TimeoutError) and error.errno not in _UNREACHABLE
         except UpstreamFailure:
             return True
         finally:
