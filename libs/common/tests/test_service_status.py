@@ -92,3 +92,16 @@ async def test_a_server_that_is_silent_delays_the_state_for_the_time_of_one_ping
     async with asyncio.timeout(PING_TIMEOUT + 0.1):
         found = await runtime.status()
     assert found["status"] == "degraded"
+
+
+async def test_a_dependency_that_answers_too_late_once_is_up() -> None:
+    runtime, attempts = Runtime("test", "1", load(ServiceSettings, admin_port=0), Metrics("test", "1", "-")), 0
+
+    async def late() -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:
+            raise TimeoutError
+
+    runtime.pings["redis"] = late
+    assert (await runtime.status())["status"] == "ok"
