@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from parley_testing.deployment.alert_scenarios import DOWN, PAGE, SCENARIOS, UP, series
+from parley_testing.deployment.alert_scenarios import DOWN, PAGE, SCENARIOS
+from parley_testing.deployment.alert_series import UP, series
 from parley_testing.deployment.manifests import Combine, Object
 from parley_testing.deployment.promtool import Promtool
 
