@@ -73,8 +73,17 @@ export function numbered(count) {
   return Array.from({ length: count }, (_, index) => `t${index + 1}`);
 }
 
+/** Wait until nothing moves or fades any more, except for what never ends. */
+async function settled(page) {
+  await page.evaluate(() => {
+    const ending = document.getAnimations().filter((each) => each.effect.getComputedTiming().endTime !== Infinity);
+    return Promise.allSettled(ending.map((each) => each.finished));
+  });
+}
+
 /** Fail for each rule of axe that the page breaks. */
 export async function assertAccessible(page, view) {
+  await settled(page);
   await page.evaluate(AXE);
   const { violations } = await page.evaluate(() => globalThis.axe.run({ resultTypes: ["violations"] }));
   const found = violations.map((each) => `${each.id}: ${each.nodes.map((node) => node.html.slice(0, 160)).slice(0, 3).join(" | ")}`);
