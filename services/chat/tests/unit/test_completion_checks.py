@@ -1,6 +1,5 @@
 """What ``POST /v1/chat/completions`` forwards, and what it refuses by name."""
 
-import base64
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +14,7 @@ from chat.catalogue import Model
 from chat.errors import ModelNotFound, UnsupportedContent
 from chat.parameters import FORWARDED
 from chat.protocols.openai_chat.schemas import CompletionRequest
-from chat_testing.files import png
+from chat_testing.files import PNG
 from chat_testing.turns import MODEL, make_catalogue, make_request
 from parley.errors import InvalidRequest
 from parley.web.problems import error_body
@@ -145,7 +144,6 @@ def test_an_answer_of_openais_sdk_may_be_sent_back() -> None:
     assert checked(OPENAI, messages=[message, USER]).messages[0].for_provider() == ASSISTANT
 
 
-PNG = f"data:image/png;base64,{base64.b64encode(png()).decode()}"
 IMAGE = {"type": "image_url", "image_url": {"url": PNG}}
 
 

@@ -22,6 +22,7 @@ from chat.generation import (
     ModelSelected,
     Prompt,
     PromptFor,
+    PromptImage,
     has_images,
 )
 
@@ -83,7 +84,7 @@ class ImageLoader:
 
     async def _loaded(self, prompt: Prompt, *, shows: bool) -> Prompt:
         """Return the prompt with the images that fit, the newest first. ``shows``: the model reads images."""
-        room, found = MAX_PROMPT_BYTES, list[Message]()
+        room, found, read = MAX_PROMPT_BYTES, list[Message](), dict[UUID, str | None]()
         for message in reversed(prompt.messages):
             parts = message.get("content")
             if not isinstance(parts, list):
@@ -91,23 +92,32 @@ class ImageLoader:
                 continue
             content = []
             for part in parts:
-                shown, size = await self._part(part, prompt, room) if shows else (_without_image(part), 0)
+                shown, size = await self._part(part, prompt, room, read) if shows else (_without_image(part), 0)
                 content.append(shown)
                 room -= size
             found.append({**message, "content": content})
         return replace(prompt, messages=found[::-1])
 
-    async def _part(self, part: Message, prompt: Prompt, room: int) -> tuple[Message, int]:
-        """Return a part as the provider gets it, and the bytes that it takes of the room."""
+    async def _part(
+        self, part: Message, prompt: Prompt, room: int, read: dict[UUID, str | None]
+    ) -> tuple[Message, int]:
+        """Return a part as the provider gets it, and the bytes that it takes of the room. Each file is read once."""
         file_id = referenced_file(part)
         if file_id is None:
             return part, 0
         image = prompt.images.get(file_id)
-        data = await self._read(file_id) if image is not None and image.size <= room else None
-        if image is None or data is None:
+        if image is None or image.size > room:
             return _without_image(part), 0
-        url = f"data:{image.media_type};base64,{base64.b64encode(data).decode()}"
-        return {**part, "image_url": {**part["image_url"], "url": url}}, len(data)
+        if file_id not in read:
+            read[file_id] = await self._data_url(file_id, image)
+        url = read[file_id]
+        if url is None:
+            return _without_image(part), 0
+        return {**part, "image_url": {**part["image_url"], "url": url}}, image.size
+
+    async def _data_url(self, file_id: UUID, image: PromptImage) -> str | None:
+        data = await self._read(file_id)
+        return None if data is None else f"data:{image.media_type};base64,{base64.b64encode(data).decode()}"
 
     async def _read(self, file_id: UUID) -> bytes | None:
         if self._objects is None:

@@ -1,5 +1,6 @@
 """In-memory doubles of the stores of files, and an image."""
 
+import base64
 import contextlib
 import struct
 import zlib
@@ -23,6 +24,10 @@ def png(width: int = 2, height: int = 2, rest: bytes = b"") -> bytes:
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+PNG = f"data:image/png;base64,{base64.b64encode(png()).decode()}"
+"""Address with the data of an image."""
 
 
 @dataclass

@@ -15,6 +15,8 @@ from parley.ids import new_id
 from parley_events.models import Usage
 
 MODEL = Model("default", "fake-1", "Fake", "fake", Target("http://fake/v1", "key"), 8192, 1024)
+SEES = replace(MODEL, capabilities=("stream", "vision"))
+"""A model that reads images."""
 
 
 def make_catalogue(*models: Model) -> Catalogue:

@@ -1,0 +1,135 @@
+"""Images of prompts: loaded right before the call of the provider, and left out where they do not fit."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+
+from chat.catalogue import Model
+from chat.errors import ImagesUnavailable
+from chat.file_references import reference
+from chat.files.image_loader import LEFT_OUT, MAX_LOADED_BYTES, MAX_PROMPT_BYTES, ImageLoader
+from chat.files.model import object_key
+from chat.generation import AnswerChunk, ModelSelected, Prompt, PromptFor, PromptImage
+from chat_testing.files import PNG, InMemoryObjects, png
+from chat_testing.turns import MODEL, SEES
+from parley.ids import new_id
+from parley_testing.waiting import eventually
+
+
+class PromptRecorder:
+    """An AnswerGenerator that keeps the prompts of its models, and answers once it may."""
+
+    def __init__(self) -> None:
+        self.prompts: list[Prompt | None] = []
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+
+    async def stream(
+        self, models: Sequence[Model], prompt_for: PromptFor
+    ) -> AsyncGenerator[ModelSelected | Sequence[AnswerChunk], None]:
+        for model in models:
+            self.prompts.append(await prompt_for(model))
+        await self.may_answer.wait()
+        yield []
+
+    def is_available(self, model: Model) -> bool:
+        return True
+
+
+def prompt_of(*parts: dict[str, Any], sizes: dict[UUID, int]) -> Prompt:
+    images = {file_id: PromptImage("image/png", size) for file_id, size in sizes.items()}
+    messages = [{"role": "user", "content": [part]} for part in parts]
+    return Prompt(messages, 10, images=images)
+
+
+def part_of(file_id: UUID) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": reference(file_id), "detail": "low"}}
+
+
+async def load(prompt: Prompt, objects: InMemoryObjects | None, model: Model = SEES) -> list[Any]:
+    """Return the parts of the prompt as a provider gets it."""
+    recorder = PromptRecorder()
+
+    async def prompt_for(model: Model) -> Prompt | None:
+        return prompt
+
+    async for _ in ImageLoader(recorder, objects).stream([model], prompt_for):
+        pass
+    (loaded,) = recorder.prompts
+    assert loaded is not None
+    assert b"parley-file" not in orjson.dumps(list(loaded.messages))
+    return [message["content"][0] for message in loaded.messages]
+
+
+async def test_the_provider_gets_the_data_of_the_newest_images_that_fit() -> None:
+    old, new, gone = new_id(), new_id(), new_id()
+    objects = InMemoryObjects({object_key(file_id): png() for file_id in (old, new)})
+    large = MAX_PROMPT_BYTES - len(png()) + 1
+    sizes = {old: large, new: large, gone: 1}
+    sent = {"type": "image_url", "image_url": {"url": PNG}}
+    prompt = prompt_of(part_of(old), part_of(gone), sent, part_of(new), sizes=sizes)
+    left_out = {"type": "text", "text": LEFT_OUT}
+    assert await load(prompt, objects) == [
+        left_out,
+        left_out,
+        sent,
+        {"type": "image_url", "image_url": {"url": PNG, "detail": "low"}},
+    ]
+
+
+@pytest.mark.parametrize("stored", [True, False])
+async def test_an_image_is_read_once_however_often_a_prompt_names_it(
+    monkeypatch: pytest.MonkeyPatch, *, stored: bool
+) -> None:
+    file_id, reads = new_id(), list[str]()
+    objects = InMemoryObjects({object_key(file_id): png()} if stored else {})
+    read = objects.read
+
+    def recorded(key: str) -> AsyncIterator[bytes]:
+        reads.append(key)
+        return read(key)
+
+    monkeypatch.setattr(objects, "read", recorded)
+    loaded = await load(prompt_of(*[part_of(file_id)] * 3, sizes={file_id: len(png())}), objects)
+    assert [part["type"] for part in loaded] == (["image_url"] if stored else ["text"]) * 3
+    assert reads == [object_key(file_id)]
+
+
+async def test_a_model_without_vision_gets_a_text_in_place_of_earlier_images() -> None:
+    file_id = new_id()
+    prompt = prompt_of(part_of(file_id), {"type": "image_url", "image_url": {"url": PNG}}, sizes={file_id: 1})
+    left_out = {"type": "text", "text": LEFT_OUT}
+    assert await load(prompt, InMemoryObjects(), MODEL) == [left_out, left_out]
+    assert (await load(prompt, None))[0] == left_out
+
+
+async def test_a_turn_fails_clearly_while_the_storage_is_away() -> None:
+    file_id = new_id()
+    with pytest.raises(ImagesUnavailable):
+        await load(prompt_of(part_of(file_id), sizes={file_id: 1}), InMemoryObjects(unavailable=True))
+
+
+async def test_prompts_wait_while_others_hold_their_images_until_the_first_token() -> None:
+    file_id, recorder = new_id(), PromptRecorder()
+    loader = ImageLoader(recorder, InMemoryObjects({object_key(file_id): png()}))
+
+    async def prompt_for(model: Model) -> Prompt | None:
+        return prompt_of(part_of(file_id), part_of(file_id), sizes={file_id: MAX_PROMPT_BYTES})
+
+    fitting = MAX_LOADED_BYTES // MAX_PROMPT_BYTES
+    recorder.may_answer.clear()
+    streams = [loader.stream([SEES], prompt_for) for _ in range(fitting + 2)]
+    answers = [asyncio.ensure_future(anext(stream)) for stream in streams]
+    await eventually(lambda: len(recorder.prompts) == fitting)
+    answers[0].cancel()
+    await eventually(lambda: len(recorder.prompts) == fitting + 1)
+    recorder.may_answer.set()
+    assert await asyncio.gather(*answers[1:]) == [[]] * (fitting + 1)
+    again = loader.stream([SEES] * (fitting + 1), prompt_for)  # although no answer has ended yet
+    assert await anext(again) == []
+    for stream in (*streams, again):
+        await stream.aclose()
