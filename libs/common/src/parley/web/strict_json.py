@@ -8,7 +8,10 @@ from parley.errors import InvalidJson
 
 MAX_VALUES, MAX_STRINGS = 20_000, 40_000
 """Objects, arrays and what they contain in one text; strings, with the names of members."""
+MAX_DEPTH = 200
+"""Levels of objects and arrays. Versions of Python, and the libraries behind it, differ in what they can read."""
 _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z)', re.DOTALL)
+_BRACKET = re.compile(r"[\[\]{}]")
 
 
 def loads(data: str | bytes) -> Any:
@@ -39,6 +42,16 @@ def _check_size(text: str) -> None:
         raise InvalidJson(f"JSON may have at most {MAX_STRINGS} strings.")
     if _structure(text) > MAX_VALUES and _structure(_STRING.sub("", text)) > MAX_VALUES:
         raise InvalidJson(f"JSON may have at most {MAX_VALUES} values.")
+    if text.count("[") + text.count("{") > MAX_DEPTH:
+        _check_depth(_STRING.sub("", text))
+
+
+def _check_depth(structure: str) -> None:
+    depth = 0
+    for bracket in _BRACKET.finditer(structure):
+        depth += 1 if bracket[0] in "[{" else -1
+        if not 0 <= depth <= MAX_DEPTH:
+            raise InvalidJson(f"JSON may have at most {MAX_DEPTH} levels.") if depth > 0 else InvalidJson()
 
 
 def _structure(text: str) -> int:

@@ -115,6 +115,7 @@ def unit_settings(**overrides: object) -> AuthSettings:
     given: dict[str, object] = {
         "database_url": "postgresql://unused",
         "redis_url": "redis://unused",
+        "admin_port": 0,
         "auth_secret_key": secrets.token_hex(32),
         "registration": "open",
         "internal_clients": f'{{"gateway": "{GATEWAY_SECRET}"}}',
