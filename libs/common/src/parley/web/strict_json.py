@@ -8,7 +8,7 @@ from parley.errors import InvalidJson
 
 MAX_VALUES, MAX_STRINGS = 20_000, 40_000
 """Objects, arrays and what they contain in one text; strings, with the names of members."""
-MAX_DEPTH = 200
+MAX_DEPTH = 500
 """Levels of objects and arrays. Versions of Python, and the libraries behind it, differ in what they can read."""
 _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z)', re.DOTALL)
 _BRACKET = re.compile(r"[\[\]{}]")
