@@ -1,8 +1,7 @@
 """Files of users: upload, list, download and deletion."""
 
 import contextlib
-from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -17,7 +16,8 @@ from chat.files.store import FileRows, Objects
 from chat.files.text_extractor import TextExtractor
 from chat.files.texts import FileTexts
 from chat.files.upload_form import FormEvent
-from parley.errors import DependencyUnavailable, InvalidRequest, Overloaded
+from chat.files.user_slots import UserSlots
+from parley.errors import DependencyUnavailable, InvalidRequest
 from parley.ids import new_id
 from parley.process.tasks import background
 from parley.process.timeouts import at_most
@@ -27,6 +27,7 @@ log = structlog.get_logger()
 MAX_UPLOADS = 16
 """Uploads of a process at once. One holds 10 MiB for a bucket, and 256 KiB for a folder."""
 MAX_UPLOADS_OF_USER = 2
+TOO_MANY_UPLOADS = f"Too many uploads run. At most {MAX_UPLOADS_OF_USER} of a user run at once."
 ARCHIVE_PAGE = 100
 UPLOAD_TIMEOUT = 3600.0
 """Maximum seconds of an upload. After twice as long, its process must have died: the collector removes what is left."""
@@ -37,7 +38,7 @@ class FileService:
 
     def __init__(self, rows: FileRows, objects: Objects) -> None:
         self._rows, self._objects = rows, objects
-        self._uploads: Counter[UUID] = Counter()
+        self._uploads = UserSlots(MAX_UPLOADS, MAX_UPLOADS_OF_USER, TOO_MANY_UPLOADS)
 
     async def upload(
         self,
@@ -52,7 +53,7 @@ class FileService:
 
         Raises BodyTooLarge, UnsupportedFile, StorageFull, Erased, Overloaded, InvalidRequest and FilesUnavailable.
         """
-        with self._slot(user_id):
+        with self._uploads.take(user_id):
             async with at_most(UPLOAD_TIMEOUT):
                 return await self._receive(user_id, form, limits, purposes, length)
         raise InvalidRequest("The upload took too long.")
@@ -133,18 +134,6 @@ class FileService:
             await self._rows.removed([file_id])
         except DependencyUnavailable:
             log.warning("object_left_to_the_collector", file_id=str(file_id))
-
-    @contextlib.contextmanager
-    def _slot(self, user_id: UUID) -> Iterator[None]:
-        if self._uploads.total() >= MAX_UPLOADS or self._uploads[user_id] >= MAX_UPLOADS_OF_USER:
-            raise Overloaded(f"Too many uploads run. At most {MAX_UPLOADS_OF_USER} of a user run at once.")
-        self._uploads[user_id] += 1
-        try:
-            yield
-        finally:
-            self._uploads[user_id] -= 1
-            if not self._uploads[user_id]:
-                del self._uploads[user_id]
 
 
 @dataclass(frozen=True, slots=True)

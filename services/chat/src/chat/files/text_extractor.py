@@ -4,8 +4,7 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from uuid import UUID
 
 import structlog
@@ -13,6 +12,7 @@ import structlog
 from chat.file_errors import TEXT_ERRORS
 from chat.files.pdf_process import MAX_TEXT_BYTES, Status
 from chat.files.text_frame import CUT
+from chat.files.user_slots import UserSlots
 from parley.errors import Overloaded
 from parley.process.timeouts import at_most
 
@@ -21,6 +21,7 @@ log = structlog.get_logger()
 MAX_WAITING = 16
 """Extractions of a process that wait or run. One runs at a time: the other processors serve requests."""
 MAX_WAITING_OF_USER = 4
+TOO_MANY_FILES = "Too many files are being read. Send the request again."
 EXTRACTION_TIMEOUT = 30.0
 """Seconds of an extraction with the time that it waits. Its CPU time is limited before."""
 COMMAND = (sys.executable, "-I", "-B", "-m", "chat.files.pdf_process")
@@ -39,14 +40,14 @@ class TextExtractor:
     def __init__(self, command: Sequence[str] = COMMAND) -> None:
         self._command = command
         self._slot = asyncio.Lock()
-        self._waiting: Counter[UUID] = Counter()
+        self._places = UserSlots(MAX_WAITING, MAX_WAITING_OF_USER, TOO_MANY_FILES)
 
     async def extract(self, user_id: UUID, pdf: AsyncIterator[bytes], filename: str) -> str:
         """Return the text of a PDF.
 
         Raises FileEncrypted, FileWithoutText, FileTooLong and FileUnreadable, which are final, and Overloaded.
         """
-        with self._place(user_id):
+        with self._places.take(user_id):
             async with at_most(EXTRACTION_TIMEOUT), self._slot:
                 status, text = await self._run(pdf)
                 return _text_of(status, text, filename)
@@ -83,18 +84,6 @@ class TextExtractor:
                 pass
             await process.wait()
         return process.returncode or 0, bytes(text)
-
-    @contextlib.contextmanager
-    def _place(self, user_id: UUID) -> Iterator[None]:
-        if self._waiting.total() >= MAX_WAITING or self._waiting[user_id] >= MAX_WAITING_OF_USER:
-            raise Overloaded("Too many files are being read. Send the request again.")
-        self._waiting[user_id] += 1
-        try:
-            yield
-        finally:
-            self._waiting[user_id] -= 1
-            if not self._waiting[user_id]:
-                del self._waiting[user_id]
 
 
 def _text_of(status: int, text: bytes, filename: str) -> str:
