@@ -1,5 +1,6 @@
 """Errors of files, with their stable codes."""
 
+from chat.errors import QuotaExceeded
 from parley.errors import DependencyUnavailable, InvalidRequest, NotFound, ParleyError, UnsupportedMediaType
 
 
@@ -57,7 +58,7 @@ class FileEncrypted(FileTextError):
 
 
 class FileWithoutText(FileTextError):
-    """The PDF has no text, as a scan has none."""
+    """The PDF contains no text; it may be a scan."""
 
     code, title = "file_without_text", "File without text"
     remedy = "Recognize its text first, or send its pages as images to a model with the capability `vision`."
@@ -76,14 +77,10 @@ TEXT_ERRORS: dict[str, type[FileTextError]] = {
 """Final errors of files by their codes, which the rows of the files keep."""
 
 
-class StorageFull(ParleyError):
+class StorageFull(QuotaExceeded):
     """Your files have reached the limit of your plan."""
 
-    status, code, title = 429, "quota_exceeded", "Quota exceeded"
     remedy = "Delete files, or upgrade the plan."
-
-    def __init__(self, detail: str | None = None) -> None:
-        super().__init__(detail, headers={"x-should-retry": "false"})
 
 
 class FilesUnavailable(DependencyUnavailable):
