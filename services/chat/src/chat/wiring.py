@@ -14,7 +14,8 @@ from chat.admission.position import PositionResolver
 from chat.admission.prompt_files import PromptFiles
 from chat.admission.response_cache import ResponseCache
 from chat.admission.token_limits import TokenLimits
-from chat.api.dependencies import ApiServices, EmbeddingCalls
+from chat.api.dependencies import ApiServices
+from chat.api.embedding_calls import EmbeddingCalls
 from chat.catalogue import Catalogue
 from chat.events.deletions import DeletionComparison
 from chat.events.erasure import LifecycleEventHandler
@@ -137,17 +138,16 @@ async def open_services(
         enter = stack.enter_async_context
         engine = await enter(open_engine(settings, runtime, adapters, catalogue, metrics, lease_length=lease_length))
         history = await enter(open_history(settings, runtime.tracer))
-        database = PostgresDatabase(infrastructure.pool, queue=infrastructure.queue)
-        files = await enter(open_files(PostgresFileRows(database), adapters.objects, service=runtime.service))
+        files = await enter(open_files(_file_rows(infrastructure), adapters.objects, service=runtime.service))
         erasure = PostgresTurnErasureStore(turns)
         consumer = LifecycleEventHandler(erasure, adapters.logs, engine.supervisor, files.collector.erase)
         await enter(infrastructure.bus.consume(consumer.subscription()))
         reconciler = _reconciler(settings, turns, consumer, history, metrics)
         await enter(background("reconciler", reconciler.run, service=runtime.service))
-        limiter = open_limiter(infrastructure.redis, service="chat", registry=runtime.metrics.registry)
+        limiter = await enter(open_limiter(infrastructure.redis, service="chat", registry=runtime.metrics.registry))
         plans = await enter(open_plan_lookup(settings, runtime.tracer))
         cache = _response_cache(settings, infrastructure.redis, adapters, metrics, timeout=cache_timeout)
-        token_limits = TokenLimits(await enter(limiter))
+        token_limits = TokenLimits(limiter)
         service = ChatService(
             store=adapters.turns,
             admission=_admission(config, adapters.turns, history, budgets, token_limits, cache, files),
@@ -170,6 +170,10 @@ async def open_services(
             reconciler=reconciler,
             files=files.service,
         )
+
+
+def _file_rows(infrastructure: Infrastructure) -> PostgresFileRows:
+    return PostgresFileRows(PostgresDatabase(infrastructure.pool, queue=infrastructure.queue))
 
 
 def _admission(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.api.openai_responses.stream import folded_events
+from chat.api.folded_stream import folded_events
 from chat.errors import ProviderFailure
 from chat.model import LogEntry, Turn
 from chat.protocols.anthropic_messages.content import tool_input

@@ -13,7 +13,7 @@ from llm_comply.schema import SpecLoader
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from chat.api.openai_responses.stream import folded_events
+from chat.api.folded_stream import folded_events
 from chat.model import LogEntry
 from chat.protocols.anthropic_messages.events import MessageEvents
 from chat.protocols.anthropic_messages.message import message

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from chat.api.dependencies import Caller, Service
-from chat.api.openai_responses.stream import folded_events
+from chat.api.folded_stream import folded_events
 from chat.api.request_parsing import cursor_of, turn_headers
 from chat.api.resumption import message_resumption_headers, resumes
 from chat.api.streaming import StreamingTurnResponse, abandonment

@@ -5,7 +5,7 @@ from typing import Any
 
 from chat import errors
 from chat.api.file_checks import check_file, check_image, is_address
-from chat.api.request_checks import capabilities, invalid, require_tools, unsupported_type
+from chat.api.request_checks import capabilities, invalid, require_model, require_tools, unsupported_type
 from chat.catalogue import Catalogue, Model
 from chat.protocols.openai_chat.schemas import CompletionMessage, CompletionRequest, ContentPart
 from parley.errors import InvalidRequest, ValidationFailed
@@ -34,8 +34,7 @@ def check(body: CompletionRequest, catalogue: Catalogue, allows: Callable[[str],
 
     ``allows``: whether the caller's plan includes a model.
     """
-    if not body.model:
-        raise invalid("/model", "required", "This field is required. Send the ID of a model of `GET /v1/models`.")
+    require_model(body.model)
     if body.n is not None and body.n > 1:
         raise invalid("/n", "unsupported", "Only one choice is supported. Send n = 1, or omit n.")
     if not any(message.role == "user" for message in body.messages):

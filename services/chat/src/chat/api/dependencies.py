@@ -1,7 +1,5 @@
 """Dependencies of the routes: the caller and the services."""
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated
@@ -12,33 +10,12 @@ from starlette.requests import HTTPConnection
 from chat.admission.budget_report import BudgetReports
 from chat.admission.budgets import Budgets
 from chat.admission.conversations import ConversationCreator, ConversationReader
+from chat.api.embedding_calls import EmbeddingCalls
 from chat.catalogue import Catalogue
 from chat.files.service import FileService
-from chat.generation import AnswerGenerator, EmbeddingGenerators
+from chat.generation import AnswerGenerator
 from chat.service import ChatService
-from parley.errors import Overloaded
 from parley.security.identity import Principal, Verifier, caller
-
-MAX_EMBEDDING_CALLS = 8
-
-
-class EmbeddingCalls:
-    """The generators of embeddings, and a limit of calls at the same time: each may hold an answer of 16 MiB."""
-
-    def __init__(self, generators: EmbeddingGenerators) -> None:
-        self.generators = generators
-        self._running = 0
-
-    @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
-        """Count a call; raises Overloaded."""
-        if self._running >= MAX_EMBEDDING_CALLS:
-            raise Overloaded
-        self._running += 1
-        try:
-            yield
-        finally:
-            self._running -= 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,3 +157,13 @@ def ui_stream(headers: dict[str, Any]) -> ResponseDocs:
     described = {"X-Vercel-AI-UI-Message-Stream": header("Version of the stream's format.", "v1"), **headers}
     text = "The AI SDK's UI message stream. `messageId` is the turn. A comment arrives at least every 15 seconds."
     return {200: {"description": text, "headers": described, "content": content}}
+
+
+def json_docs(description: str, example: dict[str, Any]) -> ResponseDocs:
+    """Return the description of a response that is a JSON object."""
+    return {
+        200: {
+            "description": description,
+            "content": {"application/json": {"schema": {"type": "object"}, "example": example}},
+        }
+    }

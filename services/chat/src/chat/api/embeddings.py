@@ -8,9 +8,8 @@ from chat import errors
 from chat.admission.turn_request import CachePolicy, TurnRequest
 from chat.api.chat import JSON, failure_of
 from chat.api.dependencies import Caller, Services
-from chat.api.documentation import COMPLETION_ERRORS
-from chat.api.openai_responses.documentation import json_docs
-from chat.api.request_checks import invalid
+from chat.api.documentation import COMPLETION_ERRORS, json_docs
+from chat.api.request_checks import invalid, require_model
 from chat.api.request_parsing import opened_headers
 from chat.generation import EmbeddingCall
 from chat.protocols.openai_embeddings import EmbeddingRequest, answer, inputs_of, tokens_of
@@ -69,7 +68,6 @@ def _check(body: EmbeddingRequest, request: Request) -> None:
     """Raise InvalidRequest for what is not offered: nothing that a client asks for is dropped silently."""
     if "idempotency-key" in request.headers:
         raise InvalidRequest(NO_KEY)
-    if not body.model:
-        raise invalid("/model", "required", "This field is required. Send the ID of a model of `GET /v1/models`.")
+    require_model(body.model)
     for name in body.unknown:
         raise invalid(f"/{name}", "unsupported_parameter", "The parameter is not supported. Remove it.")

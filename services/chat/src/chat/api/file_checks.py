@@ -40,12 +40,12 @@ def check_file_id(given: str) -> None:
 
 def check_file(source: Any, pointer: str) -> None:
     """Raise InvalidRequest or FileNotFound for a file that has not either an ID or data."""
-    given = source if isinstance(source, dict) else {}
-    found = {name: given.get(name) for name in ("file_id", "file_data") if given.get(name)}
+    given: dict[str, Any] = source if isinstance(source, dict) else {}
+    found = {name: given[name] for name in ("file_id", "file_data") if given.get(name)}
     if len(found) != 1 or not all(isinstance(value, str) for value in found.values()):
         detail = "Send either the `file_id` of a file of `/v1/files`, or its data in base64 as `file_data`."
         raise invalid(pointer, "required", detail)
     if not isinstance(given.get("filename"), str | None):
         raise invalid(f"{pointer}/filename", "string_type", "Must be a string.")
-    if isinstance(given.get("file_id"), str) and given["file_id"]:
-        check_file_id(given["file_id"])
+    if "file_id" in found:
+        check_file_id(found["file_id"])

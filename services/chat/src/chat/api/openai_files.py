@@ -7,8 +7,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 
 from chat.api.dependencies import Caller, Services
+from chat.api.documentation import json_docs
 from chat.api.files import DOWNLOAD, FORM, NOT_FOUND, RANGES, UPLOAD_ERRORS, download, files_of, receive
-from chat.api.openai_responses.documentation import json_docs
 from chat.api.pages import DEFAULT_LIMIT, After, Limit
 from chat.file_errors import FilesNotOffered
 from chat.file_references import openai_id, parse_openai_id

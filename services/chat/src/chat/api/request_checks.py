@@ -17,6 +17,12 @@ def unsupported_type(pointer: str, detail: str) -> errors.UnsupportedContent:
     return errors.UnsupportedContent(detail, errors=[FieldError(f"{pointer}/type", "unsupported", detail)])
 
 
+def require_model(given: str | None) -> None:
+    """Raise InvalidRequest if a request names no model."""
+    if not given:
+        raise invalid("/model", "required", "This field is required. Send the ID of a model of `GET /v1/models`.")
+
+
 def require_tools(model: Model) -> None:
     """Raise InvalidRequest if the model may answer without the call that the request requires."""
     if "tools" not in model.capabilities:

@@ -5,7 +5,7 @@ from fastapi.responses import Response
 
 from chat.api.dependencies import Caller, Service
 from chat.api.documentation import NEW_TURN_HEADERS, TURN_HEADERS, TURN_PARAMETERS, UI_START_ERRORS, ui_stream
-from chat.api.openai_responses.stream import folded_events
+from chat.api.folded_stream import folded_events
 from chat.api.request_parsing import cursor_of, idempotency_key_of, opened_headers, turn_headers
 from chat.api.resumption import resumes, ui_resumption_headers
 from chat.api.streaming import StreamingTurnResponse

@@ -13,7 +13,8 @@ from chat.admission.budgets import Budgets
 from chat.admission.context_window import ContextLoader
 from chat.admission.conversations import ConversationCreator, ConversationReader
 from chat.admission.token_limits import TokenLimits
-from chat.api.dependencies import ApiServices, EmbeddingCalls
+from chat.api.dependencies import ApiServices
+from chat.api.embedding_calls import EmbeddingCalls
 from chat.files.service import FileService
 from chat.main import create_app
 from chat.settings import ChatSettings

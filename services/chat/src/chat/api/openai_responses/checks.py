@@ -5,7 +5,7 @@ from typing import Any
 
 from chat import errors
 from chat.api.file_checks import check_file, check_file_id, check_image, is_address
-from chat.api.request_checks import capabilities, invalid, require_tools, unsupported_type
+from chat.api.request_checks import capabilities, invalid, require_model, require_tools, unsupported_type
 from chat.catalogue import Catalogue, Model
 from chat.input_items import TEXT_PARTS, is_answer
 from chat.protocols.openai_chat.schemas import OpenModel
@@ -36,8 +36,7 @@ INCLUDES = frozenset({"reasoning.encrypted_content"})
 
 def check(body: ResponseRequest, catalogue: Catalogue, allows: Callable[[str], bool]) -> Model:
     """Return the model; raise InvalidRequest, UnsupportedContent or ModelNotFound."""
-    if not body.model:
-        raise invalid("/model", "required", "This field is required. Send the ID of a model of `GET /v1/models`.")
+    require_model(body.model)
     model = catalogue.find(body.model, allows)
     check_state(body)
     _check_tools(body, model)

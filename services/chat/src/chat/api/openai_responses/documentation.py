@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from chat.api.documentation import NEW_TURN_HEADERS, TURN_HEADERS
+from chat.api.documentation import NEW_TURN_HEADERS, TURN_HEADERS, json_docs
 from parley.web.openapi import ResponseDocs, header_parameter
 
 _ID = "resp_01a200aa000070008000000000000002"
@@ -35,16 +35,6 @@ _ITEM = {
     "role": "user",
     "content": [{"type": "input_text", "text": "Hi"}],
 }
-
-
-def json_docs(description: str, example: dict[str, Any]) -> ResponseDocs:
-    """Return the description of a response that is a JSON object."""
-    return {
-        200: {
-            "description": description,
-            "content": {"application/json": {"schema": {"type": "object"}, "example": example}},
-        }
-    }
 
 
 def _response(description: str, headers: dict[str, Any]) -> ResponseDocs:

@@ -1,30 +1,19 @@
 """Streams of responses: their events, and the route on which the gateway continues a broken one."""
 
-import contextlib
 from collections.abc import AsyncGenerator
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from chat import errors
-from chat.api.chat import failure_of
-from chat.api.completion_stream import PING
 from chat.api.dependencies import Caller, Service
+from chat.api.folded_stream import folded_events
 from chat.api.request_parsing import cursor_of, turn_headers
 from chat.api.resumption import response_resumption_headers, resumes
 from chat.api.streaming import StreamingTurnResponse, abandonment
 from chat.model import Turn
-from chat.protocols.anthropic_messages.events import MessageEvents
 from chat.protocols.openai_responses.events import ResponseEvents
-from chat.protocols.sse import MOVED, is_movable
-from chat.protocols.ui_messages.events import UiMessageEvents
 from chat.running.turn_updates import (
     FROM_START,
-    StreamIdle,
-    StreamInterrupted,
-    StreamStarted,
-    TurnDelta,
-    TurnFinished,
     TurnUpdate,
 )
 from chat.service import ChatService
@@ -33,8 +22,6 @@ from parley.process.sockets import PEER_TIMEOUT
 from parley.web.app import JsonRoute
 
 router = APIRouter(prefix="/internal/responses", route_class=JsonRoute, tags=["internal"], include_in_schema=False)
-
-FoldedEvents = ResponseEvents | MessageEvents | UiMessageEvents
 
 
 @router.get("/{turn_id}/stream", response_class=StreamingTurnResponse)
@@ -83,54 +70,3 @@ def response_events(
     ``moves``: the gateway continues an interrupted stream on another replica.
     """
     return folded_events(turn, updates, ResponseEvents(turn, first), holds=holds, moves=moves)
-
-
-async def folded_events(
-    turn: Turn,
-    updates: AsyncGenerator[TurnUpdate, None],
-    events: FoldedEvents,
-    *,
-    holds: bool,
-    moves: bool,
-) -> AsyncGenerator[bytes, None]:
-    """Yield the events that a fold of the whole log gives; the options are those of ``stream_of``."""
-    held, sent = b"", False
-    async with contextlib.aclosing(updates):
-        async for update in updates:
-            if isinstance(update, StreamIdle):
-                if sent or not holds:
-                    sent = True
-                    yield PING
-                continue
-            if holds and not sent:
-                _raise_error(turn, update)
-            if moves and is_movable(update) and (sent or not holds):
-                yield MOVED
-                return
-            data = held + written_events(events, update)
-            held = data if holds and isinstance(update, StreamStarted) else b""
-            if data and not held:
-                sent = True
-                yield data
-    if not sent:  # the reader has everything; a response without a chunk would have no status
-        yield PING
-
-
-def _raise_error(turn: Turn, update: TurnUpdate) -> None:
-    if isinstance(update, TurnFinished) and update.turn.status == "failed":
-        raise failure_of(update.turn)
-    if isinstance(update, StreamInterrupted):
-        raise errors.TurnPending(turn.id)
-
-
-def written_events(events: FoldedEvents, update: TurnUpdate) -> bytes:
-    """Return the events of an update."""
-    if isinstance(update, TurnDelta):
-        return events.delta(update)
-    if isinstance(update, StreamStarted):
-        return events.started(update.turn)
-    if isinstance(update, TurnFinished):
-        return events.finished(update.turn)
-    if isinstance(update, StreamInterrupted):
-        return events.interrupted(update.code)
-    return PING

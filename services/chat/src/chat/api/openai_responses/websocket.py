@@ -11,10 +11,10 @@ from starlette.websockets import WebSocketDisconnect
 
 from chat.admission.turn_request import CachePolicy
 from chat.api.dependencies import services_of
+from chat.api.folded_stream import written_events
 from chat.api.openai_responses.checks import check_state
 from chat.api.openai_responses.kept_response import KeptResponse, can_follow, kept_input, kept_response
 from chat.api.openai_responses.requests import check_request, open_response
-from chat.api.openai_responses.stream import written_events
 from chat.api.request_checks import invalid
 from chat.api.socket_sender import NO_STATUS, SocketSender
 from chat.api.websocket import GOING_AWAY, IDLE_INTERVAL, PROTOCOL, UNAUTHENTICATED, offered_token
