@@ -15,9 +15,10 @@ from chat.admission.context_window import (
     fit,
 )
 from chat.admission.fallbacks import FallbackReservations, terms_of, usable
+from chat.admission.file_contents import Message
 from chat.admission.new_turn import admitted_turn, new_turn
 from chat.admission.position import PositionResolver, TurnPosition, require_accepts_turn
-from chat.admission.prompt_files import Message, PromptFiles
+from chat.admission.prompt_files import PromptFiles
 from chat.admission.response_cache import ResponseCache
 from chat.admission.token_limits import TokenLimits
 from chat.admission.turn_job import TurnJob

@@ -5,12 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from chat.file_references import FILE, image_part, is_file, parse_openai_id, parts_of, referenced_file
+from chat.file_references import FILE, Part, image_part, is_file, parse_openai_id, parts_of, referenced_file
 from chat.files.inline_data import encoded_text
 from chat.files.text_frame import GONE, framed
 
 Message = dict[str, Any]
-Part = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from chat.admission.context_window import MIN_ANSWER_TOKENS, EarlierExchanges
-from chat.admission.file_contents import FileContents
+from chat.admission.file_contents import FileContents, Message
 from chat.admission.turn_request import TurnRequest
 from chat.catalogue import Model
 from chat.errors import ContextLengthExceeded, UnsupportedContent
@@ -26,11 +26,10 @@ from chat.token_estimate import CHARACTERS_PER_TOKEN, estimate
 from parley.errors import InvalidRequest
 
 MAX_NEW_FILES = 20
-"""Files of a request: those that it names, and those whose data it has."""
+"""Files that a request names or contains."""
 MAX_REFERENCES = 100
 """Newest references of a prompt that are looked up. Older files are left out."""
 
-Message = dict[str, Any]
 Images = dict[UUID, PromptImage]
 
 
@@ -70,8 +69,8 @@ class PromptFiles:
     async def contents(self, user_id: UUID, messages: Sequence[Message], model: Model) -> FileContents | None:
         """Return the contents of the files of new messages, None if they have none; raises as ``prepared`` does."""
         new = Counter(referenced_files(messages))
-        names = {given: part[FILE]["filename"] for part in parts_of(messages) if (given := _data(part))}
-        data = Counter(given for part in parts_of(messages) if (given := _data(part)))
+        sent = [(given, part[FILE]["filename"]) for part in parts_of(messages) if (given := _data(part))]
+        data, names = Counter(given for given, _ in sent), dict(sent)
         if not new and not data:
             return None
         if len(new) + len(data) > MAX_NEW_FILES:
@@ -152,7 +151,7 @@ class _FittingTexts:
         self._texts: dict[UUID, tuple[str, int]] = {}
 
     async def in_messages(self, messages: Sequence[Message] | None) -> list[Message] | None:
-        """Return messages with the texts that fit, and what stands for those that do not."""
+        """Return messages with the texts that fit. A note stands in place of every other one."""
         found = FileContents(self._images)
         uses = Counter(
             _data(part) or referenced_file(part) for part in parts_of(reversed(messages or ())) if is_file(part)

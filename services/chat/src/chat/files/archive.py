@@ -9,8 +9,7 @@ import orjson
 from chat.files.model import StoredFile
 
 MANIFEST = "files.json"
-_BLOCK = 512
-_END = bytes(2 * _BLOCK)
+_END = bytes(2 * tarfile.BLOCKSIZE)
 
 Content = Callable[[StoredFile], AsyncIterator[bytes]]
 
@@ -35,7 +34,7 @@ async def archive(files: AsyncIterator[StoredFile], content: Content) -> AsyncIt
             "created_at": file.created_at.isoformat(),
         })  # fmt: skip
     manifest = orjson.dumps({"files": listed}, option=orjson.OPT_INDENT_2)
-    yield _header(MANIFEST, len(manifest)) + manifest + bytes(-len(manifest) % _BLOCK) + _END
+    yield _header(MANIFEST, len(manifest)) + manifest + bytes(-len(manifest) % tarfile.BLOCKSIZE) + _END
 
 
 async def _member(path: str, file: StoredFile, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -45,7 +44,7 @@ async def _member(path: str, file: StoredFile, pieces: AsyncIterator[bytes]) -> 
     yield found
     async for piece in pieces:
         yield piece
-    yield bytes(-file.size % _BLOCK)
+    yield bytes(-file.size % tarfile.BLOCKSIZE)
 
 
 def _header(path: str, size: int, modified: float = 0) -> bytes:

@@ -28,7 +28,7 @@ class FileCollector:
     """Runs periodically on every replica. Concurrent runs do no harm."""
 
     def __init__(self, rows: FileRows, objects: Objects | None) -> None:
-        """Without ``objects``, files are not offered: those that exist are hidden, and their objects stay."""
+        """``objects`` is None while files are not offered: existing files are hidden then, and their objects stay."""
         self._rows, self._objects = rows, objects
         self._sweep_at = time.monotonic() + random.uniform(0, 3600)  # noqa: S311 - jitter
 
