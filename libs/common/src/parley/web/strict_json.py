@@ -40,10 +40,13 @@ def _check_size(text: str) -> None:
     # A string that ends with an escaped backslash hides its end from the second count, but not its beginning.
     if text.count('"') - text.count('\\"') > 2 * MAX_STRINGS:
         raise InvalidJson(f"JSON may have at most {MAX_STRINGS} strings.")
-    if _structure(text) > MAX_VALUES and _structure(_STRING.sub("", text)) > MAX_VALUES:
+    opened = _opened(text)
+    if opened <= MAX_DEPTH and opened + text.count(",") <= MAX_VALUES:
+        return
+    structure = _STRING.sub("", text)
+    if _opened(structure) + structure.count(",") > MAX_VALUES:
         raise InvalidJson(f"JSON may have at most {MAX_VALUES} values.")
-    if text.count("[") + text.count("{") > MAX_DEPTH:
-        _check_depth(_STRING.sub("", text))
+    _check_depth(structure)
 
 
 def _check_depth(structure: str) -> None:
@@ -54,8 +57,8 @@ def _check_depth(structure: str) -> None:
             raise InvalidJson(f"JSON may have at most {MAX_DEPTH} levels.") if depth > 0 else InvalidJson()
 
 
-def _structure(text: str) -> int:
-    return text.count(",") + text.count("[") + text.count("{")
+def _opened(text: str) -> int:
+    return text.count("[") + text.count("{")
 
 
 def _refuse(_: str) -> NoReturn:
