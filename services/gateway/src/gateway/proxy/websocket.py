@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -97,7 +98,7 @@ class WebSocketProxy:
                 if known is None:
                     await reservations.enter_async_context(self._streams.reserve_for(caller))
 
-            refuse = self._refusal(request, send)
+            refuse = functools.partial(self._refuse, request, send)
             await _run_until_closed(
                 closed,
                 _relay_to_service(request, upstream, receive, admit, refuse, closed),
@@ -112,26 +113,21 @@ class WebSocketProxy:
             stream.session = request.caller.session
             await upstream.send(auth_frame(token))
 
-    def _refusal(self, request: Request, send: Send) -> Callable[[ParleyError], Awaitable[ParleyError | None]]:
-        """Return the function that refuses a frame. It returns the error that ends the WebSocket, if any.
+    async def _refuse(self, request: Request, send: Send, error: ParleyError) -> ParleyError | None:
+        """Refuse a frame. Return the error that ends the WebSocket, or None if it stays open.
 
         Parley's protocol ends with the first invalid frame. OpenAI's has frames for errors.
         """
-
-        async def end(error: ParleyError) -> ParleyError | None:
+        if not speaks_openai(request.path):
             return error
-
-        async def reply(error: ParleyError) -> ParleyError | None:
-            if isinstance(error, InvalidRequest):  # no limit has counted it
-                try:
-                    await self._policy.admit_frame(request, costly=False)
-                except ParleyError as refused:
-                    error = refused
-            await send({"type": "websocket.send", "text": openai_error_frame(error)})
-            stays = isinstance(error, InvalidRequest | RateLimited) and "Connection" not in error.headers
-            return None if stays else error
-
-        return reply if speaks_openai(request.path) else end
+        if isinstance(error, InvalidRequest):  # no limit has counted the frame
+            try:
+                await self._policy.admit_frame(request, costly=False)
+            except ParleyError as refused:
+                error = refused
+        await send({"type": "websocket.send", "text": openai_error_frame(error)})
+        stays_open = isinstance(error, InvalidRequest | RateLimited) and "Connection" not in error.headers
+        return None if stays_open else error
 
 
 async def _run_until_closed(closed: "asyncio.Future[Close]", *relays: Awaitable[None], send: Send) -> None:
