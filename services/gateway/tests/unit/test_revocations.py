@@ -13,7 +13,7 @@ from parley.ratelimit.limiter import TokenSession
 ADA, BOB = TokenSession("s-ada", "ada", 100), TokenSession("s-bob", "bob", 100)
 
 
-class FakeKeyLookups:
+class FakeRevocationSource:
     """Answers lookups, or fails."""
 
     def __init__(self) -> None:
@@ -28,8 +28,8 @@ class FakeKeyLookups:
 
 
 @pytest.fixture
-def auth() -> FakeKeyLookups:
-    return FakeKeyLookups()
+def auth() -> FakeRevocationSource:
+    return FakeRevocationSource()
 
 
 @pytest.fixture
@@ -38,12 +38,12 @@ def registry() -> CollectorRegistry:
 
 
 @pytest.fixture
-def revocations(auth: FakeKeyLookups, registry: CollectorRegistry) -> RevocationLookup:
+def revocations(auth: FakeRevocationSource, registry: CollectorRegistry) -> RevocationLookup:
     return RevocationLookup(auth.look_up, registry)
 
 
 async def test_sessions_of_one_moment_are_looked_up_together_and_cached(
-    revocations: RevocationLookup, auth: FakeKeyLookups
+    revocations: RevocationLookup, auth: FakeRevocationSource
 ) -> None:
     for _ in range(2):
         found = await asyncio.gather(*(revocations.is_revoked(each) for each in (ADA, BOB, ADA)))
@@ -58,7 +58,9 @@ async def test_all_sessions_of_a_revoked_user_are_revoked(revocations: Revocatio
     }
 
 
-async def test_two_issue_times_of_a_user_take_two_lookups(revocations: RevocationLookup, auth: FakeKeyLookups) -> None:
+async def test_two_issue_times_of_a_user_take_two_lookups(
+    revocations: RevocationLookup, auth: FakeRevocationSource
+) -> None:
     later = TokenSession("s-bob-2", "bob", 200)
     assert list(one_issue_time_per_user([BOB, later, ADA])) == [BOB, ADA]
     await asyncio.gather(revocations.is_revoked(BOB), revocations.is_revoked(later))
@@ -66,7 +68,7 @@ async def test_two_issue_times_of_a_user_take_two_lookups(revocations: Revocatio
 
 
 async def test_without_auth_sessions_are_accepted_and_counted(
-    revocations: RevocationLookup, auth: FakeKeyLookups, registry: CollectorRegistry
+    revocations: RevocationLookup, auth: FakeRevocationSource, registry: CollectorRegistry
 ) -> None:
     auth.fails = True
     assert not await revocations.is_revoked(ADA)
