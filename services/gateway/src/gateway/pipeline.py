@@ -153,6 +153,7 @@ class Pipeline:
             authorization = b"Bearer " + token.encode("latin-1")
             if request.used_headers.setdefault(b"authorization", authorization) != authorization:
                 raise errors.AmbiguousCredentials
+        # Over a WebSocket without a scope, the client may send its token in the first frame.
         if route.scope or b"authorization" in request.used_headers or b"x-api-key" in request.used_headers:
             await self._policy.admit(request, route)
         else:

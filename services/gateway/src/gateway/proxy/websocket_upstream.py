@@ -17,7 +17,7 @@ from parley.web.problems import speaks_openai
 PROTOCOL, BEARER_PREFIX = "parley.v1", "parley.bearer."
 MAX_FRAME = 1_048_576
 MAX_EVENT_FRAME = 8 * MAX_FRAME
-"""Bytes of a frame of a service that repeats its request and the whole answer, as the last event of a response."""
+"""Bytes of a service's frame in OpenAI's format: the last event of a response has the request and the whole answer."""
 MAX_QUEUED_FRAMES = 4
 """Received frames at which the service is paused."""
 OPEN_TIMEOUT = 5.0

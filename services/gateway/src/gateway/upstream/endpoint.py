@@ -31,7 +31,7 @@ class Endpoint:
         self.probing = False
         self.refusing = self.draining = self.frozen = False
         self.healthy_at, self.silent_since = 0.0, math.inf
-        """When it was asked for the last health that it returned, and since when nothing has arrived."""
+        """Start of the last health check that it passed, and of its present silence (``inf``: it responds)."""
 
     def is_available(self, now: float) -> bool:
         """Return whether it accepts requests. After an ejection, one request at a time probes it."""

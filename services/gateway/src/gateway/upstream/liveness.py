@@ -25,8 +25,8 @@ _UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH
 class LivenessMonitor:
     """Finds frozen endpoints of a pool: suspended processes, stuck event loops, and hosts that vanished.
 
-    A slow response is no sign of a frozen endpoint. One that also does not return its health is: the pool skips it
-    until it does, and its repeatable requests move to another endpoint, as far as the retry budget permits. The last
+    An endpoint is frozen if it leaves a request unanswered and also does not return its health. The pool skips it until
+    it responds, and its repeatable requests move to another endpoint, as far as the retry budget permits. The last
     available endpoint of a pool is skipped only after ``PEER_TIMEOUT``: a short pause fails no request.
     """
 
@@ -88,7 +88,7 @@ class LivenessMonitor:
                 head = b"GET /health HTTP/1.1\r\nhost: %b\r\nconnection: close\r\n\r\n" % endpoint.name
                 connection.start_request("GET", head, timeout=self._check_timeout)
                 await connection.read_head()
-        except OSError as error:  # a TimeoutError is also that of the kernel: either way, nothing has responded
+        except OSError as error:  # a TimeoutError of the block above or of the kernel: nothing has responded
             return not isinstance(error, TimeoutError) and error.errno not in _UNREACHABLE
         except UpstreamFailure:
             return True
