@@ -28,8 +28,8 @@ WHERE w.status = 'active' AND (w.failing_since IS NULL OR NOT $1)
   AND EXISTS (SELECT FROM deliveries AS d WHERE d.webhook_id = w.id AND {_DUE})
   AND {_FREE} > 0
 ORDER BY w.failing_since IS NOT NULL, random() LIMIT {MAX_WEBHOOKS} FOR NO KEY UPDATE SKIP LOCKED"""  # noqa: S608
-# A walk over the keys with open deliveries, from the key after the last one claimed, so that each key has its turn.
-# However long the lines of keys are whose first delivery waits for its retry: one look at each key.
+# Walks over the keys with open deliveries, from the key after the last one claimed, so that each key has its turn.
+# It reads one delivery of each key, however many wait behind a first one that is retried later.
 _HEADS = f"""
 WITH RECURSIVE walk AS (
     SELECT r.last_key AS key, 0 AS step, false AS wrapped
@@ -85,7 +85,7 @@ WITH locked AS (SELECT id FROM webhooks WHERE id = $8 FOR KEY SHARE)
 UPDATE deliveries SET status = $3, attempt = attempt + 1, claim = NULL, claimed_until = NULL, attempted_at = now(),
     next_attempt_at = now() + make_interval(secs => $4), response_status = $5, latency_ms = $6, error = $7
 WHERE id = $1 AND claim = $2 AND webhook_id = (SELECT id FROM locked)"""
-# One statement, and so one round trip: a receiver that is back gets what it missed at this rate.
+# One statement, because each round trip slows down the delivery of what a receiver missed.
 _DELIVERED = f"""
 WITH finished AS ({_FINISH} RETURNING webhook_id)
 UPDATE webhooks SET failing_since = NULL FROM finished
@@ -136,7 +136,7 @@ class PostgresDeliveryQueue:
         self._database, self._lease = database, lease
         self._max_in_flight, self._disable_after = max_in_flight, disable_after
         self._last_keys: dict[UUID, str] = {}
-        """The key of an ordered webhook behind which the next claim looks for deliveries."""
+        """The last claimed key of each ordered webhook. The next claim starts at the key after it."""
 
     async def claim(self, limit: int, *, only_healthy: bool) -> Sequence[ClaimedDelivery]:
         """Claim deliveries that are due, at most ``limit``; ``only_healthy``: not those of webhooks that fail."""
