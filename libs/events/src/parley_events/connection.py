@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 HEARTBEAT = 5
 CONNECT_TIMEOUT = 5.0
 COMMAND_CONNECT_TIMEOUT = 20.0
-"""A command has no next attempt, and a person who waits for it: a busy host may take long."""
+"""Seconds to connect for a command, which does not try again, also to a busy host."""
 RECONNECT_DELAY = 1.0
 TOPOLOGY_RETRY_DELAY = 30.0
 """Seconds before the next attempt after a topology conflict: an operator has to resolve it first."""

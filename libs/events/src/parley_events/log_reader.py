@@ -25,7 +25,7 @@ QUIET = 0.1
 
 
 class EventLogReader:
-    """One consumer of the event log. The messages that were not acknowledged are read again by the next one."""
+    """One consumer of the event log. Acknowledgements let the broker send more messages, and store no position."""
 
     def __init__(self) -> None:
         # The broker delivers whole chunks, more than the prefetch count; at a limit, messages would overtake.
@@ -54,7 +54,7 @@ class EventLogReader:
             await self._acknowledge()
 
     async def has_nothing(self) -> bool:
-        """Return whether no message is on its way: the answer to a request comes after what was sent before it."""
+        """Return whether no message is on its way: the broker answers a request after the messages sent before it."""
         assert self._channel is not None
         async with asyncio.timeout(SETUP_TIMEOUT):
             await self._channel.set_qos(prefetch_count=PREFETCH)

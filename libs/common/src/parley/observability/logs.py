@@ -114,7 +114,7 @@ class _Forward(logging.Handler):
             return
         error = record.exc_info[1] if record.exc_info else None
         if record.name == "asyncio" and isinstance(error, socket.gaierror):
-            return  # a look-up that ended after its timeout, which is reported
+            return  # the look-up failed after its timeout; the caller has reported the timeout
         # Arguments are left out because they may contain URLs with passwords.
         level = "error" if record.levelno >= logging.ERROR else "warning"
         getattr(structlog.get_logger(), level)(

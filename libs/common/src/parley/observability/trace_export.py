@@ -187,7 +187,7 @@ def _reject_redirect(response: requests.Response, *_: Any, **__: Any) -> None:
 
 
 class FixedResource(Resource):
-    """Resource whose hash is computed once: OpenTelemetry's exporter asks for it once for each span."""
+    """Resource that stores its hash. OpenTelemetry's exporter asks for the hash with every span."""
 
     def __init__(self, found: Resource) -> None:
         super().__init__(found.attributes, found.schema_url)

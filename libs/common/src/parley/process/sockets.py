@@ -65,7 +65,7 @@ def is_peer_lost(opened: Any, seconds: float) -> bool:
     """Return whether sent bytes are unacknowledged although they were repeated, and nothing was heard for ``seconds``.
 
     The kernel sends no keepalive probes then, and repeats the bytes for 15 minutes. A peer that reads slowly
-    acknowledges. Always False for other sockets than TCP, and on other systems than Linux.
+    acknowledges. Always False for sockets other than TCP, and on systems other than Linux.
     """
     if _TCP_INFO is None or opened is None or opened.family not in (socket.AF_INET, socket.AF_INET6):
         return False

@@ -63,7 +63,7 @@ class Runtime:
 
 
 async def _ping_twice(ping: Ping) -> None:
-    """Ping again after a failure: one answer that is later than a request waits for it is no outage."""
+    """Ping again after a failure. One late response is no outage: a call to Redis waits only for milliseconds."""
     try:
         await ping()
     except Exception:  # noqa: BLE001 - the second attempt tells why

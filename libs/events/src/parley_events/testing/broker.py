@@ -74,7 +74,7 @@ class MessageQueue:
         self.ready = deque(sorted([*messages, *self.ready], key=lambda message: message.position))
 
     def settle(self, consumer: Consumer, message: StoredMessage, *, multiple: bool = False) -> None:
-        """Remove an acknowledged message, and with ``multiple`` the consumer's earlier ones."""
+        """Remove an acknowledged message; ``multiple`` also removes the consumer's earlier messages."""
         earlier = [each for each in consumer.unacknowledged if each < message.position] if multiple else []
         for position in (*earlier, message.position):
             consumer.unacknowledged.pop(position, None)

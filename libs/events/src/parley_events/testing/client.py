@@ -215,7 +215,7 @@ class InProcessMessage:
             self.headers[OFFSET_HEADER] = message.position
 
     async def ack(self, multiple: bool = False) -> None:
-        """Remove the message from its queue, and with ``multiple`` those that its consumer got before it."""
+        """Remove the message from its queue; ``multiple`` also removes the consumer's earlier messages."""
         if self.channel.is_closed:
             raise ChannelInvalidStateError("closed")
         self._queue.settle(self._consumer, self._message, multiple=multiple)
