@@ -6,7 +6,6 @@ what the kernel counted for each process while every stream was under way.
 
 import argparse
 import asyncio
-import contextlib
 import math
 import os
 import platform
@@ -14,7 +13,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -30,6 +29,7 @@ from parley_testing.backends.shared import SharedBackends
 from parley_testing.backends.urls import BackendUrls
 from parley_testing.http.client import open_http, register
 from parley_testing.stacks.separate import SeparateStack
+from parley_testing.telemetry.cpu_time import cpu_seconds
 
 MAX_MICROSECONDS, MAX_RATIO = 100, 2.0
 """CPU microseconds of gateway and chat per streamed token, and their ratio to the provider's own."""
@@ -39,7 +39,6 @@ WARM_SECONDS = 3.0
 SLACK_SECONDS = 8.0
 """Seconds by which a stream lasts longer than the measurement, so that none starts or ends during it."""
 USERS = 10
-TICK = os.sysconf("SC_CLK_TCK")
 SETTINGS = {
     "RATE_LIMIT_REQUESTS": "100000",
     "RATE_LIMIT_BURST": "10000",
@@ -135,20 +134,7 @@ async def measure(
 
 def cpu_of(processes: Mapping[str, int]) -> dict[str, float]:
     """Return the CPU seconds of processes and their descendants."""
-    return {name: sum(map(_own_cpu, _process_tree(pid))) for name, pid in processes.items()}
-
-
-def _own_cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
-
-
-def _process_tree(pid: int) -> Iterator[int]:
-    yield pid
-    with contextlib.suppress(OSError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            for child in (task / "children").read_text().split():
-                yield from _process_tree(int(child))
+    return {name: cpu_seconds(pid) for name, pid in processes.items()}
 
 
 def request_of(url: str, path: str, body: Mapping[str, Any], token: str = "-") -> bytes:
