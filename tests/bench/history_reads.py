@@ -23,7 +23,7 @@ from client import OK, MeasuringClient  # type: ignore[import-not-found]
 from history_cases import Case, cases  # type: ignore[import-not-found]
 from history_data import Generator, Landmarks  # type: ignore[import-not-found]
 from history_filling import fill  # type: ignore[import-not-found]
-from processes import resident_mb, running  # type: ignore[import-not-found]
+from processes import running  # type: ignore[import-not-found]
 from stage import FOLDER  # type: ignore[import-not-found]
 from verdicts import RefusalCounter, judge  # type: ignore[import-not-found]
 
@@ -32,6 +32,7 @@ from parley.storage import migrations
 from parley_embedded.postgres.server import EmbeddedPostgres
 from parley_embedded.sockets import free_port
 from parley_embedded.valkey.server import EmbeddedValkey
+from parley_testing.faults.processes import peak_bytes, resident_bytes
 from parley_testing.security.token_issuer import TestIssuer
 from parley_testing.stacks.service_process import ServiceProcess
 
@@ -169,9 +170,9 @@ async def _read_pages(client: MeasuringClient, case: Case, token: str, measured:
 
 
 async def _export(client: MeasuringClient, process: ServiceProcess, token: str) -> bool:
-    before = resident_mb(process.child.pid)
+    before = resident_bytes(process.child.pid)
     status, took, _ = await client.get("/api/v1/export", token)
-    grown = resident_mb(process.child.pid, "VmHWM") - before
+    grown = (peak_bytes(process.child.pid) - before) / 1e6
     met = status == OK and grown <= MOST_EXPORT_GROWTH
     text = f"{took / 1000:.1f} s, status {status}, memory grew by {grown:.0f} MB; most {MOST_EXPORT_GROWTH:.0f} MB"
     return bool(judge(f"{'export of everything':52} {text}", met=met))

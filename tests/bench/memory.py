@@ -7,12 +7,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from processes import resident_mb  # type: ignore[import-not-found]
 from verdicts import judge  # type: ignore[import-not-found]
 
 from fake_provider.process import FakeProvider
 from parley_testing.backends.shared import SharedBackends
 from parley_testing.backends.urls import BackendUrls
+from parley_testing.faults.processes import resident_bytes
 from parley_testing.stacks.separate import SeparateStack
 
 MAX_MB, MAX_IMPORT_SECONDS = 100, 1.5
@@ -48,7 +48,7 @@ async def measure() -> bool:
                 await asyncio.sleep(SETTLE_SECONDS)
                 for replica in stack.everything:
                     name = replica.name.partition("-")[0]
-                    memory, seconds = resident_mb(replica.child.pid), import_seconds(MODULES[name])
+                    memory, seconds = resident_bytes(replica.child.pid) / 1e6, import_seconds(MODULES[name])
                     text = (
                         f"{name:<10} {memory:6.1f} MB, most {MAX_MB}, load {seconds:.2f} s, most {MAX_IMPORT_SECONDS}"
                     )

@@ -1,4 +1,4 @@
-"""Measured programs: start, end and memory."""
+"""Measured programs: start and end."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 READY_TIMEOUT = 20.0
 
@@ -49,9 +48,3 @@ async def _until_open(process: subprocess.Popen[bytes], port: int, output: int, 
             else:
                 writer.close()
                 return
-
-
-def resident_mb(pid: int, field: str = "VmRSS") -> float:
-    """Return a process's resident memory in MB (10^6 bytes); ``VmHWM`` is its maximum."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field)) * 1024 / 1e6

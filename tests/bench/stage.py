@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
-from processes import resident_mb, running  # type: ignore[import-not-found]
+from processes import running  # type: ignore[import-not-found]
 
 from parley.ids import new_id
 from parley.ratelimit.script import REVOCATIONS_MARKER
 from parley.storage.redis import open_redis
 from parley_embedded.sockets import free_port
 from parley_embedded.valkey.server import EmbeddedValkey
+from parley_testing.faults.processes import resident_bytes
 from parley_testing.security.token_issuer import TestIssuer
 
 FOLDER = Path(__file__).resolve().parent
@@ -42,7 +43,7 @@ class Stage:
     @property
     def memory(self) -> float:
         """The gateway's resident memory in MB."""
-        return float(resident_mb(self.gateway.pid))
+        return resident_bytes(self.gateway.pid) / 1e6
 
     def connections(self) -> int:
         """Return the number of open descriptors of the gateway."""

@@ -26,13 +26,14 @@ from parley.storage.database import PostgresDatabase
 from parley.storage.postgres import open_pool
 from parley_events.cloudevents import CloudEvent
 from parley_events.models import UserErased
+from parley_testing.faults.processes import peak_bytes, reset_peak
 
 pytestmark = pytest.mark.integration
 
 MIB = 1_048_576
 UPLOAD_SIZE = 50 * MIB
-MAX_ADDED = 5 * 1024
-"""In KiB, the unit of ``/proc/<pid>/status``."""
+MAX_ADDED = 5 * MIB
+"""Bytes by which a file may raise the peak of the process's memory."""
 
 
 class FilesReplica:
@@ -157,11 +158,6 @@ def place(folder: Path, key: str) -> None:
     os.utime(path, (0, 0))
 
 
-def kibibytes(pid: int, field: str) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field))
-
-
 async def pieces(size: int) -> AsyncIterator[bytes]:
     yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\n'
     for _ in range(size // 65_536):
@@ -192,9 +188,9 @@ async def test_an_upload_of_50_mib_needs_less_than_5_mib_of_memory(
                 return sum([len(piece) async for piece in found.aiter_raw()])
 
         await receive(await send(MIB))
-        Path(f"/proc/{pid}/clear_refs").write_text("5")  # resets the peak
-        before = kibibytes(pid, "VmHWM")
+        reset_peak(pid)
+        before = peak_bytes(pid)
         file_id = await send(UPLOAD_SIZE)
         assert await receive(file_id) == UPLOAD_SIZE
-        added = kibibytes(pid, "VmHWM") - before
-    assert added < MAX_ADDED, f"{added} KiB were added to the peak of {before} KiB"
+        added = peak_bytes(pid) - before
+    assert added < MAX_ADDED, f"{added // 1024} KiB were added to the peak of {before // 1024} KiB"

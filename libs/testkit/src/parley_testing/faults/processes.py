@@ -44,6 +44,17 @@ def resident_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def reset_peak(pid: int) -> None:
+    """Let the peak of a process's resident memory begin at what is resident now."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def peak_bytes(pid: int) -> int:
+    """Return the peak of a process's resident memory in bytes."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+
 def state_of(pid: int) -> str | None:
     """Return a process's state letter in the kernel (``R``, ``S``, ``T``, …); None if it has ended."""
     process = Path(f"/proc/{pid}")
