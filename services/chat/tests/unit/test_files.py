@@ -1,26 +1,16 @@
-"""Files: types, limits, hostile uploads, downloads, deletion and the collector, on in-memory stores."""
+"""Files: limits, hostile uploads, deletion and the collector, on in-memory stores."""
 
-import contextlib
-import io
-import json
-import tarfile
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from chat.files.images import image_size
-from chat.files.media_types import MediaTypeDetector
 from chat.files.model import StoredFile, object_key
-from chat_testing.files import InMemoryFileRows, png
+from chat_testing.files import InMemoryFileRows
 from chat_testing.files_bench import FilesBench
-from parley.errors import DependencyUnavailable, InvalidRequest
+from parley.errors import DependencyUnavailable
 from parley.ids import new_id
-
-GIF = b"GIF89a\x02\x00\x02\x00\x00\x00\x00"
-JPEG_HEAD = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
-JPEG_FRAME = b"\xff\xc0\x00\x11\x08\x00\x02\x00\x02\x03\x01\x22\x00\x02\x11\x01\x03\x11\x01"
 
 
 @pytest.fixture
@@ -67,88 +57,6 @@ async def test_pages_of_files_follow_their_cursor(bench: FilesBench) -> None:
     assert [file["id"] for file in (*page["data"], *rest["data"])] == made[::-1]
     assert rest["next_cursor"] is None
     assert (await bench.send("GET", "/api/v1/files?cursor=x")).json()["code"] == "invalid_cursor"
-
-
-@pytest.mark.parametrize(
-    ("content", "media_type"),
-    [
-        (png(), "image/png"),
-        (GIF, "image/gif"),
-        (JPEG_HEAD + JPEG_FRAME, "image/jpeg"),
-        (b"RIFF\x00\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x01\x00\x00", "image/webp"),
-        (b"RIFF\x00\x00\x00\x00WEBPVP8L\x00\x00\x00\x00\x2f\x01\x40\x00\x00", "image/webp"),
-        (b"RIFF\x00\x00\x00\x00WEBPVP8 \x00\x00\x00\x00\x00\x00\x00\x9d\x01\x2a\x02\x00\x02\x00", "image/webp"),
-        (b"%PDF-1.7\n%\xe2\xe3\n", "application/pdf"),
-        ("caf\u00e9".encode(), "text/plain"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", "text/plain"),
-        (GIF + b"/*<script>alert(1)</script>*/", "image/gif"),
-    ],
-)
-async def test_the_content_decides_the_type_and_a_browser_runs_nothing_of_it(
-    bench: FilesBench, content: bytes, media_type: str
-) -> None:
-    made = await bench.upload(content, "page.html")
-    assert made.json().get("media_type") == media_type, made.text
-    found = await bench.send("GET", f"/api/v1/files/{made.json()['id']}/content")
-    assert found.headers["content-type"].partition(";")[0] == media_type
-    assert found.headers["content-disposition"].startswith('attachment; filename="page.html"')
-    assert found.headers["x-content-type-options"] == "nosniff"
-    assert found.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"PK\x03\x04zip",
-        b"MZ\x90\x00",
-        "text".encode("utf-16"),
-        b"text\x00",
-        b"plain" * 20 + b"\xff",
-        b"cut \xc3",
-        b"\x1f\x8bgzip" + bytes(40),
-    ],
-)
-async def test_content_of_another_type_is_refused_whatever_its_name(bench: FilesBench, content: bytes) -> None:
-    refused = await bench.upload(content, "image.png")
-    assert (refused.status_code, refused.json()["code"]) == (415, "unsupported_media_type")
-    assert (bench.objects.objects, bench.rows.rows) == ({}, {})
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        png(60_000, 60_000),
-        png(20_000, 1),
-        png(0, 5),
-        b"\x89PNG\r\n\x1a\n" + b"x" * 40,
-        JPEG_HEAD + b"\xff\xfe\x00\x00" * 50,
-        b"GIF89a\xff\xff\xff\xff\x00",
-        b"\xff\xd8\xff",
-    ],
-)
-async def test_an_image_that_is_too_large_to_decode_is_refused(bench: FilesBench, content: bytes) -> None:
-    refused = await bench.upload(content)
-    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (400, "/file")
-    assert (bench.objects.objects, bench.rows.rows) == ({}, {})
-
-
-@pytest.mark.parametrize(("comments", "found"), [(50, True), (100, False)])
-def test_the_size_of_a_photo_is_looked_for_behind_its_metadata(comments: int, *, found: bool) -> None:
-    comment = b"\xff\xfe\x0f\xa0" + bytes(3998)
-    photo = JPEG_HEAD + comments * comment + JPEG_FRAME + bytes(300_000)
-    detector, read = MediaTypeDetector(), 0
-    with contextlib.suppress(InvalidRequest):
-        for start in range(0, len(photo), 5000):
-            detector.feed(photo[start : start + 5000])
-            read += 5000
-        assert detector.finish() == "image/jpeg"
-    assert (read >= len(photo)) is found
-
-
-@pytest.mark.parametrize("part", [b"\xff", b"\xff\xd0", b"\xff\xfe\x00\x02"])
-def test_the_size_of_a_photo_is_not_looked_for_behind_parts_without_end(part: bytes) -> None:
-    assert image_size("image/jpeg", JPEG_HEAD + part * 100 + JPEG_FRAME) == (2, 2)
-    assert image_size("image/jpeg", JPEG_HEAD + part * 1000 + JPEG_FRAME) is None
 
 
 @pytest.mark.parametrize(
@@ -280,63 +188,6 @@ async def test_an_erasure_removes_the_files_of_the_user_alone_and_refuses_new_on
     await bench.collector.erase(bench.user_id)
     assert [key.rpartition("/")[2] for key in bench.objects.objects] == [other.json()["id"]]
     assert (await bench.upload(b"x")).json()["code"] == "erased"
-
-
-@pytest.mark.parametrize(
-    ("headers", "status", "content", "content_range"),
-    [
-        ({}, 200, b"0123456789", None),
-        ({"Range": "bytes=2-4"}, 206, b"234", "bytes 2-4/10"),
-        ({"Range": "bytes=7-"}, 206, b"789", "bytes 7-9/10"),
-        ({"Range": "bytes=-2"}, 206, b"89", "bytes 8-9/10"),
-        ({"Range": "bytes=-99"}, 206, b"0123456789", "bytes 0-9/10"),
-        ({"Range": "bytes=8-99"}, 206, b"89", "bytes 8-9/10"),
-        ({"Range": "bytes=2-4", "If-Range": "ETAG"}, 206, b"234", "bytes 2-4/10"),
-        ({"Range": "bytes=2-4", "If-Range": '"other"'}, 200, b"0123456789", None),
-        ({"Range": "bytes=10-"}, 416, None, "bytes */10"),
-        ({"Range": "bytes=-0"}, 416, None, "bytes */10"),
-        ({"Range": "bytes=0-1,4-5"}, 200, b"0123456789", None),
-        ({"Range": "bytes=4-2"}, 200, b"0123456789", None),
-        ({"Range": "lines=1-2"}, 200, b"0123456789", None),
-        ({"Range": f"bytes={'9' * 30}-"}, 200, b"0123456789", None),
-    ],
-)
-async def test_a_download_returns_the_range_that_it_asks_for(
-    bench: FilesBench, headers: dict[str, str], status: int, content: bytes | None, content_range: str | None
-) -> None:
-    file = (await bench.upload(b"0123456789")).json()
-    etag = f'"{file["sha256"]}"'
-    headers = {name: value.replace("ETAG", etag) for name, value in headers.items()}
-    for path in (f"/api/v1/files/{file['id']}/content", f"/v1/files/{file['id']}/content"):
-        found = await bench.send("GET", path, headers=headers)
-        assert (found.status_code, found.headers.get("content-range")) == (status, content_range)
-        if content is None:
-            continue
-        assert (found.content, found.headers["content-length"]) == (content, str(len(content)))
-        assert (found.headers["etag"], found.headers["accept-ranges"]) == (etag, "bytes")
-        assert found.headers["content-disposition"].startswith("attachment")
-        head = await bench.send("HEAD", path, headers=headers)
-        assert (head.status_code, head.content) == (status, b"")
-        own = ("content-length", "content-range", "content-disposition", "content-security-policy", "etag")
-        assert [head.headers.get(name) for name in own] == [found.headers.get(name) for name in own]
-
-
-async def test_an_archive_has_every_file_of_the_user_alone(bench: FilesBench) -> None:
-    text = (await bench.upload(b"Hello", "Plan \u00fc.txt")).json()
-    image = (await bench.upload(png(), "a.png")).json()
-    gone = (await bench.upload(b"gone", "b.txt")).json()
-    del bench.objects.objects[object_key(UUID(gone["id"]))]
-    await bench.send("POST", "/api/v1/files", user=new_id(), files={"file": ("b.txt", b"secret")})
-    found = await bench.send("GET", "/api/v1/files/archive")
-    assert (found.status_code, found.headers["content-type"]) == (200, "application/x-tar")
-    assert found.headers["content-disposition"].startswith('attachment; filename="parley-files.tar"')
-    with tarfile.open(fileobj=io.BytesIO(found.content)) as archive:
-        contents = {member.name: archive.extractfile(member).read() for member in archive}  # type: ignore[union-attr]
-    listed = json.loads(contents.pop("files.json"))["files"]
-    assert contents == {f"{text['id']}/Plan \u00fc.txt": b"Hello", f"{image['id']}/a.png": png()}
-    assert [(one["id"], one["sha256"], one["bytes"]) for one in listed] == [
-        (one["id"], one["sha256"], one["bytes"]) for one in (image, text)
-    ]
 
 
 async def test_a_file_whose_object_is_gone_is_not_found(bench: FilesBench) -> None:
