@@ -12,7 +12,7 @@ from chat.file_references import openai_id, reference
 from chat.generation import Prompt, PromptImage
 from chat_testing.bench import EngineBench
 from chat_testing.files import PNG, png
-from chat_testing.files_bench import FilesBench
+from chat_testing.files_bench import FilesBench, error_code
 from chat_testing.generator import answer_of
 from chat_testing.turns import MODEL, SEES, make_catalogue
 from parley.ids import new_id
@@ -29,12 +29,6 @@ async def bench() -> AsyncIterator[FilesBench]:
     found.bench.engine.generator.chunks = answer_of("A cat.")
     yield found
     await found.http.aclose()
-
-
-async def uploaded(bench: FilesBench, content: bytes = png(), **options: Any) -> UUID:
-    made = await bench.send("POST", "/api/v1/files", files={"file": ("a.png", content)}, **options)
-    assert made.status_code == 201, made.text
-    return UUID(made.json()["id"])
 
 
 def bodies(image: Any, **members: Any) -> dict[str, tuple[str, dict[str, Any]]]:
@@ -72,12 +66,8 @@ def images_of(prompt: Prompt) -> list[str]:
     return [part["image_url"]["url"] for parts in contents for part in parts if part["type"] == "image_url"]
 
 
-def code(body: dict[str, Any]) -> str:
-    return str(body.get("code") or body["error"]["code"])
-
-
 async def test_every_protocol_takes_the_file_of_its_caller(bench: FilesBench) -> None:
-    file_id = await uploaded(bench)
+    file_id = await bench.uploaded(png(), "a.png")
     for name, (path, body) in bodies(file_id).items():
         answer = await bench.send("POST", path, json=body)
         assert answer.status_code == 200, (name, answer.text)
@@ -87,21 +77,21 @@ async def test_every_protocol_takes_the_file_of_its_caller(bench: FilesBench) ->
 
 
 async def test_the_file_of_another_person_is_like_an_unknown_one_in_every_protocol(bench: FilesBench) -> None:
-    foreign = await uploaded(bench, user=new_id())
+    foreign = await bench.uploaded(png(), "a.png", user=new_id())
     for image in (foreign, new_id()):
         for name, (path, body) in bodies(image).items():
             refused = await bench.send("POST", path, json=body)
-            assert (refused.status_code, code(refused.json())) == (404, "file_not_found"), name
+            assert (refused.status_code, error_code(refused.json())) == (404, "file_not_found"), name
     assert bench.bench.engine.generator.prompts == []
 
 
 async def test_a_model_without_vision_and_a_file_that_is_shown_as_an_image_are_refused(bench: FilesBench) -> None:
-    image, text = await uploaded(bench), await uploaded(bench, b"text")
+    image, text = await bench.uploaded(png(), "a.png"), await bench.uploaded(b"text", "a.png")
     shown = {name: bodies(text)[name] for name in ("completions", "responses", "messages")}
     for requests in (bodies(image, model="blind"), shown, bodies(PNG, model="blind")):
         for name, (path, body) in requests.items():
             refused = await bench.send("POST", path, json=body)
-            assert (refused.status_code, code(refused.json())) == (400, "unsupported_content"), name
+            assert (refused.status_code, error_code(refused.json())) == (400, "unsupported_content"), name
 
 
 @pytest.mark.parametrize(
@@ -125,7 +115,7 @@ async def test_data_and_addresses_that_are_no_images_are_refused(bench: FilesBen
 
 
 async def test_images_stay_in_the_context_of_a_conversation(bench: FilesBench) -> None:
-    file_id = await uploaded(bench)
+    file_id = await bench.uploaded(png(), "a.png")
     body = {"message": "What is it?", "files": [str(file_id)]}
     first = (await bench.send("POST", "/api/v1/chat", json=body)).json()
     where = {"conversation_id": first["conversation_id"]}

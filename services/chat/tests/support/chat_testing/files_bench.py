@@ -49,3 +49,14 @@ class FilesBench:
         self, content: bytes, name: str = "a.txt", *, path: str = "/api/v1/files", **fields: str
     ) -> httpx2.Response:
         return await self.send("POST", path, files={"file": (name, content, "text/html")}, data=fields)
+
+    async def uploaded(self, content: bytes, name: str = "plan.txt", *, user: UUID | None = None) -> UUID:
+        """Upload a file and return its id."""
+        made = await self.send("POST", "/api/v1/files", user=user, files={"file": (name, content)})
+        assert made.status_code == 201, made.text
+        return UUID(made.json()["id"])
+
+
+def error_code(body: dict[str, Any]) -> str:
+    """Return the code of an error in Parley's form or in that of ``/v1``."""
+    return str(body.get("code") or body["error"]["code"])
