@@ -5,13 +5,13 @@ repeated, or out of order for its key where order was asked for, or if the memor
 """
 
 import argparse
-import os
 import sys
 from collections import Counter
 from typing import Any
 
 import uvloop
 from aiohttp import web
+from progress import MAX_GROWTH, MemoryGrowth  # type: ignore[import-not-found]
 from rates import Rate, environment, stopwatch  # type: ignore[import-not-found]
 from verdicts import judge  # type: ignore[import-not-found]
 
@@ -21,15 +21,11 @@ from parley.observability import logs
 from parley.storage import migrations
 from parley_testing import eventually
 from parley_testing.backends.shared import SharedBackends
-from parley_testing.faults.processes import resident_bytes
 from parley_testing.security.token_issuer import TestIssuer
 from webhooks_testing.app import RunningWebhooks, open_webhooks
 from webhooks_testing.receiver import open_receiver
 
 TIME_LIMIT = 900.0
-MAX_GROWTH = 64_000_000
-"""Most bytes of memory that the deliveries may add, however many there are."""
-MEMORY_CHECK_INTERVAL = 500
 _FILL = """
 WITH made AS (
     INSERT INTO events (id, user_id, name, version, partition_key, time, body, received_at)
@@ -49,17 +45,12 @@ class DeliveryCheck:
         self.count = self.misplaced = 0
         self._seen: set[str] = set()
         self._last: Counter[int] = Counter()
-        self._before = self._most = resident_bytes(os.getpid())
+        self.growth = MemoryGrowth()
 
     @property
     def repeated(self) -> int:
         """Deliveries of an event that had arrived already."""
         return self.count - len(self._seen)
-
-    @property
-    def growth(self) -> int:
-        """Return the bytes of memory that were added at most."""
-        return self._most - self._before
 
     async def answer(self, request: web.Request) -> web.Response:
         """Take a delivery."""
@@ -68,8 +59,7 @@ class DeliveryCheck:
         self._last[body["key"]] = body["number"] + 1
         self.count += 1
         self._seen.add(request.headers["webhook-id"])
-        if self.count % MEMORY_CHECK_INTERVAL == 0:
-            self._most = max(self._most, resident_bytes(os.getpid()))
+        self.growth.count()
         return web.Response(status=204)
 
 
@@ -117,7 +107,7 @@ async def run(options: argparse.Namespace) -> bool:
                 met = arrivals.count == options.events and not arrivals.repeated
                 verdicts += [
                     judge(f"{name}: every delivery once", met=met and not (ordered and arrivals.misplaced)),
-                    judge(f"memory +{arrivals.growth / 1e6:.0f} MB", met=arrivals.growth <= MAX_GROWTH),
+                    judge(str(arrivals.growth), met=arrivals.growth.bytes <= MAX_GROWTH),
                 ]
         await backends.drop(dsn)
     return all(verdicts)

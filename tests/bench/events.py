@@ -8,13 +8,13 @@ Both drain in turns, a part of the events in each round, so that other work on t
 import argparse
 import asyncio
 import json
-import os
 import sys
 from datetime import UTC, datetime
 
 import uvloop
 from aio_pika import connect
 from aio_pika.abc import AbstractIncomingMessage
+from progress import MAX_GROWTH, Countdown, MemoryGrowth  # type: ignore[import-not-found]
 from rates import Rate, combined, environment, stopwatch  # type: ignore[import-not-found]
 from verdicts import judge  # type: ignore[import-not-found]
 
@@ -24,84 +24,58 @@ from parley.observability.metrics import Metrics
 from parley_events import CloudEvent, Subscriber, TurnEnded
 from parley_events.testing import sample
 from parley_testing.backends.shared import SharedBackends
-from parley_testing.faults.processes import resident_bytes
 
 MIN_RATIO = 0.60
 """Least processor time of bare aio-pika, divided by that of the kit. Their rates also depend on other processes."""
 BARE_QUEUE, KIT_QUEUE = "bench.events", "sub.bench.events"
 TIME_LIMIT = 300.0
 IN_FLIGHT = 64
-MAX_GROWTH = 64_000_000
-"""Most bytes of memory that a drain or a replay may add, however many events there are."""
 NEW_EVENT_INTERVAL = 0.1
-MEMORY_CHECK_INTERVAL = 500
-"""Events between two measurements of the memory."""
 
 
 class OrderCheck:
     """Counts the events of a run: each once, in order for its key, in bounded memory."""
 
     def __init__(self, expected: int) -> None:
-        self.left = expected
-        self._goal, self._reached = 0, asyncio.Event()
+        self.countdown, self.growth = Countdown(expected), MemoryGrowth()
         self.misplaced = 0
         self._last: dict[str, int] = {}
-        self._before = self._most = resident_bytes(os.getpid())
-
-    @property
-    def growth(self) -> int:
-        """Return the bytes of memory that were added at most."""
-        return self._most - self._before
-
-    async def until_left(self, count: int) -> None:
-        """Wait until at most so many events are left."""
-        self._goal = count
-        self._reached.clear()
-        if self.left > count:
-            await self._reached.wait()
 
     async def handle(self, _turn: TurnEnded, event: CloudEvent) -> None:
         """Take an event."""
         self.misplaced += event.sequence != self._last.get(event.partition_key, 0) + 1
         self._last[event.partition_key] = event.sequence
-        self.left -= 1
-        if self.left % MEMORY_CHECK_INTERVAL == 0:
-            self._most = max(self._most, resident_bytes(os.getpid()))
-        if self.left <= self._goal:
-            self._reached.set()
+        self.countdown.count()
+        self.growth.count()
 
     def __str__(self) -> str:
-        return f"{self.left} missing, {self.misplaced} out of order, memory +{self.growth / 1e6:.0f} MB"
+        return f"{self.countdown.left} missing, {self.misplaced} out of order, {self.growth}"
 
 
 class BareConsumer:
     """Consumes, parses and acknowledges with aio-pika alone."""
 
     def __init__(self, expected: int) -> None:
-        self.left = expected
-        self._goal, self._reached = 0, asyncio.Event()
+        self._countdown = Countdown(expected)
 
     async def drain(self, url: str, goal: int, prefetch: int) -> Rate:
         """Consume until ``goal`` events are left."""
-        self._goal = goal
-        self._reached.clear()
+        self._countdown.aim(goal)
         async with await connect(url, timeout=10) as connection:
             channel = await connection.channel(publisher_confirms=False)
             await channel.set_qos(prefetch_count=prefetch)
             queue = await channel.get_queue(BARE_QUEUE)
-            with stopwatch(self.left - goal) as found:
+            with stopwatch(self._countdown.left - goal) as found:
                 await queue.consume(self._handle)
-                await self._reached.wait()
+                await self._countdown.reached.wait()
         return found[0]
 
     async def _handle(self, message: AbstractIncomingMessage) -> None:
-        if self._reached.is_set():  # the others return to the queue when the connection is closed
+        if self._countdown.reached.is_set():  # the others return to the queue when the connection is closed
             return
         json.loads(message.body)
         await message.ack()
-        self.left -= 1
-        if self.left <= self._goal:
-            self._reached.set()
+        self._countdown.count()
 
 
 async def drain_kit(url: str, check: OrderCheck, goal: int, prefetch: int) -> Rate:
@@ -110,8 +84,9 @@ async def drain_kit(url: str, check: OrderCheck, goal: int, prefetch: int) -> Ra
     subscriber.on(TurnEnded)(check.handle)
     task = asyncio.create_task(subscriber.run())
     await subscriber.consuming.wait()
-    with stopwatch(check.left - goal) as found:
-        await check.until_left(goal)
+    with stopwatch(check.countdown.left - goal) as found:
+        check.countdown.aim(goal)
+        await check.countdown.reached.wait()
     subscriber.stop()
     await task
     return found[0]
@@ -128,7 +103,7 @@ async def replay(url: str, check: OrderCheck, since: datetime) -> Rate:
     subscriber.on(TurnEnded)(handle)
     publishing = asyncio.create_task(publish_new(url))
     try:
-        with stopwatch(check.left) as found:
+        with stopwatch(check.countdown.left) as found:
             await subscriber.replay(since)
         assert not publishing.done(), "no new events came during the replay"
     finally:
@@ -190,8 +165,8 @@ async def run(options: argparse.Namespace) -> bool:
     ratio: float = bare.cpu / kit.cpu
     print(f"bare {bare}, kit {kit}, {kit.rate / bare.rate:.2f} of its rate; {missed}")
     print(f"replay while new events come {again}; {replayed}")
-    complete = all(not each.left and not each.misplaced for each in (missed, replayed))
-    growth = max(missed.growth, replayed.growth)
+    complete = all(not each.countdown.left and not each.misplaced for each in (missed, replayed))
+    growth = max(missed.growth.bytes, replayed.growth.bytes)
     verdicts = [
         judge(
             f"processor time of bare aio-pika {ratio:.2f} of the kit's, least {MIN_RATIO:.2f}", met=ratio >= MIN_RATIO
