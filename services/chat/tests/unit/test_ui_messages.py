@@ -1,25 +1,19 @@
-"""Routes of the AI SDK's chat transport: what is new in a request, and the UI message stream."""
+"""Routes of the AI SDK's chat transport: what is new in a request, and the answers."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import httpx2
-import orjson
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from chat.generation import AnswerChunk
-from chat.model import LogEntry, Turn, TurnError
-from chat.protocols.ui_messages.events import UiMessageEvents
-from chat.running.turn_updates import TurnDelta
+from chat.model import LogEntry, Turn
 from chat_testing.api import open_api
 from chat_testing.generator import answer_of
 from chat_testing.service_bench import ServiceBench
-from chat_testing.turns import ended_turn, make_turn
+from chat_testing.ui_messages import call_delta, parsed_ui_events
 from parley.ids import new_id
 from parley_testing import eventually
 from parley_testing.security.token_issuer import TestIssuer
@@ -45,7 +39,7 @@ class FrontendChat:
         response = await self.post(*messages, **members)
         assert response.status_code == 200, response.text
         assert response.headers["x-vercel-ai-ui-message-stream"] == "v1"
-        return parsed(response.content)
+        return parsed_ui_events(response.content)
 
 
 @pytest.fixture
@@ -76,12 +70,6 @@ def shown(events: list[Any], *parts: Any) -> Any:
     text = [{"type": "text", "text": "Hello", "state": "done"}]
     known = {"id": events[0].get("messageId", "first"), "metadata": events[0]["messageMetadata"]}
     return {**known, "role": "assistant", "parts": [{"type": "step-start"}, *(parts or text)]}
-
-
-def parsed(data: bytes) -> list[Any]:
-    *events, done, rest = data.decode().split("\n\n")
-    assert (done, rest) == ("data: [DONE]", "")
-    return [orjson.loads(event.removeprefix("data: ")) for event in events]
 
 
 def turns_of(bench: ServiceBench) -> list[Turn]:
@@ -200,7 +188,7 @@ async def test_a_running_answer_is_streamed_from_its_start_until_it_is_stopped(
     resuming = asyncio.create_task(chat.request("GET", f"/{chat.id}/stream"))
     await eventually(lambda: bench.readers.has_readers(turn.id))
     assert (await chat.request("POST", f"/{chat.id}/stop")).status_code == 204
-    events = parsed((await resuming).content)
+    events = parsed_ui_events((await resuming).content)
     assert (events[0]["type"], events[-1]["type"]) == ("start", "abort")
     assert "".join(event.get("delta", "") for event in events) == "Hel"
     assert (await chat.request("GET", f"/{chat.id}/stream")).status_code == 204
@@ -221,74 +209,7 @@ async def test_the_chat_of_another_user_is_not_running(
 
 
 def calls(*names: str) -> list[AnswerChunk]:
-    entries = [AnswerChunk(LogEntry("", (call(n, "", id=f"call_{n}", name=name),))) for n, name in enumerate(names)]
+    entries = [
+        AnswerChunk(LogEntry("", (call_delta(n, "", id=f"call_{n}", name=name),))) for n, name in enumerate(names)
+    ]
     return [*entries, AnswerChunk(finish_reason="tool_calls")]
-
-
-def call(index: int, arguments: str, *, name: str = "f", **members: Any) -> dict[str, Any]:
-    return {"index": index, **members, "function": {"name": name, "arguments": arguments}}
-
-
-ENTRIES = st.lists(
-    st.one_of(
-        st.text(max_size=4).map(LogEntry),
-        st.text(min_size=1, max_size=4).map(lambda text: LogEntry(reasoning=text)),
-        st.builds(call, st.integers(0, 2), st.sampled_from(["", "{", '"a":', "1}", "\u2028"])).map(
-            lambda delta: LogEntry("", (delta,))
-        ),
-    ),
-    max_size=12,
-)
-
-
-def written(turn: Turn, first: int = 0) -> bytes:
-    events = UiMessageEvents(turn, first)
-    return events.started(turn) + events.delta(TurnDelta(2, turn.entries)) + events.finished(turn)
-
-
-@given(ENTRIES, st.sampled_from(["completed", "cancelled"]), st.data())
-def test_every_event_belongs_to_an_open_part_and_any_rest_is_the_end_of_the_whole(
-    entries: list[LogEntry], status: Any, data: st.DataObject
-) -> None:
-    turn = replace(ended_turn(make_turn()), entries=tuple(entries), status=status)
-    whole = written(turn)
-    events, texts, opened = parsed(whole), {"text": "", "reasoning": ""}, set[str]()
-    for event in events:
-        kind, _, step = event["type"].rpartition("-")
-        if kind in texts:
-            texts[kind] += event.get("delta", "")
-            assert (event["id"] in opened) == (step != "start")
-            opened = opened - {event["id"]} if step == "end" else opened | {event["id"]}
-        elif event["type"] == "tool-input-delta":
-            assert event["toolCallId"] in opened
-        elif event["type"] == "tool-input-start":
-            opened.add(event["toolCallId"])
-    assert texts["text"] == "".join(entry.text for entry in entries)
-    assert texts["reasoning"] == "".join(entry.reasoning for entry in entries)
-    first = data.draw(st.integers(0, len(events) + 1))
-    assert written(turn, first) == b"".join(part + b"\n\n" for part in whole.split(b"\n\n")[first:-1])
-
-
-@pytest.mark.parametrize(
-    ("status", "reason", "run"),
-    [
-        ("completed", "tool_calls", ["a", "b"]),
-        ("completed", "length", ["a"]),
-        ("failed", "error", []),
-        ("cancelled", "cancelled", []),
-    ],
-)
-def test_a_call_whose_arguments_are_cut_is_not_run(status: Any, reason: Any, run: list[str]) -> None:
-    deltas = (call(0, '{"n":1}', id="a"), call(1, '{"n":', id="b"))
-    turn = replace(ended_turn(make_turn()), entries=(LogEntry("", deltas),), status=status, finish_reason=reason)
-    available = [event["toolCallId"] for event in parsed(written(turn)) if event["type"] == "tool-input-available"]
-    assert available == run
-
-
-def test_a_failure_and_an_interruption_are_errors() -> None:
-    turn = make_turn()
-    failed = replace(
-        turn, status="failed", finish_reason="error", error=TurnError("provider_error", "The provider failed.")
-    )
-    assert parsed(written(failed))[-1] == {"type": "error", "errorText": "The provider failed."}
-    assert parsed(UiMessageEvents(turn, 7).interrupted("store_down"))[0]["type"] == "error"
