@@ -19,10 +19,11 @@ AWAY = 15.0
 """Seconds for which a store is away."""
 STORES = ("redis", "rabbitmq", "postgres")
 VANISH = os.environ.get("CLUSTER_VANISH", "")
-"""Command that drops every packet of pods, for the seconds, in the namespace and of the selector named behind it."""
+"""Command that drops every packet of some pods. Its arguments are seconds, a namespace and a label selector."""
 VANISHED = 60
+"""Seconds for which a store vanishes."""
 GROWTH = 1.5
-"""How much the memory of processes may grow that just started."""
+"""Factor by which the memory of a process may grow, which may have just started."""
 STARTING = ("auth", "chat")
 """Workloads of which a pod starts while Postgres is away."""
 

@@ -116,7 +116,7 @@ class Load:
         began, slots = time.monotonic(), asyncio.Semaphore(CONCURRENCY)
 
         async def stored(turn: ShownTurn) -> None:
-            found = "nothing was asked"
+            found = "history was not read"
             while time.monotonic() < began + STORED_TIMEOUT:
                 async with slots:
                     try:

@@ -58,22 +58,22 @@ class ShownTurn:
 
 @dataclass
 class LoadReport:
-    """What happened."""
+    """Counts, times and failures of the load."""
 
     streams: int = 0
     tokens: int = 0
     resumed: int = 0
-    """Streams that broke and were asked for again, each time."""
+    """Requests for the rest of a stream that broke."""
     incomplete: int = 0
     longest: float = 0.0
     """Seconds of the stream that took longest."""
     requests: int = 0
     seconds: list[list[float]] = field(default_factory=list)
-    """Of each request that was answered: when it was sent, and how long the answer took."""
+    """Of each request that succeeded: seconds until it was sent, and seconds until its response."""
     failed: list[list[Any]] = field(default_factory=list)
-    """Of each request and stream that failed: when it was sent, how it failed, and how long that took."""
+    """Of each request and stream that failed: seconds until it was sent, the error, and seconds until the error."""
     wrong: list[str] = field(default_factory=list)
-    """Streams whose tokens, and turns whose messages in history, are not what was shown."""
+    """Streams with lost or repeated tokens, and turns that history stores differently than they were shown."""
     stored_after: float = 0.0
     """Seconds until history had every turn."""
 
