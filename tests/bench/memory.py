@@ -22,6 +22,7 @@ MODULES = {
     "chat": "chat.main",
     "history": "history.main",
     "worker": "history.worker",
+    "webhooks": "webhooks.main",
     "gateway": "gateway.main",
 }
 
