@@ -12,9 +12,10 @@ import yaml
 from parley_testing.deployment.alert_scenarios import DOWN, PAGE, SCENARIOS
 from parley_testing.deployment.alert_series import UP, series
 from parley_testing.deployment.manifests import Combine, Object
-from parley_testing.deployment.promtool import Promtool
+from parley_testing.deployment.promtool import Promtool, rule_tests
 
 ROOT = Path(__file__).parents[2]
+GROUPS = ("parley-slo-records", "parley-slo", "parley-symptoms")
 FIRING = 'count by (alertname, severity) (ALERTS{alertstate="firing"})'
 
 
@@ -38,11 +39,7 @@ def case(name: str, after: str, found: dict[str, str], fires: dict[tuple[str, st
 
 
 def unit_tests(cases: list[Object], evaluation_interval: str = "1m") -> str:
-    # promtool evaluates groups in random order. An alert that is evaluated before the rates it reads sees those of the
-    # previous interval, which are stale when the interval is longer than five minutes.
-    order = ["parley-slo-records", "parley-slo", "parley-symptoms"]
-    document = {"rule_files": ["rules.yaml"], "evaluation_interval": evaluation_interval, "group_eval_order": order}
-    return yaml.safe_dump(document | {"tests": cases})
+    return yaml.safe_dump(rule_tests(GROUPS, cases, evaluation_interval))
 
 
 @pytest.fixture(scope="module")

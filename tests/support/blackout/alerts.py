@@ -1,7 +1,7 @@
 """Alerts of a cell: metrics recorded while something is broken, and the alerts that fire on them.
 
-A fault lasts seconds here, and an alert waits for minutes. So that the rules are tested as they are, each recorded
-second becomes a minute or less: counters and ages grow as if the same had gone on for that long.
+A fault lasts seconds here, and an alert waits for minutes. The rules are tested as operators install them: a recorded
+second becomes a minute of the replay, or a part of one in a long outage, and counters and ages are scaled alike.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample as MetricSample
 
-from parley_testing.deployment.promtool import Promtool
+from parley_testing.deployment.promtool import Promtool, rule_tests
 from parley_testing.http.client import open_http
 from parley_testing.stacks.service_process import ServiceProcess
 from parley_testing.telemetry.promql import selectors
@@ -24,7 +24,7 @@ from parley_testing.telemetry.promql import selectors
 RULES = Path(__file__).resolve().parents[3] / "deploy" / "k8s" / "components" / "monitoring"
 SCRAPE_INTERVAL, SCRAPE_TIMEOUT = 1.0, 1.0
 OUTAGE_MINUTES = 12
-"""Minutes that an outage lasts in the replay, at least."""
+"""Minutes that an outage of as many seconds or more lasts in the replay, at least."""
 NAMESPACE = "parley"
 FIRED = 'count by (alertname) (max_over_time(ALERTS{alertstate="firing"}[1d]))'
 _GOT, _ALERT = re.compile(r"got:(.*)"), re.compile(r'alertname="(\w+)"')
@@ -92,7 +92,7 @@ class Recording:
 
     def replay(self, seconds: float) -> list[dict[str, str]]:
         """Return the series for promtool, a minute apart; ``seconds``: duration of the outage."""
-        # A longer outage is thinned out, so that it lasts no longer than the others.
+        # Of a longer outage, samples are left out, so that it lasts no longer than the others.
         step = max(1, int(seconds // OUTAGE_MINUTES))
         factor = 60 / (step * SCRAPE_INTERVAL)
         found = []
@@ -124,11 +124,9 @@ def fired(recording: Recording, seconds: float, promtool: Promtool) -> list[str]
         "input_series": recording.replay(seconds),
         "promql_expr_test": [{"expr": FIRED, "eval_time": f"{recording.length}m", "exp_samples": []}],
     }
-    order = [str(group["name"]) for group in groups]
-    document = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "group_eval_order": order, "tests": [case]}
-    rules, tests = yaml.safe_dump({"groups": groups}), yaml.safe_dump(document)
+    tests = yaml.safe_dump(rule_tests([str(group["name"]) for group in groups], [case]))
     try:
-        promtool("test", "rules", "tests.yaml", rules=rules, tests=tests)
+        promtool("test", "rules", "tests.yaml", rules=yaml.safe_dump({"groups": groups}), tests=tests)
     except AssertionError as error:
         return alerts_in(str(error))
     return []

@@ -33,10 +33,10 @@ _MAY: dict[Victim, set[str]] = {
     "worker": {MISSING, CONSUMER, LATE, NOT_CONSUMED},
     "webhooks": {MISSING, CONSUMER, LATE},
 }
-"""A consumer that catches up, and a second of load after a fault, are minutes in the replay."""
+"""In the replay, a second in which a consumer catches up or the load is high after a fault lasts a minute."""
 _BUSY = {"ParleyLoopLag", LIMITS, REFILLED}
-"""What other work on the machine causes in any cell: Redis has only a quarter of a second here, and the reconciler runs
-every five seconds in place of every minute."""
+"""Alerts that other work on the machine causes in any cell: here a call of Redis may take a quarter of a second only,
+and the reconciler runs every five seconds instead of every minute."""
 
 
 def wrong_alerts(cell: Cell, fired: list[str]) -> list[str]:

@@ -40,9 +40,9 @@ NOTICED: tuple[Fault, ...] = ("stopped", "paused", "vanished", "wrong password")
 
 
 async def run_cell(rig: Rig, cell: Cell, promtool: Promtool | None = None) -> CellResult:
-    """Run one cell and return its figures; what must not be is in ``problems``.
+    """Run one cell and return its figures and, in ``problems``, what is wrong with them.
 
-    ``promtool`` judges the alerts.
+    Without ``promtool`` the alerts are not judged.
     """
     for user in rig.users:
         await user.renew()
