@@ -8,10 +8,9 @@ from uuid import uuid4
 
 import pytest
 
-from parley_embedded.process.tool import run_tool
 from parley_testing.guides import GuideProgram, programs
 from parley_testing.http.client import UserClient, open_http, register
-from parley_testing.stacks.commands import command_path, environment
+from parley_testing.stacks.administrators import make_administrator
 from parley_testing.stacks.embedded import EmbeddedStack
 
 pytestmark = pytest.mark.e2e
@@ -28,11 +27,7 @@ Run = Callable[..., Awaitable[tuple[int, str]]]
 async def administrator(embedded: EmbeddedStack) -> AsyncIterator[UserClient]:
     async with open_http(embedded.url) as http:
         user = await register(http)
-        settings = environment(DATA_DIR=str(embedded.folder / "data"))
-        words = (command_path("parley"), "admin", "create-admin", user.username)
-        status, output = await run_tool(*words, seconds=60, environment=settings)
-        assert status == 0, output
-        await user.log_in()
+        await make_administrator(embedded, user)
         yield user
 
 

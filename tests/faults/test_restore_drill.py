@@ -49,7 +49,7 @@ async def parley(folder: Path, *arguments: str) -> tuple[int, str]:
 
 async def verify(stack: EmbeddedStack) -> tuple[int, int, int]:
     """Return the exit status, the number of compared turns and that of wrong ones."""
-    settings = {"PARLEY_DATA_DIR": str(stack.folder / "data")}
+    settings = stack.settings_of("chat")
     status, output = await run_parley(
         "verify", "--settle", "0", settings=settings, seconds=COMMAND_SECONDS, folder=stack.folder
     )

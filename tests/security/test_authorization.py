@@ -12,7 +12,7 @@ from gateway.routes import ANY, PUBLIC, all_routes
 from gateway_testing.operations import MESSAGE, OPERATIONS, Operation, call
 from parley.ids import new_id
 from parley_testing.http.client import UserClient, open_http, register
-from parley_testing.stacks.commands import run_parley
+from parley_testing.stacks.administrators import make_administrator
 from parley_testing.stacks.embedded import EmbeddedStack
 
 pytestmark = pytest.mark.e2e
@@ -210,10 +210,7 @@ async def test_the_owner_and_an_administrator_are_let_through(
     """Prove that the ids of the other tests were right. This test comes last: it deletes them."""
     await owner.log_in()
     admin = await register(gateway)
-    settings = {"DATA_DIR": str(embedded.folder / "data")}
-    status, output = await run_parley("auth", "create-admin", admin.username, settings=settings)
-    assert status == 0, output
-    await admin.log_in()
+    await make_administrator(embedded, admin)
     wrong, counts, deleted = [], Counter[str](), set[str]()
     for operation in sorted(OPERATIONS, key=deletions_last):
         if not operation.ids or NOT_OWNED.union(deleted).intersection(operation.ids):

@@ -2,10 +2,11 @@
 
 from parley_testing.http.client import UserClient
 from parley_testing.stacks.commands import run_parley
+from parley_testing.stacks.embedded import EmbeddedStack
 from parley_testing.stacks.separate import SeparateStack
 
 
-async def make_administrator(stack: SeparateStack, user: UserClient) -> None:
+async def make_administrator(stack: EmbeddedStack | SeparateStack, user: UserClient) -> None:
     """Give a user the scopes of an administrator, and log in with them."""
     command = ("admin", "create-admin", user.username)
     status, output = await run_parley(*command, settings=stack.settings_of("auth"))
