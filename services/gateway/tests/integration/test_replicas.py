@@ -5,18 +5,11 @@ import asyncio
 import pytest
 
 from gateway_testing.running import RunGateway, RunningGateway
+from gateway_testing.upstreams import hang, reset
 from parley_testing import eventually
 from parley_testing.http.scripted_server import RecordedRequest, Responder, respond, scripted_server
 
 pytestmark = pytest.mark.integration
-
-
-async def hang(_seen: RecordedRequest, _writer: asyncio.StreamWriter) -> None:
-    await asyncio.sleep(30)
-
-
-async def reset(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
-    writer.transport.abort()
 
 
 async def test_idempotent_requests_survive_the_crash_of_a_replica(run_gateway: RunGateway) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.routes import all_routes
 from gateway_testing.running import RunGateway, RunningGateway
+from gateway_testing.upstreams import hang, reset
 from parley_testing import eventually
 from parley_testing.http.scripted_server import RecordedRequest, Responder, respond
 
@@ -14,14 +15,6 @@ pytestmark = pytest.mark.integration
 
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
-
-
-async def hang(_seen: RecordedRequest, _writer: asyncio.StreamWriter) -> None:
-    await asyncio.sleep(30)
-
-
-async def reset(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
-    writer.transport.abort()
 
 
 async def garbage(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:

@@ -10,9 +10,8 @@ from pydantic import SecretStr
 
 from gateway.access.auth_client import AuthClient
 from gateway.errors import UpstreamUnavailable
-from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.liveness import LivenessMonitor
-from gateway.upstream.pool import Pool, PoolLimits
+from gateway_testing.upstreams import pool_of
 from parley import errors
 from parley_testing import eventually
 from parley_testing.http.scripted_server import RecordedRequest, Responder, ScriptedServer, respond, scripted_server
@@ -31,12 +30,9 @@ async def client_of(
     async def answer(seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
         await by_path[seen.target](seen, writer)
 
-    async with scripted_server(answer) as server:
-        pool = Pool("auth", [Endpoint("127.0.0.1", server.port)], PoolLimits())
+    async with scripted_server(answer) as server, pool_of(server) as pool:
         yield AuthClient(pool, SecretStr(secret) if secret else None), server
         assert pool.endpoints[0].active == 0
-        pool.close()
-        await asyncio.sleep(0)
 
 
 async def test_a_key_is_exchanged_for_a_token() -> None:
@@ -103,14 +99,14 @@ async def test_without_a_secret_lookups_are_unavailable() -> None:
 
 
 async def test_a_key_is_exchanged_by_another_replica_when_the_first_is_frozen() -> None:
-    async with scripted_server() as frozen, scripted_server(respond(200, TOKEN)) as works:
+    async with (
+        scripted_server() as frozen,
+        scripted_server(respond(200, TOKEN)) as works,
+        pool_of(frozen, works) as pool,
+    ):
         frozen.freeze()
-        pool = Pool("auth", [Endpoint("127.0.0.1", server.port) for server in (frozen, works)], PoolLimits())
-        first, second = pool.endpoints
-        second.active = 9
+        first = pool.endpoints[0]
         exchange = asyncio.create_task(AuthClient(pool, None).exchange_key(API_KEY))
         await eventually(lambda: any(each.busy for each in first.connections))
         await LivenessMonitor(pool, check_timeout=0.05).check(first)
         assert await exchange == "t1"
-        pool.close()
-        await asyncio.sleep(0)

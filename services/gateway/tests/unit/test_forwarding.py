@@ -1,54 +1,19 @@
 """Request forwarding: the forwarded head, retries, and draining endpoints."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 
 import pytest
 
 from gateway.errors import ClientDisconnected, UpstreamBroken, UpstreamTimeout, UpstreamUnavailable
 from gateway.proxy.bodies import NO_BODY
-from gateway.proxy.forwarding import ForwardedRequest, RequestForwarder
-from gateway.request import Request
-from gateway.routes import route
-from gateway.upstream.endpoint import Endpoint
+from gateway.proxy.forwarding import RequestForwarder
 from gateway.upstream.failures import ResponseTimeout
-from gateway.upstream.pool import Pool, PoolLimits
 from gateway_testing.fakes import make_caller, make_request
+from gateway_testing.upstreams import CHAT, forward, hang, pool_of, reset
 from parley_testing import eventually
-from parley_testing.http.scripted_server import RecordedRequest, ScriptedServer, respond, scripted_server
+from parley_testing.http.scripted_server import respond, scripted_server
 
-CHAT = route("GET POST", "/chat", "chat", "chat:write", timeout=5)
 DRAINING = respond(503, b'{"status":503,"code":"draining"}')
-
-
-async def reset(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
-    writer.transport.abort()
-
-
-async def hang(_seen: RecordedRequest, _writer: asyncio.StreamWriter) -> None:
-    await asyncio.sleep(30)
-
-
-async def no_message() -> dict[str, str]:
-    """Stand for a client that stays connected."""
-    await asyncio.sleep(30)
-    return {"type": "http.disconnect"}
-
-
-@contextlib.asynccontextmanager
-async def pool_of(*servers: ScriptedServer) -> AsyncIterator[Pool]:
-    pool = Pool("chat", [Endpoint("127.0.0.1", server.port) for server in servers], PoolLimits())
-    yield pool
-    pool.close()
-    await asyncio.sleep(0)
-
-
-async def forward(pool: Pool, request: Request) -> ForwardedRequest:
-    forwarded = await RequestForwarder({"chat": pool}).forward(request, CHAT, NO_BODY, no_message)
-    await forwarded.stop_tasks()
-    forwarded.release(request)
-    return forwarded
 
 
 async def test_the_head_has_the_identity_of_the_caller_and_the_client() -> None:
@@ -86,7 +51,6 @@ async def test_only_repeatable_requests_are_retried_after_a_broken_response(
 
 async def test_a_retry_goes_to_another_endpoint() -> None:
     async with scripted_server(reset) as broken, scripted_server() as works, pool_of(broken, works) as pool:
-        pool.endpoints[1].active = 9
         request = make_request()
         assert (await forward(pool, request)).endpoint is pool.endpoints[1]
         assert request.attempts == 2
@@ -121,7 +85,6 @@ async def test_a_service_that_refuses_connections_is_unavailable() -> None:
 
 async def test_a_request_refused_by_a_draining_endpoint_is_sent_to_another_one() -> None:
     async with scripted_server(DRAINING) as drains, scripted_server() as stays, pool_of(drains, stays) as pool:
-        pool.endpoints[1].active = 9
         request = make_request(method="POST")
         assert (await forward(pool, request)).endpoint is pool.endpoints[1]
         assert request.attempts == 1, "not a retry"

@@ -7,49 +7,19 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.errors import UpstreamTimeout, UpstreamUnavailable
-from gateway.proxy.bodies import NO_BODY
-from gateway.proxy.forwarding import ForwardedRequest, RequestForwarder
+from gateway.proxy.forwarding import ForwardedRequest
 from gateway.request import Request
-from gateway.routes import route
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.liveness import LivenessMonitor
-from gateway.upstream.pool import Pool, PoolLimits
+from gateway.upstream.pool import Pool
 from gateway_testing.fakes import make_request
+from gateway_testing.upstreams import forward, hang, pool_of
 from parley.process.sockets import PEER_TIMEOUT
 from parley.process.tasks import background
 from parley_testing import eventually
-from parley_testing.http.scripted_server import RecordedRequest, ScriptedServer, respond, scripted_server
+from parley_testing.http.scripted_server import respond, scripted_server
 
-READ = route("GET POST", "/read", "history", None)
 CHECK_TIMEOUT = 0.05
-
-
-async def hang(_seen: RecordedRequest, _writer: asyncio.StreamWriter) -> None:
-    await asyncio.sleep(30)
-
-
-@contextlib.asynccontextmanager
-async def pool_of(*servers: ScriptedServer) -> AsyncIterator[Pool]:
-    """A pool whose first endpoint is chosen first."""
-    pool = Pool("history", [Endpoint("127.0.0.1", server.port) for server in servers], PoolLimits(connect_timeout=20))
-    for number, endpoint in enumerate(pool.endpoints):
-        endpoint.active = 9 * number
-    yield pool
-    pool.close()
-    await asyncio.sleep(0)
-
-
-async def forward(pool: Pool, request: Request) -> ForwardedRequest:
-    forwarded = await RequestForwarder({"history": pool}).forward(request, READ, NO_BODY, no_message)
-    await forwarded.stop_tasks()
-    forwarded.release(request)
-    return forwarded
-
-
-async def no_message() -> dict[str, str]:
-    """Stand for a client that stays connected."""
-    await asyncio.sleep(30)
-    return {"type": "http.disconnect"}
 
 
 @contextlib.asynccontextmanager

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway_testing.pipeline import AsgiClient, TestPipeline, open_pipeline
+from gateway_testing.upstreams import hang
 from parley.ids import new_id
 from parley_testing import eventually
 from parley_testing.http.scripted_server import RecordedRequest, respond
@@ -155,9 +156,6 @@ async def test_requests_are_recorded_in_the_metrics_and_the_access_log(pipeline:
 
 
 async def test_a_disconnect_is_recorded_as_499(pipeline: TestPipeline) -> None:
-    async def hang(_seen: RecordedRequest, _writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(30)
-
     pipeline.chat.answer = hang
     client = AsgiClient()
 
