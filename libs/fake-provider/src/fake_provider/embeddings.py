@@ -8,9 +8,7 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
-from fake_provider.answer_builder import ModelAnswer
 from fake_provider.errors import RejectedRequestError
-from fake_provider.knobs import Knobs
 from fake_provider.schemas import ModelRequest
 from fake_provider.wire_format import AnswerRenderer
 
@@ -23,28 +21,6 @@ class EmbeddingCall(ModelRequest):
     input: list[str | list[int]]
     encoding_format: str = "float"
     dimensions: int = DEFAULT_DIMENSIONS
-
-
-class EmbeddingsApi:
-    """OpenAI's embeddings."""
-
-    def parse(self, document: object) -> EmbeddingCall:
-        given = document if isinstance(document, dict) else {}
-        found = given.get("input")
-        inputs = found if isinstance(found, list) and not all(isinstance(each, int) for each in found) else [found]
-        text = "\n".join(each for each in inputs if isinstance(each, str))
-        try:
-            return EmbeddingCall.model_validate(
-                {**given, "input": inputs, "messages": [{"role": "user", "content": text}]}
-            )
-        except ValidationError as error:
-            raise RejectedRequestError(f"Invalid input: {error.error_count()} errors.", param="input") from None
-
-    def renderer(self, call_id: str, request: ModelRequest, knobs: Knobs, answer: ModelAnswer) -> AnswerRenderer:
-        return EmbeddingRenderer(call_id, request, knobs, answer)
-
-    def refusal(self, error: RejectedRequestError) -> bytes:
-        return error.body()
 
 
 class EmbeddingRenderer(AnswerRenderer):
@@ -61,6 +37,27 @@ class EmbeddingRenderer(AnswerRenderer):
         usage: dict[str, Any] = {"prompt_tokens": tokens, "total_tokens": tokens}
         found: dict[str, Any] = {"object": "list", "data": data, "model": request.model}
         return orjson.dumps({**found, "usage": usage} if self._knobs.usage else found)
+
+
+class EmbeddingsApi:
+    """OpenAI's embeddings."""
+
+    renderer = EmbeddingRenderer
+
+    def parse(self, document: object) -> EmbeddingCall:
+        given = document if isinstance(document, dict) else {}
+        found = given.get("input")
+        inputs = found if isinstance(found, list) and not all(isinstance(each, int) for each in found) else [found]
+        text = "\n".join(each for each in inputs if isinstance(each, str))
+        try:
+            return EmbeddingCall.model_validate(
+                {**given, "input": inputs, "messages": [{"role": "user", "content": text}]}
+            )
+        except ValidationError as error:
+            raise RejectedRequestError(f"Invalid input: {error.error_count()} errors.", param="input") from None
+
+    def refusal(self, error: RejectedRequestError) -> bytes:
+        return error.body()
 
 
 def _vector(given: str | list[int], dimensions: int) -> list[float]:
