@@ -16,6 +16,7 @@ from chat.providers.embeddings import embeddings_of
 from chat.providers.failures import AttemptFailed
 from chat.settings import ChatSettings
 from chat_testing.api import open_api
+from chat_testing.bench import EngineBench
 from chat_testing.service_bench import ServiceBench
 from chat_testing.turns import MODEL, make_catalogue
 from parley.config.settings import SettingsError, load
@@ -28,9 +29,7 @@ VECTORS = replace(MODEL, alias="vectors", capabilities=(EMBEDDINGS,), context_wi
 
 @pytest.fixture
 def bench() -> ServiceBench:
-    found = ServiceBench()
-    found.admission._catalogue = found.engine.catalogue = make_catalogue(MODEL, VECTORS)
-    return found
+    return ServiceBench(EngineBench(catalogue=make_catalogue(MODEL, VECTORS)))
 
 
 @pytest.fixture

@@ -125,6 +125,8 @@ class InMemoryObjects:
 
     objects: dict[str, bytes] = field(default_factory=dict)
     unavailable: bool = False
+    reads: list[str] = field(default_factory=list)
+    """Keys of the objects that were read, in order."""
 
     @contextlib.asynccontextmanager
     async def writing(self, key: str) -> AsyncIterator[ObjectWriter]:
@@ -135,6 +137,7 @@ class InMemoryObjects:
 
     async def read(self, key: str, part: range | None = None) -> AsyncIterator[bytes]:
         self._require_available()
+        self.reads.append(key)
         if key not in self.objects:
             raise FileNotFoundError
         yield self.objects[key][part.start : part.stop] if part else self.objects[key]
