@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import gzip
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import aiohttp
 import pytest
@@ -47,8 +47,8 @@ async def response(head: bytes = CHUNKED) -> AsyncIterator[tuple[aiohttp.ClientR
             peers[0].close()
 
 
-async def whole(content: aiohttp.StreamReader) -> bytes:
-    read, found = reader_of(content), b""
+async def whole(read: Callable[[], Awaitable[bytes]]) -> bytes:
+    found = b""
     while piece := await read():
         found += piece
     return found
@@ -63,10 +63,7 @@ async def test_reads_return_what_has_arrived_and_nothing_at_the_end() -> None:
         peer.write(chunked(b"a", b"b"))
         first = await waiting
         peer.write(chunked(b"c") + b"0\r\n\r\n")
-        rest = b""
-        while piece := await read():
-            rest += piece
-        assert (first + rest, await read()) == (b"abc", b"")
+        assert (first + await whole(read), await read()) == (b"abc", b"")
 
 
 @pytest.mark.parametrize("size", [1, 70_000])
@@ -74,14 +71,14 @@ async def test_a_body_longer_than_the_buffer_is_read_whole(size: int) -> None:
     parts = [LARGE[start : start + size] for start in range(0, 12_000 if size == 1 else len(LARGE), size)]
     async with response() as (found, peer):
         peer.write(chunked(*parts) + b"0\r\n\r\n")
-        assert await whole(found.content) == b"".join(parts)
+        assert await whole(reader_of(found.content)) == b"".join(parts)
 
 
 async def test_a_compressed_body_is_read_by_aiohttp_itself() -> None:
     async with response(CHUNKED + b"content-encoding: gzip\r\n") as (found, peer):
         assert reader_of(found.content) == found.content.readany
         peer.write(chunked(gzip.compress(LARGE)) + b"0\r\n\r\n")
-        assert await whole(found.content) == LARGE
+        assert await whole(reader_of(found.content)) == LARGE
 
 
 async def test_an_error_ends_the_wait_and_every_later_read() -> None:
@@ -100,4 +97,4 @@ async def test_a_lost_connection_is_an_error_of_the_client() -> None:
         peer.write(chunked(b"a"))
         peer.close()
         with pytest.raises(aiohttp.ClientError):
-            await whole(found.content)
+            await whole(reader_of(found.content))

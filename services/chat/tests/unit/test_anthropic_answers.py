@@ -8,6 +8,9 @@ import pytest
 from chat.providers.anthropic_events import MessageParser
 from chat_testing.parsed_answers import ParsedAnswer
 
+START = {"type": "message_start", "message": {"model": "claude-x", "usage": {"input_tokens": 3, "output_tokens": 1}}}
+STOP = {"type": "message_stop"}
+
 
 def parse(*events: Any) -> ParsedAnswer:
     answer = ParsedAnswer(MessageParser())
@@ -15,12 +18,6 @@ def parse(*events: Any) -> ParsedAnswer:
         answer.add(event)
     answer.finish()
     return answer
-
-
-START = {"type": "message_start", "message": {"model": "claude-x", "usage": {"input_tokens": 3, "output_tokens": 1}}}
-
-
-STOP = {"type": "message_stop"}
 
 
 def block(kind: str, index: int = 0, **members: Any) -> dict[str, Any]:

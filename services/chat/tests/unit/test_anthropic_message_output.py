@@ -47,8 +47,6 @@ ENTRIES = st.lists(
     ),
     max_size=12,
 )
-
-
 USED = Usage(prompt_tokens=7, completion_tokens=3, total_tokens=10, cached_tokens=2)
 
 

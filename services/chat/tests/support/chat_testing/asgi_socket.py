@@ -55,8 +55,9 @@ async def open_socket(app: FastAPI, path: str, token: str | None) -> AsyncIterat
         "raw_path": path.encode(),
         "query_string": b"",
         "headers": headers,
+        "subprotocols": [],
+        "extensions": {},
     }
-    scope |= {"subprotocols": [], "extensions": {}}
     await socket._incoming.put({"type": "websocket.connect"})
     serving = asyncio.create_task(app(scope, socket.receive, socket.deliver))
     try:
