@@ -70,21 +70,21 @@ async def catch_up(
     arrivals, owner = DeliveryCheck(), webhooks.user()
     async with open_receiver() as receiver:
         receiver.answer = arrivals.answer
-        receiver.requests = _Forgetting()
+        receiver.requests = _NoRequests()
         webhook = await owner.create(receiver.url, "conversation.turn.completed", ordered=ordered)
         pool = webhooks.pool
         await pool.execute("UPDATE webhooks SET status = 'paused' WHERE id = $1", webhook["id"])
         await pool.execute(_FILL, options.events, options.keys, new_id(), webhook["id"], timeout=TIME_LIMIT)
         await pool.execute("ANALYZE", timeout=TIME_LIMIT)
-        down = "UPDATE webhooks SET status = 'active', failing_since = now() - interval '1 hour' WHERE id = $1"
+        works_again = "UPDATE webhooks SET status = 'active', failing_since = now() - interval '1 hour' WHERE id = $1"
         with stopwatch(options.events) as found:
-            await pool.execute(down, webhook["id"])
+            await pool.execute(works_again, webhook["id"])
             await eventually(lambda: arrivals.count >= options.events, within=TIME_LIMIT)
         return found[0], arrivals
 
 
-class _Forgetting(list[Any]):
-    """A list that stays empty: the receiver of the tests keeps every request."""
+class _NoRequests(list[Any]):
+    """A list that stays empty, because a receiver keeps its requests otherwise."""
 
     def append(self, _item: object) -> None:
         """Forget the item."""

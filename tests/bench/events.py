@@ -26,7 +26,8 @@ from parley_events.testing import sample
 from parley_testing.backends.shared import SharedBackends
 
 MIN_RATIO = 0.60
-"""Least processor time of bare aio-pika, divided by that of the kit. Their rates also depend on other processes."""
+"""Least CPU time of bare aio-pika for each event, divided by that of the kit. Their rates are not judged, because they
+depend on other processes too."""
 BARE_QUEUE, KIT_QUEUE = "bench.events", "sub.bench.events"
 TIME_LIMIT = 300.0
 IN_FLIGHT = 64

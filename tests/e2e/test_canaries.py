@@ -156,7 +156,7 @@ async def traffic() -> AsyncIterator[CanaryTraffic]:
 
 
 async def use(traffic: CanaryTraffic, stack: EmbeddedStack | SeparateStack, spans: SpanCollector) -> None:
-    """Send the traffic, to separate processes as an administrator; await the traces of its last request."""
+    """Send the traffic, in separate processes as an administrator, and wait for the traces of its last request."""
     traffic.user.http.base_url = httpx2.URL(stack.url)
     traffic.user = await register(traffic.user.http)
     if isinstance(stack, SeparateStack):

@@ -77,7 +77,7 @@ async def assert_undisturbed(
         before, began = await undisturbed(bystander), main_thread_time(stack.child.pid)
         statuses = Counter(await attack(attacker))
         during = await bystander.measure()
-        # Other work on the machine delays the bystander too: what the services waited for a processor counts.
+        # Other work on the machine delays the bystander too, so the limit grows as the services wait for a processor.
         limit = max(MAX_P99, 2 * before.p99) * main_thread_time(stack.child.pid).slowdown_since(began)
         measured = f"p99 {during.p99:.0f} ms (allowed {limit:.0f}, before {before.p99:.0f})"
         print(f"\n{name}: bystander {measured}, {during.requests} requests; attack answered with {dict(statuses)}")

@@ -35,8 +35,8 @@ Responder = Callable[[RecordedRequest, asyncio.StreamWriter], Awaitable[None]]
 class ScriptedServer:
     """Responds with `answer`, which writes to the socket; with `answer_early`, before the body has arrived.
 
-    With ``returns_health`` it responds to that request itself, as a service does whose other responses are slow, and
-    does not record it.
+    With ``returns_health`` it responds to `/health` itself, as a service does whose other responses are slow; these
+    requests are not recorded.
     """
 
     def __init__(self, answer: Responder, *, returns_health: bool = True) -> None:
