@@ -11,7 +11,6 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -36,7 +35,13 @@ from parley_testing.workload.event_recorder import EventRecorder
 from parley_testing.workload.talking_user import TalkingUser
 from parley_testing.workload.turns import open_users
 from webhooks_testing.receiver import open_receiver
-from webhooks_testing.turn_webhooks import ORDERED, UNORDERED, create_turn_webhooks, receiver_settings
+from webhooks_testing.turn_webhooks import (
+    ORDERED,
+    UNORDERED,
+    create_turn_webhooks,
+    delivery_of,
+    receiver_settings,
+)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 
@@ -77,8 +82,8 @@ class DrillSubscriber(EventRecorder):
         await super().record(data, event)
 
 
-class Inbox:
-    """Receives deliveries; answers 503 while it is down."""
+class DrillInbox:
+    """Accepts each event once; answers 503 while it is down."""
 
     def __init__(self) -> None:
         self.down = False
@@ -94,14 +99,14 @@ class Inbox:
         if self.down:
             self.refused += 1
             return web.Response(status=503)
-        path, event = f"/{request.path.rpartition('/')[2]}", await request.json()
-        seen = (path, request.headers["webhook-id"])
+        delivery = await delivery_of(request)
+        seen = (delivery.path, delivery.id)
         if seen in self._seen:
             self.repeated += 1
             return web.Response(status=204)
         self._seen.add(seen)
-        self.arrivals[path].note(datetime.fromisoformat(event["timestamp"]))
-        self.by_key[path][event["data"]["conversation_id"]].append((event["type"], event["data"]["turn_id"]))
+        self.arrivals[delivery.path].note(delivery.happened)
+        self.by_key[delivery.path][delivery.conversation].append((delivery.name, delivery.turn))
         return web.Response(status=204)
 
 
@@ -176,7 +181,7 @@ async def break_everything(drill: Drill, talkers: list[TalkingUser], moments: ra
     return done
 
 
-async def take_down(inbox: Inbox, talkers: list[TalkingUser]) -> float:
+async def take_down(inbox: DrillInbox, talkers: list[TalkingUser]) -> float:
     """Keep the receiver down for its share of the turns; return the seconds."""
     while taken(talkers) < TURNS * DOWN_FROM:
         await asyncio.sleep(0.05)
@@ -197,7 +202,7 @@ async def test_no_event_is_lost_and_each_key_is_in_order_whatever_breaks_between
 ) -> None:
     seed = random.randrange(1_000_000)
     print(f"seed {seed}, {TURNS} turns")
-    recorder, inbox = DrillSubscriber(), Inbox()
+    recorder, inbox = DrillSubscriber(), DrillInbox()
     subscriber = Subscriber(drill.amqp_url, "sub.test.drill")
     subscriber.on(TurnStarted)(recorder.record)
     subscriber.on(TurnEnded)(recorder.record)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from functools import partial
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx2
 import pytest
@@ -20,7 +20,14 @@ from parley_testing.stacks.separate import SeparateStack
 from parley_testing.stacks.service_process import ServiceProcess
 from parley_testing.workload.turns import AnsweredTurn, open_users, take_turn
 from webhooks_testing.receiver import open_receiver
-from webhooks_testing.turn_webhooks import ORDERED, UNORDERED, create_turn_webhooks, receiver_settings
+from webhooks_testing.turn_webhooks import (
+    ORDERED,
+    UNORDERED,
+    TurnDelivery,
+    create_turn_webhooks,
+    delivery_of,
+    receiver_settings,
+)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 
@@ -35,21 +42,15 @@ ARRIVAL_TIMEOUT = 240.0
 """Seconds for the last event: several times the lease of a delivery whose process was killed."""
 
 
-class Arrival(NamedTuple):
-    """An accepted event."""
-
-    id: str
-    name: str
-    turn: str
-
-
-class UnreachableInbox:
-    """Accepts events, or breaks the connection while it is down."""
+class ResettingInbox:
+    """Accepts events; resets the connection while it is down."""
 
     def __init__(self) -> None:
         self.down = False
         self.refused = 0
-        self.accepted: dict[str, dict[str, list[Arrival]]] = {path: defaultdict(list) for path in (ORDERED, UNORDERED)}
+        self.accepted: dict[str, dict[str, list[TurnDelivery]]] = {
+            path: defaultdict(list) for path in (ORDERED, UNORDERED)
+        }
         """Events by path and conversation, in the order of arrival."""
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -59,10 +60,8 @@ class UnreachableInbox:
             assert request.transport is not None
             request.transport.abort()
             return web.Response(status=503)
-        event = await request.json()
-        data, path = event["data"], f"/{request.path.rpartition('/')[2]}"
-        arrival = Arrival(request.headers["webhook-id"], event["type"], data["turn_id"])
-        self.accepted[path][data["conversation_id"]].append(arrival)
+        delivery = await delivery_of(request)
+        self.accepted[delivery.path][delivery.conversation].append(delivery)
         await asyncio.sleep(RESPONSE_SECONDS)
         return web.Response(status=204)
 
@@ -80,7 +79,7 @@ class UnreachableInbox:
         """Return name and turn of each distinct event of these turns, sorted."""
         return sorted((each.name, each.turn) for each in self.distinct(path) if each.turn in turns)
 
-    def distinct(self, path: str) -> set[Arrival]:
+    def distinct(self, path: str) -> set[TurnDelivery]:
         return {arrival for arrivals in self.accepted[path].values() for arrival in arrivals}
 
     def duplicates(self, path: str) -> int:
@@ -112,7 +111,7 @@ async def converse(owner: UserClient, ended: asyncio.Event) -> list[AnsweredTurn
     return turns
 
 
-async def kill_all_the_time(webhooks: ServiceProcess, inbox: UnreachableInbox, moments: random.Random) -> None:
+async def kill_all_the_time(webhooks: ServiceProcess, inbox: ResettingInbox, moments: random.Random) -> None:
     """Kill the process while the receiver is up, goes down, and is up again."""
     for number in range(KILLS):
         await eventually(
@@ -140,7 +139,7 @@ async def test_each_event_arrives_once_and_in_order_whatever_ends_the_sender_and
 ) -> None:
     seed = random.randrange(1_000_000)
     print(f"seed {seed}")
-    inbox, ended = UnreachableInbox(), asyncio.Event()
+    inbox, ended = ResettingInbox(), asyncio.Event()
     async with open_receiver() as receiver:
         receiver.answer = inbox.answer
         ids = await create_turn_webhooks(owner, receiver.url)
