@@ -1,35 +1,12 @@
 // What must not be lost or shown to another: sessions that end, accounts that change, conversations that fail.
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
+import { test } from "node:test";
 
-import { answer, createAccount, finishedWords, logIn, openBrowser, openPage, send } from "./page.mjs";
-import { PASSWORD, Stack } from "./stack.mjs";
+import { answer, createAccount, finishedWords, logIn, send } from "./page.mjs";
+import { setUp } from "./setup.mjs";
+import { PASSWORD } from "./stack.mjs";
 
-const stack = new Stack();
-let browser;
-const pages = [];
-
-before(async () => {
-  browser = await openBrowser();
-  await stack.start();
-});
-after(async () => {
-  await browser?.close();
-  await stack.stop();
-});
-afterEach(async () => {
-  const faults = pages.flatMap((page) => page.faults);
-  await Promise.all(pages.splice(0).map((page) => page.context().close()));
-  assert.deepEqual(faults, []);
-});
-
-async function person() {
-  const page = await openPage(browser, stack.url);
-  pages.push(page);
-  page.username = await createAccount(stack.url);
-  await logIn(page, page.username);
-  return page;
-}
+const { stack, person } = setUp();
 
 async function ask(page, text) {
   await send(page, `${text} [[fake tokens=2]]`);

@@ -1,47 +1,12 @@
 // Chat, as a person does it: first visit, reload, kill, stop, branches, list, tabs, faults.
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
+import { test } from "node:test";
 
-import { answer, createAccount, finishedWords, logIn, numbered, openBrowser, openPage, send } from "./page.mjs";
-import { PASSWORD, Stack } from "./stack.mjs";
+import { answer, assertNoGap, finishedWords, numbered, send } from "./page.mjs";
+import { setUp } from "./setup.mjs";
+import { PASSWORD } from "./stack.mjs";
 
-const stack = new Stack();
-let browser;
-const pages = [];
-
-before(async () => {
-  browser = await openBrowser();
-  await stack.start();
-});
-after(async () => {
-  await browser?.close();
-  await stack.stop();
-});
-afterEach(async () => {
-  const faults = pages.flatMap((page) => page.faults);
-  await Promise.all(pages.splice(0).map((page) => page.context().close()));
-  assert.deepEqual(faults, []);
-});
-
-async function open(place = "/", options) {
-  const page = await openPage(browser, stack.url + place, options);
-  pages.push(page);
-  return page;
-}
-
-async function person(options) {
-  const page = await open("/", options);
-  page.username = await createAccount(stack.url);
-  await logIn(page, page.username);
-  return page;
-}
-
-/** Words that an answer shows so far: they must be the first ones, each once. */
-async function assertNoGap(page) {
-  const words = (await answer(page).locator(".markdown, .plain").first().innerText()).trim().split(/\s+/);
-  assert.deepEqual(words, numbered(words.length));
-  return words.length;
-}
+const { stack, open, person } = setUp();
 
 test("a first visit gets a streamed answer within five clicks", async () => {
   const page = await open();

@@ -1,33 +1,17 @@
 // Files in a message: chosen, dropped, pasted, refused, removed, shown again after a reload.
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
+import { beforeEach, test } from "node:test";
 import { crc32, deflateSync } from "node:zlib";
 
-import { assertAccessible, createAccount, finishedWords, logIn, openBrowser, openPage, screenshot, send } from "./page.mjs";
-import { Stack } from "./stack.mjs";
+import { assertAccessible, finishedWords, screenshot, send } from "./page.mjs";
+import { setUp } from "./setup.mjs";
 
-const stack = new Stack();
-let browser;
+const { stack, person } = setUp();
 let page;
 
-before(async () => {
-  browser = await openBrowser();
-  await stack.start();
+beforeEach(async () => {
+  page = await person();
 });
-after(async () => {
-  await browser?.close();
-  await stack.stop();
-});
-afterEach(async () => {
-  const { faults } = page;
-  await page.context().close();
-  assert.deepEqual(faults, []);
-});
-
-async function person() {
-  page = await openPage(browser, stack.url);
-  await logIn(page, await createAccount(stack.url));
-}
 
 const chips = () => page.locator(".attachments .file-chip");
 
@@ -52,7 +36,6 @@ async function give(event, target, name, type, bytes) {
 }
 
 test("images and a text go with a message, are shown, and are there after a reload", async () => {
-  await person();
   await choose({ name: "red.png", mimeType: "image/png", buffer: png(255, 0, 0) }, { name: "notes.txt", mimeType: "text/plain", buffer: Buffer.from("notes") });
   await chips().nth(1).getByText("5 bytes").waitFor();
   await chips().first().locator("img").waitFor();
@@ -82,7 +65,6 @@ test("images and a text go with a message, are shown, and are there after a relo
 });
 
 test("a file that the server refuses says why with its code, and is not sent", async () => {
-  await person();
   await choose({ name: "tool.bin", mimeType: "application/octet-stream", buffer: Buffer.from([0, 1, 2, 255]) });
   await chips().getByText(/is not accepted.*\(unsupported_media_type\)/).waitFor();
   await page.getByLabel("Your message").fill("Without it");
@@ -94,7 +76,6 @@ test("a file that the server refuses says why with its code, and is not sent", a
 });
 
 test("a model that cannot see images refuses them, and the message and its files are kept", async () => {
-  await person();
   await choose({ name: "red.png", mimeType: "image/png", buffer: png(255, 0, 0) });
   await chips().first().locator("img").waitFor();
   await page.getByLabel("Model").selectOption("deep");
@@ -108,7 +89,6 @@ test("a model that cannot see images refuses them, and the message and its files
 });
 
 test("the files of a refused message are gone after a visit to another page, and its text is kept", async () => {
-  await person();
   await choose({ name: "red.png", mimeType: "image/png", buffer: png(255, 0, 0) });
   await chips().first().locator("img").waitFor();
   await page.getByLabel("Model").selectOption("deep");
@@ -126,7 +106,6 @@ test("the files of a refused message are gone after a visit to another page, and
 });
 
 test("an upload shows its progress, and can be ended", async () => {
-  await person();
   let letGo;
   const held = new Promise((done) => (letGo = done));
   await page.route("**/api/v1/files", async (route) => {

@@ -1,30 +1,21 @@
 // A conversation of 2,000 messages: few of them are in the page, and each can be reached.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { before, test } from "node:test";
 
-import { assertAccessible, createAccount, logIn, openBrowser, openPage, screenshot } from "./page.mjs";
-import { Stack } from "./stack.mjs";
+import { assertAccessible, screenshot } from "./page.mjs";
+import { setUp } from "./setup.mjs";
 
 const MESSAGES = 2000;
 const CONVERSATION = "01a200aa-0000-7000-8000-00000000000c";
-const stack = new Stack();
-let browser;
+const { stack, person } = setUp({ keepPages: true });
 let page;
 
 before(async () => {
-  [browser] = await Promise.all([openBrowser(), stack.start()]);
-  page = await openPage(browser, stack.url);
-  await logIn(page, await createAccount(stack.url));
+  page = await person();
   await page.route(`**/api/v1/conversations/${CONVERSATION}/messages?*`, (route) => route.fulfill({ json: messagePage(new URL(route.request().url()).searchParams) }));
   await page.route(`**/api/v1/conversations/${CONVERSATION}`, (route) => route.fulfill({ json: { id: CONVERSATION, active_message_id: null } }));
   await page.route(/\/api\/v1\/chat\/turns\?/, (route) => route.fulfill({ json: { data: [], next_cursor: null } }));
   await page.route(/\/api\/v1\/search\?/, (route) => route.fulfill({ json: { data: [hit(1000)], next_cursor: null } }));
-});
-after(async () => {
-  const faults = page?.faults ?? [];
-  await browser?.close();
-  await stack.stop();
-  assert.deepEqual(faults, []);
 });
 
 const inPage = () => page.locator(".message").count();

@@ -73,6 +73,13 @@ export function numbered(count) {
   return Array.from({ length: count }, (_, index) => `t${index + 1}`);
 }
 
+/** The words that an answer shows so far must be the first ones, each once. Return how many there are. */
+export async function assertNoGap(page) {
+  const words = (await answer(page).locator(".markdown, .plain").first().innerText()).trim().split(/\s+/);
+  assert.deepEqual(words, numbered(words.length));
+  return words.length;
+}
+
 /** Wait until nothing moves or fades any more, except for what never ends. */
 async function settled(page) {
   await page.evaluate(() => {

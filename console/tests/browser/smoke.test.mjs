@@ -1,9 +1,10 @@
 // The promises of the console in one short visit: no word is lost or repeated, and no view breaks a rule of axe or of the policy.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { before, test } from "node:test";
 
-import { answer, assertAccessible, finishedWords, logIn, numbered, openBrowser, openPage, send } from "./page.mjs";
-import { ADMIN, Stack } from "./stack.mjs";
+import { answer, assertAccessible, assertNoGap, finishedWords, logIn, numbered, send } from "./page.mjs";
+import { setUp } from "./setup.mjs";
+import { ADMIN } from "./stack.mjs";
 
 const VIEWS = {
   "account/profile": "Display name",
@@ -20,19 +21,11 @@ const VIEWS = {
   "operator/models": "Swift 8B",
   "operator/status": "responds in",
 };
-const stack = new Stack();
-let browser;
+const { stack, open } = setUp({ keepPages: true });
 let page;
 
 before(async () => {
-  [browser] = await Promise.all([openBrowser(), stack.start()]);
-  page = await openPage(browser, stack.url);
-});
-after(async () => {
-  const faults = page?.faults ?? [];
-  await browser?.close();
-  await stack.stop();
-  assert.deepEqual(faults, []);
+  page = await open();
 });
 
 test("the first view and the log-in", async () => {
@@ -60,8 +53,7 @@ test("a stopped answer keeps what it has written", async () => {
   await answer(page).getByText("t5").waitFor();
   await page.getByRole("button", { name: "Stop", exact: true }).click();
   await page.getByText("Stopped.").waitFor();
-  const words = (await answer(page).locator(".markdown, .plain").first().innerText()).trim().split(/\s+/);
-  assert.deepEqual(words, numbered(words.length));
+  await assertNoGap(page);
 });
 
 test("every view of the account and the operator", async () => {

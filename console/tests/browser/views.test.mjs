@@ -1,12 +1,12 @@
 // Every view: the rules of axe, screenshots in light, dark and on a phone, and the tasks of an account and an operator.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { before, test } from "node:test";
 
-import { assertAccessible, createAccount, DESKTOP, finishedWords, logIn, openBrowser, openPage, PHONE, screenshot, send } from "./page.mjs";
-import { ADMIN, PASSWORD, Stack } from "./stack.mjs";
+import { assertAccessible, createAccount, DESKTOP, finishedWords, logIn, PHONE, screenshot, send } from "./page.mjs";
+import { setUp } from "./setup.mjs";
+import { ADMIN } from "./stack.mjs";
 
-const stack = new Stack();
-let browser;
+const { stack, open, person } = setUp({ keepPages: true });
 let page;
 
 const ANSWER = `A **rainbow** forms when sunlight meets drops of rain:
@@ -37,15 +37,7 @@ So $\\boxed{42}$, not $\\pmb{x}$, $\\fcolorbox{red}{white}{x}$ or $\\frac{1$.
 > The same happens in a prism. See https://example.org/snell for the law behind it.`;
 
 before(async () => {
-  browser = await openBrowser();
-  await stack.start();
-  page = await openPage(browser, stack.url);
-});
-after(async () => {
-  const faults = page?.faults ?? [];
-  await browser?.close();
-  await stack.stop();
-  assert.deepEqual(faults, []);
+  page = await open();
 });
 
 /** Check a view and keep it in light, dark and on a phone. */
@@ -139,7 +131,7 @@ test("account: profile, sessions, a key shown once, usage", async () => {
   await page.getByRole("button", { name: "Save" }).click();
   await page.getByText("Saved.").waitFor();
   await keep("account");
-  const other = await openPage(browser, stack.url, { userAgent: "Mozilla/5.0 (iPhone) Safari/605" });
+  const other = await open({ userAgent: "Mozilla/5.0 (iPhone) Safari/605" });
   await logIn(other, ADMIN);
   await go("account/security");
   await page.getByText("Safari, iPhone").waitFor();
@@ -186,7 +178,7 @@ test("operator: invite, disable, reset link, audit, models, status", async () =>
   await dialog.getByRole("button", { name: "Link for a new password" }).click();
   await dialog.getByText(/to choose a new password/).waitFor();
   await page.keyboard.press("Escape");
-  const stolen = await openPage(browser, stack.url, { userAgent: "Mozilla/5.0 (iPhone) Safari/605" });
+  const stolen = await open({ userAgent: "Mozilla/5.0 (iPhone) Safari/605" });
   await logIn(stolen, await createAccount(stack.url, "stolen"));
   await page.reload();
   await page.getByRole("button", { name: /stolen-/ }).click();
@@ -260,11 +252,9 @@ test("a view that could not be read says why, and can be read again", async () =
 });
 
 test("a person erases the own account and sees the progress", async () => {
-  const own = await openPage(browser, stack.url);
-  const name = await createAccount(stack.url);
-  await logIn(own, name);
+  const own = await person();
   await own.goto(`${stack.url}/#/account/data`);
-  await own.getByLabel("Type your user name to confirm").fill(name);
+  await own.getByLabel("Type your user name to confirm").fill(own.username);
   await own.getByRole("button", { name: "Erase my account" }).click();
   await own.getByText("Everything is erased.").waitFor();
   assert.deepEqual(own.faults, []);
