@@ -17,7 +17,7 @@ LAUNCHER = """\
 #!/bin/sh
 root=$(dirname -- "$(readlink -f -- "$0")")
 [ -e /etc/fonts/fonts.conf ] || export FONTCONFIG_SYSROOT="$root"
-LD_LIBRARY_PATH={libraries} exec "$root/usr/lib/chromium/chromium" "$@"
+LD_LIBRARY_PATH="{libraries}" exec "$root/usr/lib/chromium/chromium" "$@"
 """
 
 
@@ -35,7 +35,7 @@ def write_launcher(root: Path) -> None:
     """Write a script that starts the unpacked Chromium with the libraries beside it."""
     libraries = ":".join(f"$root/{folder.relative_to(root)}" for folder in library_folders(root))
     launcher = root / "launch"
-    launcher.write_text(LAUNCHER.format(libraries=f'"{libraries}"'))
+    launcher.write_text(LAUNCHER.format(libraries=libraries))
     launcher.chmod(0o755)
 
 
