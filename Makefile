@@ -140,7 +140,7 @@ test-browser: setup ## Drive the console in Chromium, and take screenshots of ev
 	@scripts/console test-browser
 
 .PHONY: test-browser-smoke
-test-browser-smoke: setup ## The first of these tests, in a minute: log in, stream, stop, reload, two tabs, the rules of axe on every view
+test-browser-smoke: setup ## One short visit of the console in Chromium, in a minute: log in, stream, stop, reload, two tabs, the rules of axe on every view
 	@scripts/console test-browser-smoke
 
 .PHONY: bench
