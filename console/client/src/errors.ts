@@ -29,6 +29,11 @@ export class NetworkError extends Error {
   }
 }
 
+/** Whether a signal ended a request, so that there is nothing to report. */
+export function isAbort(error: unknown): boolean {
+  return error instanceof DOMException && error.name === "AbortError";
+}
+
 /** Read the error of a response; problems (RFC 9457) and OAuth errors (RFC 6749) are both known. */
 export async function toError(response: Response): Promise<ParleyError> {
   let body: Record<string, unknown> = {};

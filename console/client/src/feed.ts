@@ -1,7 +1,7 @@
 /** The feed: events of one's own conversations, on every device. */
 
 import { ParleyError } from "./errors";
-import type { Send } from "./parley";
+import type { Send } from "./send";
 import { events, pause, wait } from "./sse";
 
 /** An event; `gap` means that events were missed, so that what is shown should be read again. */

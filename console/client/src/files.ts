@@ -1,8 +1,8 @@
 /** Files: uploaded with progress, and downloaded with a credential. */
 
-import { NetworkError, toError } from "./errors";
-import type { Send } from "./parley";
+import { NetworkError } from "./errors";
 import type { components } from "./schema";
+import { attempt, withCredential, type Send } from "./send";
 import type { Session } from "./session";
 
 export type StoredFile = components["schemas"]["FileResource"];
@@ -22,15 +22,8 @@ const STALLED_MS = 60_000;
 export async function upload(session: Session, baseUrl: string, file: Blob, options: UploadOptions = {}): Promise<StoredFile> {
   const form = new FormData();
   form.append("file", file, options.name ?? (file instanceof File ? file.name : "file"));
-  const put = typeof XMLHttpRequest === "undefined" ? fetched : sent;
-  const url = `${baseUrl}/api/v1/files`;
-  const token = await session.token();
-  let response = await put(url, form, token, options);
-  if (response.status === 401 && token !== null) {
-    const renewed = await session.renew(token);
-    if (renewed !== null) response = await put(url, form, renewed, options);
-  }
-  if (!response.ok) throw await toError(response);
+  const post = typeof XMLHttpRequest === "undefined" ? fetched : sent;
+  const response = await withCredential(session, (token) => post(`${baseUrl}/api/v1/files`, form, token, options));
   return (await response.json()) as StoredFile;
 }
 
@@ -40,17 +33,8 @@ export async function download(send: Send, baseUrl: string, fileId: string, sign
   return response.blob();
 }
 
-function authorization(token: string | null): Record<string, string> {
-  return token === null ? {} : { Authorization: `Bearer ${token}` };
-}
-
-async function fetched(url: string, body: FormData, token: string | null, { signal }: UploadOptions): Promise<Response> {
-  try {
-    return await fetch(url, { method: "POST", body, headers: authorization(token), ...(signal ? { signal } : {}) });
-  } catch (error) {
-    if (signal?.aborted) throw error;
-    throw new NetworkError(error);
-  }
+function fetched(url: string, body: FormData, token: string | null, { signal }: UploadOptions): Promise<Response> {
+  return attempt(new Request(url, { method: "POST", body, ...(signal ? { signal } : {}) }), token);
 }
 
 /** `fetch` does not report how much of a body is sent. */
@@ -75,7 +59,7 @@ function sent(url: string, body: FormData, token: string | null, { signal, onPro
     });
     signal?.addEventListener("abort", stop);
     request.open("POST", url);
-    for (const [name, value] of Object.entries(authorization(token))) request.setRequestHeader(name, value);
+    if (token !== null) request.setRequestHeader("Authorization", `Bearer ${token}`);
     watch();
     request.send(body);
     if (signal?.aborted) stop();

@@ -1,7 +1,7 @@
 /** Client of Parley for browsers and Node.js. */
 export { Parley, type ParleyOptions } from "./parley";
 export { BrowserSession, TokenSession, type Session } from "./session";
-export { ParleyError, NetworkError, toError } from "./errors";
+export { isAbort, ParleyError, NetworkError, toError } from "./errors";
 export { follow, runTurn, type TurnRequest, type TurnUpdate } from "./turns";
 export { feed, type FeedEvent } from "./feed";
 export type { StoredFile, UploadOptions } from "./files";

@@ -2,10 +2,10 @@
 
 import createClient, { type Client } from "openapi-fetch";
 
-import { NetworkError, toError } from "./errors";
 import { feed, type FeedEvent } from "./feed";
 import { download, upload, type StoredFile, type UploadOptions } from "./files";
 import type { paths } from "./schema";
+import { sender, type Send } from "./send";
 import type { Session } from "./session";
 import { follow, runTurn, type TurnRequest, type TurnUpdate } from "./turns";
 
@@ -16,9 +16,6 @@ export interface ParleyOptions {
   /** Seconds until a request without a stream fails. */
   timeout?: number;
 }
-
-/** Sends a request with a credential. Raises ParleyError for every status above 399, and NetworkError. */
-export type Send = (request: Request) => Promise<Response>;
 
 export class Parley {
   /** Every operation, typed by the OpenAPI document: `parley.api.GET("/api/v1/models")`. Raises on errors. */
@@ -67,29 +64,5 @@ export class Parley {
   /** Stream the events of one's own conversations, from now on, over broken connections. */
   feed(signal: AbortSignal): AsyncGenerator<FeedEvent> {
     return feed(this.send, this.baseUrl, signal);
-  }
-}
-
-function sender(session: Session): Send {
-  return async (request) => {
-    const again = request.clone();
-    const token = await session.token();
-    let response = await attempt(request, token);
-    if (response.status === 401 && token !== null) {
-      const renewed = await session.renew(token);
-      if (renewed !== null) response = await attempt(again, renewed);
-    }
-    if (!response.ok) throw await toError(response);
-    return response;
-  };
-}
-
-async function attempt(request: Request, token: string | null): Promise<Response> {
-  if (token !== null) request.headers.set("Authorization", `Bearer ${token}`);
-  try {
-    return await fetch(request);
-  } catch (error) {
-    if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw new NetworkError(error);
   }
 }

@@ -2,8 +2,8 @@
 
 import { NetworkError, ParleyError } from "./errors";
 import { newId } from "./ids";
-import type { Send } from "./parley";
 import type { components } from "./schema";
+import type { Send } from "./send";
 import { events, pause, wait } from "./sse";
 
 type Schemas = components["schemas"];

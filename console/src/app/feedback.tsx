@@ -1,4 +1,4 @@
-import { NetworkError, ParleyError } from "@parley/client";
+import { isAbort, NetworkError, ParleyError } from "@parley/client";
 
 import { t, type Key } from "../i18n";
 import { Store, useStore } from "./store";
@@ -34,7 +34,7 @@ export function notify(text: string, options: { bad?: boolean; action?: Toast["a
 }
 
 export function notifyError(error: unknown): void {
-  if (error instanceof DOMException && error.name === "AbortError") return;
+  if (isAbort(error)) return;
   notify(describe(error), { bad: true });
 }
 

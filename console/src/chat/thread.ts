@@ -1,6 +1,6 @@
 /** One open conversation: its tree, the turn that runs, and what the person does with it. */
 
-import { ParleyError, type StoredFile, type TurnRequest, type TurnUpdate } from "@parley/client";
+import { isAbort, ParleyError, type StoredFile, type TurnRequest, type TurnUpdate } from "@parley/client";
 
 import { api, parley } from "../app/client";
 import { describe, notifyError } from "../app/feedback";
@@ -255,8 +255,4 @@ export class Thread {
   private update(changed: Partial<ThreadState>): void {
     this.state.set((before) => ({ ...before, ...changed }));
   }
-}
-
-function isAbort(error: unknown): boolean {
-  return error instanceof DOMException && error.name === "AbortError";
 }

@@ -1,5 +1,7 @@
 import { useEffect, useId, useRef, useState, type ReactNode } from "react";
 
+import { isAbort } from "@parley/client";
+
 import { t } from "../i18n";
 import { Icon, type IconName } from "./Icon";
 
@@ -135,7 +137,7 @@ export function Form(props: {
     try {
       await props.onSubmit();
     } catch (reason) {
-      if (reason instanceof DOMException && reason.name === "AbortError") return;
+      if (isAbort(reason)) return;
       setError(props.describe(reason));
     } finally {
       setBusy(false);
