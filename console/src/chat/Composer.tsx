@@ -2,6 +2,7 @@ import { useEffect, useRef, useState } from "react";
 
 import type { Model, StoredFile } from "@parley/client";
 
+import { chooseFiles } from "../app/choose";
 import { useOnline } from "../app/online";
 import { useStore } from "../app/store";
 import { AttachmentList } from "../files/AttachmentList";
@@ -38,8 +39,7 @@ export function Composer(props: {
 
   const attachments = useAttachments();
   const files = useStore(attachments.items);
-  const [addFiles] = useState(() => (added: Iterable<File>): void => attachments.add(added));
-  const dropping = useDrop(addFiles);
+  const dropping = useDrop(attachments.add);
 
   useEffect(() => {
     if (props.refusal?.text) setText((now) => now || props.refusal!.text);
@@ -86,7 +86,7 @@ export function Composer(props: {
             const pasted = event.clipboardData.files;
             if (pasted.length === 0) return;
             event.preventDefault(); // a copied image often has its address as text, too
-            addFiles(pasted);
+            attachments.add(pasted);
           }}
           onKeyDown={(event) => {
             if (event.key === "Enter" && !event.shiftKey && !event.nativeEvent.isComposing) {
@@ -96,7 +96,7 @@ export function Composer(props: {
           }}
         />
         <div className="composer-tools">
-          <IconButton icon="clip" label={t("files.add")} onClick={() => void chooseFiles().then(addFiles)} />
+          <IconButton icon="clip" label={t("files.add")} onClick={() => void chooseFiles({ multiple: true }).then(attachments.add)} />
           <Select
             hidden
             label={t("chat.model")}
@@ -193,17 +193,6 @@ function Settings(props: { settings: TurnSettings; onSettings: (settings: TurnSe
       </div>
     </Dialog>
   );
-}
-
-function chooseFiles(): Promise<readonly File[]> {
-  return new Promise((resolve) => {
-    const input = document.createElement("input");
-    input.type = "file";
-    input.multiple = true;
-    input.addEventListener("change", () => resolve([...(input.files ?? [])]));
-    input.addEventListener("cancel", () => resolve([]));
-    input.click();
-  });
 }
 
 function answering(models: readonly Model[]): readonly Model[] {

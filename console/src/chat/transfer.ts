@@ -1,10 +1,12 @@
 import type { components, Conversation } from "@parley/client";
 
 import { parley } from "../app/client";
+import { chooseFiles } from "../app/choose";
 import { notify, notifyError } from "../app/feedback";
 import { save } from "../app/save";
 import { t } from "../i18n";
 
+const IMPORTED_TYPES = ".json,.ndjson,application/json,application/x-ndjson";
 const MAX_IMPORT = 32 * 1024 * 1024;
 const TRANSFER_MS = 180_000;
 
@@ -31,7 +33,7 @@ export async function exportAll(): Promise<void> {
 
 /** Let the person choose a file of Parley, ChatGPT or Claude, and import it. */
 export async function importConversations(): Promise<void> {
-  const file = await choose();
+  const [file] = await chooseFiles({ accept: IMPORTED_TYPES });
   if (!file) return;
   if (file.size > MAX_IMPORT) return void notify(t("import.tooLarge"), { bad: true });
   try {
@@ -47,17 +49,6 @@ export async function importConversations(): Promise<void> {
     if (error instanceof SyntaxError) notify(t("import.notJson"), { bad: true });
     else notifyError(error);
   }
-}
-
-function choose(): Promise<File | null> {
-  return new Promise((resolve) => {
-    const input = document.createElement("input");
-    input.type = "file";
-    input.accept = ".json,.ndjson,application/json,application/x-ndjson";
-    input.addEventListener("change", () => resolve(input.files?.[0] ?? null));
-    input.addEventListener("cancel", () => resolve(null));
-    input.click();
-  });
 }
 
 function fileName(title: string | null): string {

@@ -32,7 +32,7 @@ export class Attachments {
   private readonly uploads = new Map<number, AbortController>();
 
   /** Upload files, and show each at once. */
-  add(files: Iterable<File>): void {
+  add = (files: Iterable<File>): void => {
     for (const file of files) {
       if (this.items.get().length >= MOST_FILES) return void notify(t("files.tooMany", { count: MOST_FILES }), { bad: true });
       const key = nextKey++;
@@ -40,7 +40,7 @@ export class Attachments {
       this.items.set((before) => [...before, { key, name, size: file.size, progress: 0, file: null, error: null }]);
       void this.upload(key, file, name);
     }
-  }
+  };
 
   /** Take a file away, also from the server. */
   remove(key: number): void {
