@@ -29,9 +29,10 @@ export function ThreadView({ thread, isNew, target }: { thread: Thread; isNew: b
   const models = useModels();
   const all = shown(state);
   const running = state.running !== null;
+  const targetRead = target !== undefined && state.tree.has(target);
   useEffect(() => {
-    if (target !== undefined && state.tree.has(target)) thread.reveal(target);
-  }, [target, target !== undefined && state.tree.has(target)]);
+    if (targetRead) thread.reveal(target);
+  }, [target, targetRead]);
   const view = useMessageWindow(all, running, target);
   const { nodes } = view;
   const title = useStore(list).items.find((each) => each.id === thread.id)?.title ?? t("chat.untitled");
@@ -50,7 +51,7 @@ export function ThreadView({ thread, isNew, target }: { thread: Thread; isNew: b
       choices.set(thread.id, settings);
       replacePlace("c", thread.id);
     }
-    void thread.send(text, files, settings);
+    void thread.send({ text, files }, settings);
   };
   const onEdit = useCallback((node: Node, text: string) => void thread.edit(node, text, settings), [thread, settings]);
   const onRegenerate = useCallback((node: Node) => void thread.regenerate(node, settings), [thread, settings]);
@@ -81,7 +82,7 @@ export function ThreadView({ thread, isNew, target }: { thread: Thread; isNew: b
                 place={place}
                 places={places.length}
                 busy={running}
-                streaming={node.id === state.running || (node.role === "assistant" && node.status === "running")}
+                streaming={node.role === "assistant" && node.status === "running"}
                 onEdit={onEdit}
                 onRegenerate={onRegenerate}
                 onShow={onShow}

@@ -1,12 +1,12 @@
 /** One open conversation: its tree, the turn that runs, and what the person does with it. */
 
-import { isAbort, ParleyError, type StoredFile, type TurnRequest, type TurnUpdate } from "@parley/client";
+import { isAbort, ParleyError, type TurnRequest, type TurnUpdate } from "@parley/client";
 
 import { api, parley } from "../app/client";
-import { describe, notifyError } from "../app/feedback";
+import { notifyError } from "../app/feedback";
 import { Store } from "../app/store";
-import { addTurn, filesOfMessages, messagePage, newNode } from "./messages";
-import { EMPTY, withChange, withNodes, withoutNodes, withServerIds, type Draft, type ThreadState, type TurnSettings } from "./threadState";
+import { addTurn, filesOfMessages, keepActive, messagePage, newNode, runningTurns } from "./messages";
+import { EMPTY, refusalOf, requestOptions, withChange, withNodes, withoutNodes, withServerIds, type Draft, type ThreadState, type TurnSettings } from "./threadState";
 import { branch, firstLeaf, newestLeaf, siblings, toNode, type Node } from "./tree";
 
 const MOST_PAGES = 40;
@@ -32,15 +32,14 @@ export class Thread {
   async load(): Promise<void> {
     this.update({ loading: this.state.get().tree.size === 0, failed: false });
     try {
-      const running = { conversation_id: this.id, status: "running" as const };
       const [conversation, page, turns] = await Promise.all([
         api.GET("/api/v1/conversations/{conversation_id}", { params: { path: { conversation_id: this.id } } }),
         messagePage(this.id, null),
-        api.GET("/api/v1/chat/turns", { params: { query: running } }),
+        runningTurns(this.id),
       ]);
       if (this.stopReading) return this.update({ loading: false }); // a turn began meanwhile; its own updates are newer
       const tree = new Map(page.data.map((message) => [message.id, toNode(message)]));
-      for (const turn of turns.data!.data) addTurn(tree, turn);
+      for (const turn of turns) addTurn(tree, turn);
       const before = this.state.get().leaf;
       const active = conversation.data!.active_message_id;
       const leaf = before !== null && tree.has(before) ? newestLeaf(tree, before) : firstLeaf(tree, active);
@@ -73,18 +72,19 @@ export class Thread {
     for await (const found of filesOfMessages(this.id)) this.update({ files: new Map([...this.state.get().files, ...found]) });
   }
 
-  /** Send a message after the last answer, or after `parentId` (the conversation's id: as the first message). */
-  async send(text: string, files: readonly StoredFile[], settings: TurnSettings, parentId?: string): Promise<void> {
-    await this.sendWith(text, files.map((file) => file.id), settings, { text, files }, parentId);
+  /** Send a message after the last answer. */
+  async send(draft: Draft, settings: TurnSettings): Promise<void> {
+    await this.sendWith(draft.files.map((file) => file.id), draft, settings);
   }
 
-  private async sendWith(text: string, fileIds: readonly string[], settings: TurnSettings, draft: Draft | null, parentId?: string): Promise<void> {
+  /** Send a message with files after the last answer, or after `parentId` (the conversation's id: as the first message). */
+  private async sendWith(fileIds: readonly string[], draft: Draft, settings: TurnSettings, parentId?: string): Promise<void> {
     const { tree, leaf } = this.state.get();
     const last = leaf === null ? null : tree.get(leaf)!;
     const parent = parentId ?? (last?.role === "user" ? (last.parentId ?? this.id) : (last?.id ?? null));
-    const user = newNode("user", parent === this.id ? null : parent, text, "completed");
+    const user = newNode("user", parent === this.id ? null : parent, draft.text, "completed");
     const answer = newNode("assistant", user.id, "", "running");
-    const request = { message: text, parent_id: parent, ...(fileIds.length ? { files: [...fileIds] } : {}), ...(this.isNew ? { create: true } : {}) };
+    const request = { message: draft.text, parent_id: parent, ...(fileIds.length ? { files: [...fileIds] } : {}), ...(this.isNew ? { create: true } : {}) };
     if (fileIds.length) this.update({ files: new Map(this.state.get().files).set(user.id, fileIds) });
     await this.run(request, settings, [user, answer], draft);
   }
@@ -97,7 +97,8 @@ export class Thread {
   /** Send a message again in other words, with the same files. The old branch stays. */
   async edit(node: Node, text: string, settings: TurnSettings): Promise<void> {
     await this.filesLoaded;
-    await this.sendWith(text, this.state.get().files.get(node.id) ?? [], settings, { text, files: [] }, node.parentId ?? this.id);
+    const fileIds = this.state.get().files.get(node.id) ?? [];
+    await this.sendWith(fileIds, { text, files: [] }, settings, node.parentId ?? this.id);
   }
 
   /** Stop the turn that runs. What it has written stays. */
@@ -122,9 +123,7 @@ export class Thread {
     const leaf = newestLeaf(tree, other.id);
     this.update({ leaf });
     const answer = tree.get(leaf)!;
-    if (answer.role !== "assistant" || answer.status === "running") return;
-    const body = { active_message_id: leaf };
-    void api.PATCH("/api/v1/conversations/{conversation_id}", { params: { path: { conversation_id: this.id } }, body }).catch(() => {});
+    if (answer.role === "assistant" && answer.status !== "running") keepActive(this.id, leaf);
   }
 
   /** Show the branch of a message. */
@@ -160,13 +159,7 @@ export class Thread {
     const before = this.state.get();
     const answer = added.at(-1)!;
     this.update({ tree: withNodes(before.tree, added), leaf: answer.id, running: answer.id, refusal: null });
-    const body: TurnRequest = {
-      ...request,
-      conversation_id: this.id,
-      ...(settings.model ? { model: settings.model } : {}),
-      ...(settings.systemPrompt.trim() ? { system_prompt: settings.systemPrompt.trim() } : {}),
-      ...(settings.temperature === null ? {} : { temperature: settings.temperature }),
-    };
+    const body = { ...request, conversation_id: this.id, ...requestOptions(settings) };
     try {
       await this.read((signal) => parley.ask(body, signal), added);
     } catch (error) {
@@ -174,9 +167,7 @@ export class Thread {
       const { tree } = this.state.get();
       this.update({ running: null, reconnecting: false });
       if (!tree.has(answer.id)) return notifyError(error); // the server has the turn: the feed reports its end
-      const retryAt = error instanceof ParleyError && error.retryAfter ? Date.now() + error.retryAfter * 1000 : null;
-      const refusal = { text: draft?.text ?? "", files: draft?.files ?? [], message: describe(error), retryAt };
-      this.update({ tree: withoutNodes(tree, added), leaf: before.leaf, refusal });
+      this.update({ tree: withoutNodes(tree, added), leaf: before.leaf, refusal: refusalOf(draft, error) });
     }
   }
 

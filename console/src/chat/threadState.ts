@@ -1,7 +1,8 @@
 /** What a thread shows, and the changes of it: each returns new values, and changes none. */
 
-import type { StoredFile, TurnUpdate } from "@parley/client";
+import { ParleyError, type StoredFile, type TurnRequest, type TurnUpdate } from "@parley/client";
 
+import { describe } from "../app/feedback";
 import { branch, type Node, type Tree } from "./tree";
 
 export interface TurnSettings {
@@ -48,6 +49,18 @@ export const EMPTY: ThreadState = {
   reconnecting: false,
   refusal: null,
 };
+
+/** The fields of a request that the settings determine. */
+export function requestOptions({ model, systemPrompt, temperature }: TurnSettings): TurnRequest {
+  const prompt = systemPrompt.trim();
+  return { ...(model ? { model } : {}), ...(prompt ? { system_prompt: prompt } : {}), ...(temperature === null ? {} : { temperature }) };
+}
+
+/** Why a message was not sent; without a draft, there is nothing to offer again. */
+export function refusalOf(draft: Draft | null, error: unknown): Refusal {
+  const retryAt = error instanceof ParleyError && error.retryAfter ? Date.now() + error.retryAfter * 1000 : null;
+  return { ...(draft ?? { text: "", files: [] }), message: describe(error), retryAt };
+}
 
 /** The messages that a thread shows. */
 export function shown(state: ThreadState): Node[] {
