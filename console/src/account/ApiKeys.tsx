@@ -12,8 +12,8 @@ import { Card, Secret } from "../ui/Page";
 export function ApiKeys(): React.JSX.Element {
   const [name, setName] = useState("");
   const [shown, setShown] = useState<string | null>(null);
-  const pages = usePages(async (cursor) => {
-    const { data } = await api.GET("/api/v1/auth/api-keys", { params: { query: { limit: 50, ...(cursor ? { cursor } : {}) } } });
+  const pages = usePages(async (page) => {
+    const { data } = await api.GET("/api/v1/auth/api-keys", { params: { query: { limit: 50, ...page } } });
     return data!;
   });
   const { items, again } = pages;

@@ -21,8 +21,8 @@ export function Security(): React.JSX.Element {
 }
 
 function Sessions(): React.JSX.Element {
-  const pages = usePages(async (cursor) => {
-    const { data } = await api.GET("/api/v1/auth/sessions", { params: { query: { limit: 50, ...(cursor ? { cursor } : {}) } } });
+  const pages = usePages(async (page) => {
+    const { data } = await api.GET("/api/v1/auth/sessions", { params: { query: { limit: 50, ...page } } });
     return data!;
   });
   const { items, again } = pages;

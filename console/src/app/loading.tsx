@@ -57,16 +57,21 @@ export interface Pages<T> extends Reading {
   more: (() => void) | null;
 }
 
+/** The part of a query that chooses a page; the first page has no cursor. */
+interface PageQuery {
+  cursor?: string;
+}
+
 /** Read a list page by page. */
-export function usePages<T>(read: (cursor: string | undefined) => Promise<Page<T>>, keys: readonly unknown[] = []): Pages<T> {
-  const [page, reading] = useLoaded(() => read(undefined), keys);
+export function usePages<T>(read: (page: PageQuery) => Promise<Page<T>>, keys: readonly unknown[] = []): Pages<T> {
+  const [page, reading] = useLoaded(() => read({}), keys);
   /** What follows a first page; it is dropped with that page. */
   const [rest, setRest] = useState<(Page<T> & { first: Page<T> }) | null>(null);
   const following = rest?.first === page ? rest : null;
   const cursor = (following ?? page)?.next_cursor;
   const more = (): void => {
     if (page === null) return;
-    read(cursor ?? undefined).then(
+    read(cursor ? { cursor } : {}).then(
       (found) =>
         setRest((before) => {
           const known = before?.first === page ? before : null;

@@ -21,8 +21,8 @@ export function AuditLog(): React.JSX.Element {
     return () => clearTimeout(timer);
   }, [text]);
   const pages = usePages(
-    async (cursor) => {
-      const query = { ...(action ? { action } : {}), ...(from ? { from: startOf(from, 0) } : {}), ...(to ? { to: startOf(to, 1) } : {}), ...(cursor ? { cursor } : {}), limit: 50 };
+    async (page) => {
+      const query = { ...(action ? { action } : {}), ...(from ? { from: startOf(from, 0) } : {}), ...(to ? { to: startOf(to, 1) } : {}), ...page, limit: 50 };
       const { data } = await api.GET("/api/v1/admin/audit", { params: { query } });
       return data!;
     },

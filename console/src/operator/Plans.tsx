@@ -15,8 +15,8 @@ type Plan = components["schemas"]["PlanResource"];
 /** The plans that the server is configured with, and who has each. */
 export function Plans(): React.JSX.Element {
   const [open, setOpen] = useState<Plan | null>(null);
-  const pages = usePages(async (cursor) => {
-    const query = { limit: 50, ...(cursor ? { cursor } : {}) };
+  const pages = usePages(async (page) => {
+    const query = { limit: 50, ...page };
     return (await api.GET("/api/v1/admin/plans", { params: { query } })).data!;
   });
   const { items } = pages;
@@ -55,8 +55,8 @@ function limits(...found: readonly (readonly [string | number | null, "plan.day"
 
 function People({ plan, onClose }: { plan: string; onClose: () => void }): React.JSX.Element {
   const pages = usePages(
-    async (cursor) => {
-      const query = { plan, limit: 50, ...(cursor ? { cursor } : {}) };
+    async (page) => {
+      const query = { plan, limit: 50, ...page };
       return (await api.GET("/api/v1/admin/users", { params: { query } })).data!;
     },
     [plan],

@@ -11,8 +11,8 @@ import { moment } from "../i18n/format";
 /** Where a person is logged in. An operator ends one session, or all. */
 export function UserSessions({ user }: { user: User }): React.JSX.Element {
   const pages = usePages(
-    async (cursor) => {
-      const params = { path: { user_id: user.id }, query: { limit: 20, ...(cursor ? { cursor } : {}) } };
+    async (page) => {
+      const params = { path: { user_id: user.id }, query: { limit: 20, ...page } };
       return (await api.GET("/api/v1/admin/users/{user_id}/sessions", { params })).data!;
     },
     [user.id, user.status],

@@ -26,8 +26,8 @@ export function Users(): React.JSX.Element {
     return () => clearTimeout(timer);
   }, [text]);
   const pages = usePages(
-    async (cursor) => {
-      const filter = { ...(query ? { q: query } : {}), ...(status ? { status } : {}), ...(cursor ? { cursor } : {}), limit: 50 };
+    async (page) => {
+      const filter = { ...(query ? { q: query } : {}), ...(status ? { status } : {}), ...page, limit: 50 };
       const { data } = await api.GET("/api/v1/admin/users", { params: { query: filter } });
       return data!;
     },

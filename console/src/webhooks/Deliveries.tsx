@@ -18,8 +18,8 @@ export function Deliveries({ webhook, sent }: { webhook: Webhook; sent: number }
   const [status, setStatus] = useState<"" | Delivery["status"]>("");
   const path = { webhook_id: webhook.id };
   const pages = usePages(
-    async (cursor) => {
-      const query = { ...(status ? { status } : {}), ...(cursor ? { cursor } : {}), limit: PAGE };
+    async (page) => {
+      const query = { ...(status ? { status } : {}), ...page, limit: PAGE };
       return (await api.GET("/api/v1/webhooks/{webhook_id}/deliveries", { params: { path, query } })).data!;
     },
     [status, sent, webhook.status],

@@ -20,7 +20,7 @@ export function Webhooks({ scope }: { scope: Webhook["scope"] }): React.JSX.Elem
   const [open, setOpen] = useState<Webhook | null>(null);
   const [creating, setCreating] = useState(false);
   const pages = usePages(
-    async (cursor) => (await api.GET("/api/v1/webhooks", { params: { query: { ...(cursor ? { cursor } : {}), limit: 50 } } })).data!,
+    async (page) => (await api.GET("/api/v1/webhooks", { params: { query: { ...page, limit: 50 } } })).data!,
   );
   const { items, again } = pages;
   const close = (): void => {
