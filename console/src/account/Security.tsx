@@ -9,7 +9,7 @@ import { t } from "../i18n";
 import { moment } from "../i18n/format";
 import { Field, Form } from "../ui/controls";
 import { Card } from "../ui/Page";
-import { browser } from "./browser";
+import { SessionRows } from "./SessionRows";
 
 export function Security(): React.JSX.Element {
   return (
@@ -50,24 +50,7 @@ function Sessions(): React.JSX.Element {
       }
     >
       {items === null && <Unread {...pages} />}
-      <ul className="rows">
-        {items?.map((each) => (
-          <li key={each.id}>
-            <div>
-              <strong>{browser(each.user_agent) ?? each.client_id}</strong>
-              {each.current && <span className="badge good">{t("account.thisSession")}</span>}
-              <p className="quiet">
-                {[each.ip, t("account.lastUsed", { date: moment(each.last_used_at) })].filter(Boolean).join(" · ")}
-              </p>
-            </div>
-            {!each.current && (
-              <button type="button" className="button small" onClick={() => end(each.id)}>
-                {t("account.end")}
-              </button>
-            )}
-          </li>
-        ))}
-      </ul>
+      <SessionRows sessions={items ?? []} facts={(each) => t("account.lastUsed", { date: moment(each.last_used_at) })} onEnd={end} />
       <More pages={pages} />
     </Card>
   );

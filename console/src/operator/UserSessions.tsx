@@ -1,6 +1,6 @@
 import type { User } from "@parley/client";
 
-import { browser } from "../account/browser";
+import { SessionRows } from "../account/SessionRows";
 import { api } from "../app/client";
 import { confirmed } from "../app/confirm";
 import { notify, notifyError } from "../app/feedback";
@@ -39,27 +39,12 @@ export function UserSessions({ user }: { user: User }): React.JSX.Element {
       </div>
       {items === null && <Unread {...pages} />}
       {items?.length === 0 && <p className="quiet">{t("operator.noSessions")}</p>}
-      <ul className="rows">
-        {items?.map((each) => {
-          const name = browser(each.user_agent) ?? each.client_id;
-          return (
-            <li key={each.id}>
-              <div>
-                <strong>{name}</strong>
-                {each.current && <span className="badge good">{t("account.thisSession")}</span>}
-                <p className="quiet">
-                  {[each.ip, t("operator.loggedIn", { date: moment(each.created_at) }), t("account.lastUsed", { date: moment(each.last_used_at) })].filter(Boolean).join(" · ")}
-                </p>
-              </div>
-              {!each.current && (
-                <button type="button" className="button small" aria-label={t("operator.endSession", { name })} onClick={() => end(each.id)}>
-                  {t("account.end")}
-                </button>
-              )}
-            </li>
-          );
-        })}
-      </ul>
+      <SessionRows
+        sessions={items ?? []}
+        facts={(each) => `${t("operator.loggedIn", { date: moment(each.created_at) })} · ${t("account.lastUsed", { date: moment(each.last_used_at) })}`}
+        endLabel={(name) => t("operator.endSession", { name })}
+        onEnd={end}
+      />
       <More pages={pages} />
     </section>
   );
