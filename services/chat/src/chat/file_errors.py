@@ -12,7 +12,7 @@ class FileNotFound(NotFound):
 
 
 class RangeNotSatisfiable(ParleyError):
-    """The range begins behind the end of the file."""
+    """The range begins after the end of the file."""
 
     status, code, title = 416, "range_not_satisfiable", "Range not satisfiable"
     remedy = "Send a range within the length in `Content-Range`, or omit `Range`."
@@ -44,7 +44,7 @@ class FileTextError(InvalidRequest):
 
 
 class FileUnreadable(FileTextError):
-    """The PDF is damaged, or uses what Parley cannot read."""
+    """The PDF is damaged, or uses a feature that Parley cannot read."""
 
     code, title = "file_unreadable", "File unreadable"
     remedy = "Save the PDF again with another program, or send its text."
@@ -61,7 +61,7 @@ class FileWithoutText(FileTextError):
     """The PDF contains no text; it may be a scan."""
 
     code, title = "file_without_text", "File without text"
-    remedy = "Recognize its text first, or send its pages as images to a model with the capability `vision`."
+    remedy = "Run text recognition (OCR) on the PDF, or send its pages as images to a model with `vision`."
 
 
 class FileTooLong(FileTextError):

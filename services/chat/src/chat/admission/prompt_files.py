@@ -35,7 +35,7 @@ Images = dict[UUID, PromptImage]
 
 @dataclass(frozen=True, slots=True)
 class ContextFiles:
-    """What a prompt is made of, with the texts of its files, and the images that it refers to."""
+    """Messages of a prompt with the texts of their files, and the images that they refer to."""
 
     past: EarlierExchanges
     messages: Sequence[Message] | None
@@ -43,7 +43,7 @@ class ContextFiles:
 
 
 class PromptFiles:
-    """Finds the files of a prompt. Without rows, files are not offered: only their data can be sent."""
+    """Finds the files of a prompt. Without ``rows``, nothing is stored: requests have data of files, but no IDs."""
 
     def __init__(self, rows: FileRows | None, texts: FileTexts) -> None:
         self._rows, self._texts = rows, texts

@@ -20,7 +20,7 @@ MAX_PAGES = 5000
 MAX_TEXT_BYTES = 1_048_576
 """Bytes of the text of a file. The rest is cut off."""
 MAX_CPU_SECONDS = 10
-"""CPU seconds for a PDF. The text of the pages that are read in half of them is used."""
+"""CPU seconds for a PDF. After half of them, no more pages are read: the text of the pages so far is used."""
 MAX_MEMORY = 268_435_456
 """Bytes of address space."""
 MAX_OPEN_FILES = 32
@@ -52,7 +52,7 @@ def main() -> int:
 
 
 def limit_resources() -> None:
-    """Limit this process. The kernel ends it when it exceeds a limit of time, and first when memory is short."""
+    """Limit this process. The kernel ends it at the limit of CPU time, and before others when memory is short."""
     os.nice(NICENESS)
     with contextlib.suppress(OSError):  # sandboxes without this file
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")

@@ -73,13 +73,13 @@ class LivenessMonitor:
     async def _check_once(self, endpoint: Endpoint) -> None:
         try:
             await self.check(endpoint)
-            if not endpoint.frozen:  # the next check of a frozen one waits long enough for its response
+            if not endpoint.frozen:  # while an endpoint is frozen, its check itself takes about as long
                 await asyncio.sleep(UNANSWERED_TIMEOUT)
         finally:
             self._checking.discard(endpoint)
 
     async def _responds(self, endpoint: Endpoint) -> bool:
-        """Return whether the process or its host responds. One that refuses connections has ended: it is not frozen."""
+        """Return whether the process or its host responds. A refused connection is a response of the host."""
         connection = UpstreamConnection(lambda _lost: None, self._read_buffer)
         try:
             async with lag_tolerant_timeout(self._check_timeout):
