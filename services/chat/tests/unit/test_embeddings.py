@@ -1,6 +1,7 @@
 """``POST /v1/embeddings`` on in-memory stores, and answers of providers."""
 
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from chat.api.embedding_calls import MAX_EMBEDDING_CALLS, MAX_EMBEDDING_CALLS_OF_USER, EmbeddingCalls
 from chat.catalogue import EMBEDDINGS
 from chat.errors import ProviderRateLimited
 from chat.protocols.openai_embeddings import MAX_INPUTS
@@ -20,6 +22,7 @@ from chat_testing.bench import EngineBench
 from chat_testing.service_bench import ServiceBench
 from chat_testing.turns import MODEL, make_catalogue
 from parley.config.settings import SettingsError, load
+from parley.errors import Overloaded
 from parley.ids import new_id
 from parley_testing.security.token_issuer import TestIssuer
 
@@ -123,6 +126,21 @@ async def test_tokens_that_the_provider_does_not_report_are_estimated(
     bench.engine.embeddings.usage = None
     answer = await embed(http, input=["a" * 8, "b" * 4])
     assert answer.json()["usage"]["prompt_tokens"] == 3
+
+
+def test_one_user_never_holds_all_calls_of_a_process(bench: ServiceBench) -> None:
+    calls, user, other = EmbeddingCalls(bench.engine.embeddings), new_id(), new_id()
+    with ExitStack() as held:
+        for _ in range(MAX_EMBEDDING_CALLS_OF_USER):
+            held.enter_context(calls.running(user))
+        with pytest.raises(Overloaded, match="4 of a user"):
+            held.enter_context(calls.running(user))
+        for _ in range(MAX_EMBEDDING_CALLS - MAX_EMBEDDING_CALLS_OF_USER):
+            held.enter_context(calls.running(other))
+        with pytest.raises(Overloaded):
+            held.enter_context(calls.running(new_id()))
+    with calls.running(user):
+        pass
 
 
 @pytest.mark.parametrize(

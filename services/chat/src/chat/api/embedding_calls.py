@@ -1,12 +1,13 @@
 """Calls for embeddings that run at the same time in a process."""
 
-import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from uuid import UUID
 
 from chat.generation import EmbeddingGenerators
-from parley.errors import Overloaded
+from chat.user_slots import UserSlots
 
-MAX_EMBEDDING_CALLS = 8
+MAX_EMBEDDING_CALLS, MAX_EMBEDDING_CALLS_OF_USER = 8, 4
+TOO_MANY_CALLS = f"Too many calls for embeddings run. At most {MAX_EMBEDDING_CALLS_OF_USER} of a user run at once."
 
 
 class EmbeddingCalls:
@@ -14,15 +15,8 @@ class EmbeddingCalls:
 
     def __init__(self, generators: EmbeddingGenerators) -> None:
         self.generators = generators
-        self._running = 0
+        self._slots = UserSlots(MAX_EMBEDDING_CALLS, MAX_EMBEDDING_CALLS_OF_USER, TOO_MANY_CALLS)
 
-    @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
-        """Count a call; raises Overloaded."""
-        if self._running >= MAX_EMBEDDING_CALLS:
-            raise Overloaded
-        self._running += 1
-        try:
-            yield
-        finally:
-            self._running -= 1
+    def running(self, user_id: UUID) -> AbstractContextManager[None]:
+        """Count a call of a user while the context is open; raises Overloaded."""
+        return self._slots.take(user_id)

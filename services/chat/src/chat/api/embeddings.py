@@ -41,7 +41,7 @@ async def create_embeddings(
     tokens = tokens_of(inputs, model.context_window)
     longest = sum(len(each.encode()) if isinstance(each, str) else len(each) for each in inputs)
     call = EmbeddingCall(body.body(), len(inputs), longest + SPECIAL_TOKENS * len(inputs))
-    with services.embedding_calls.running():
+    with services.embedding_calls.running(principal.user_id):
         opened = await services.service.open(
             TurnRequest(
                 user_id=principal.user_id,

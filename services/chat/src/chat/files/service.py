@@ -16,7 +16,7 @@ from chat.files.store import FileRows, Objects
 from chat.files.text_extractor import TextExtractor
 from chat.files.texts import FileTexts
 from chat.files.upload_form import FormEvent
-from chat.files.user_slots import UserSlots
+from chat.user_slots import UserSlots
 from parley.errors import DependencyUnavailable, InvalidRequest
 from parley.ids import new_id
 from parley.process.tasks import background

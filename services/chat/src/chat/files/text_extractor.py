@@ -12,7 +12,7 @@ import structlog
 from chat.file_errors import TEXT_ERRORS
 from chat.files.pdf_process import MAX_TEXT_BYTES, Status
 from chat.files.text_frame import CUT
-from chat.files.user_slots import UserSlots
+from chat.user_slots import UserSlots
 from parley.errors import Overloaded
 from parley.process.timeouts import at_most
 
