@@ -128,11 +128,15 @@ class PostgresTurnStore:
         with_files: bool = False,
     ) -> list[Turn]:
         """Return a user's turns, newest first."""
-        arguments = (user_id, status, before, limit, with_files)
+        arguments = (user_id, status, before, limit)
         if conversation_id is None:
-            rows = await self._database.fetch(turn_statements.LIST, *arguments)
+            statement = turn_statements.LIST_WITH_FILES if with_files else turn_statements.LIST
+            rows = await self._database.fetch(statement, *arguments)
         else:
-            rows = await self._database.fetch(turn_statements.LIST_OF_CONVERSATION, *arguments, conversation_id)
+            statement = turn_statements.LIST_OF_CONVERSATION
+            if with_files:
+                statement = turn_statements.LIST_OF_CONVERSATION_WITH_FILES
+            rows = await self._database.fetch(statement, *arguments, conversation_id)
         return [to_turn(row) for row in rows]
 
     async def chain(self, conversation_id: UUID, turn_id: UUID, *, characters: int, limit: int) -> list[PastExchange]:

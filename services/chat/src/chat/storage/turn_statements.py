@@ -182,17 +182,21 @@ FIND_KEY = """
 SELECT turn_id, body_hash FROM idempotency_keys
 WHERE user_id = $1 AND route = $2 AND key = $3 AND created_at >= now() - interval '24 hours'"""
 
-# Two statements, and a position that is never NULL, because a generic plan has no index for "$2 IS NULL OR …". LATERAL
-# (… OFFSET 0) allows Postgres one plan only, a loop over one key of an index: see docs/query-plans.md.
+# One statement for each choice, and a position that is never NULL, because a generic plan has no index for "$2 IS NULL
+# OR …". LATERAL (… OFFSET 0) allows Postgres one plan only, a loop over one key of an index: see docs/query-plans.md.
 _LIST = """
 SELECT t.* FROM turns AS t
 LEFT JOIN LATERAL (SELECT deleted_at FROM conversations WHERE id = t.conversation_id OFFSET 0) AS c ON true
 WHERE t.user_id = $1 {chosen} AND c.deleted_at IS NULL
   AND ($2::text IS NULL OR t.status = $2) AND t.id < coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-  AND (NOT $5::boolean OR jsonb_path_exists(t.response -> 'input', '$[*].content[*].file_id'))
 ORDER BY t.id DESC LIMIT $4"""
+_OF_CONVERSATION = "AND t.conversation_id = $5"
+_WITH_FILES = "AND jsonb_path_exists(t.response -> 'input', '$[*].content[*].file_id')"
+"""The condition of the index `turns_with_files`."""
 LIST = _LIST.format(chosen="")
-LIST_OF_CONVERSATION = _LIST.format(chosen="AND t.conversation_id = $6")
+LIST_OF_CONVERSATION = _LIST.format(chosen=_OF_CONVERSATION)
+LIST_WITH_FILES = _LIST.format(chosen=_WITH_FILES)
+LIST_OF_CONVERSATION_WITH_FILES = _LIST.format(chosen=f"{_OF_CONVERSATION} {_WITH_FILES}")
 
 _LENGTH = """
 length(t.user_message) + length(coalesce(t.content, ''))
