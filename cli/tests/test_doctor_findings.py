@@ -220,14 +220,17 @@ class BlockedBroker:
             await asyncio.sleep(3600)
 
 
+@pytest.mark.parametrize(("connecting", "limit"), [(0, 5), (20, 60)])
 @virtual_time
-async def test_a_broker_that_takes_no_messages_is_found_within_the_default_time_limit() -> None:
-    async def connect(_url: str, _name: str) -> BlockedBroker:
+async def test_a_broker_that_takes_no_messages_is_found_within_the_time_limit(connecting: int, limit: int) -> None:
+    async def connect(_url: str, _name: str, timeout: float) -> BlockedBroker:
+        async with asyncio.timeout(timeout):
+            await asyncio.sleep(connecting)
         return BlockedBroker()
 
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(rabbitmq_checks, "connect", connect)
-        found, _ = await check_system(System(folders={}, rabbitmq={"amqp://broker/"}, admin={"x": "y"}), 5)
+        found, _ = await check_system(System(folders={}, rabbitmq={"amqp://broker/"}, admin={"x": "y"}), limit)
     assert {each.code for each in found if each.target == "rabbitmq"} == {"ok", "rabbitmq_blocked"}
 
 

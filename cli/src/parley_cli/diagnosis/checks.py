@@ -19,6 +19,8 @@ from parley_cli.diagnosis.service_checks import check_admin, check_service, comp
 from parley_cli.diagnosis.system import System
 
 RESOLVE_TIMEOUT = 2.0
+CONFIRM_SHARE = 0.4
+"""Share of the seconds of a check that RabbitMQ has to confirm a message."""
 
 
 async def check_system(system: System, timeout: float) -> tuple[list[Finding], int]:
@@ -26,19 +28,20 @@ async def check_system(system: System, timeout: float) -> tuple[list[Finding], i
     if system.is_empty:
         return [], 0
     began = time.perf_counter()
-    probes = [*_stores(system), *await _services(system), *_certificates(system), *_others(system)]
+    probes = [*_stores(system, timeout), *await _services(system), *_certificates(system), *_others(system)]
     found = [*system.problems, *await run_all(probes, timeout)]
     return [*found, *compare_versions(found)], round((time.perf_counter() - began) * 1000)
 
 
-def _stores(system: System) -> Iterator[Probe]:
+def _stores(system: System, timeout: float) -> Iterator[Probe]:
     for service, dsn in system.databases.items():
         target = f"postgres {service}"
         yield Probe(target, "server", "postgres_unreachable", partial(check_postgres, target, dsn, service))
     for target, url in numbered("redis", system.redis):
         yield Probe(target, "server", "redis_unreachable", partial(check_redis, target, url))
     for target, url in numbered("rabbitmq", system.rabbitmq):
-        yield Probe(target, "server", "rabbitmq_unreachable", partial(check_rabbitmq, target, url))
+        run = partial(check_rabbitmq, target, url, timeout * CONFIRM_SHARE)
+        yield Probe(target, "server", "rabbitmq_unreachable", run)
 
 
 async def _services(system: System) -> list[Probe]:

@@ -8,7 +8,7 @@ from parley.messaging import outbox
 from parley.storage import migrations
 from parley_cli.diagnosis.clocks import check_clock, now
 from parley_cli.diagnosis.findings import Finding, fault, warning
-from parley_cli.diagnosis.probes import Unreachable, reason
+from parley_cli.diagnosis.probes import CALL_TIMEOUT, Unreachable, reason
 
 MAX_LATENCY_MS = 250.0
 MAX_OUTBOX_AGE = 120.0
@@ -41,7 +41,7 @@ async def check_postgres(target: str, dsn: str, service: str) -> list[Finding]:
 
 async def _connect(dsn: str) -> "asyncpg.Connection[asyncpg.Record]":
     try:
-        return await asyncpg.connect(dsn, timeout=30)  # the probe has a shorter limit
+        return await asyncpg.connect(dsn, timeout=CALL_TIMEOUT)
     except (
         asyncpg.InvalidAuthorizationSpecificationError,
         asyncpg.InvalidCatalogNameError,

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from parley.process.timeouts import at_most
 from parley_cli.diagnosis.findings import Finding, fault
 
+CALL_TIMEOUT = 60.0
+"""Seconds of one call of a check: the longest limit of a probe, which ends the call earlier."""
+
 
 class Unreachable(Exception):
     """A target does not answer or refuses. The message is shown, so it has no secrets."""

@@ -10,19 +10,20 @@ from aio_pika.exceptions import AMQPChannelError, AMQPError, ChannelNotFoundEnti
 from parley.messaging.bus import DEAD_LETTERS, SERVICE_QUEUES
 from parley.process.timeouts import at_most
 from parley_cli.diagnosis.findings import Finding, fault, warning
-from parley_cli.diagnosis.probes import Unreachable, reason
+from parley_cli.diagnosis.probes import CALL_TIMEOUT, Unreachable, reason
 from parley_events.connection import OUTAGES, NodeUrls, close, connect, refusal
 from parley_events.topology import queue_depth
 
 MAX_WAITING = 1000
-CONFIRM_TIMEOUT = 2.0
-"""Seconds after which a broker that confirms nothing counts as blocked."""
 CLOSE_TIMEOUT = 0.5
 """Seconds for the end of the connection, which a blocked broker does not read."""
 
 
-async def check_rabbitmq(target: str, urls: str) -> list[Finding]:
-    """Check that a node is reachable and takes events, and that somebody reads each queue."""
+async def check_rabbitmq(target: str, urls: str, confirm_timeout: float) -> list[Finding]:
+    """Check that a node is reachable and takes events, and that somebody reads each queue.
+
+    A broker that confirms nothing for ``confirm_timeout`` seconds counts as blocked.
+    """
     began = time.perf_counter()
     connection = await _connect(urls)
     latency = (time.perf_counter() - began) * 1000
@@ -30,7 +31,7 @@ async def check_rabbitmq(target: str, urls: str) -> list[Finding]:
         queues = [check_queue(target, queue, await _depth(connection, queue)) for queue in SERVICE_QUEUES]
         dead_letters = check_dead_letters(target, await _depth(connection, DEAD_LETTERS))
         # Last: a broker with an alarm reads nothing more from a connection that has published.
-        return [await _broker(target, connection, latency), *queues, dead_letters]
+        return [await _broker(target, connection, latency, confirm_timeout), *queues, dead_letters]
     finally:
         async with at_most(CLOSE_TIMEOUT):
             await close(connection)
@@ -38,7 +39,7 @@ async def check_rabbitmq(target: str, urls: str) -> list[Finding]:
 
 async def _connect(urls: str) -> AbstractConnection:
     try:
-        return await connect(NodeUrls(urls).next(), "parley-doctor")
+        return await connect(NodeUrls(urls).next(), "parley-doctor", CALL_TIMEOUT)
     except OUTAGES as error:
         if refusal(error):
             raise Unreachable("rabbitmq_refused", f"RabbitMQ refuses the login ({type(error).__name__}).") from None
@@ -47,13 +48,13 @@ async def _connect(urls: str) -> AbstractConnection:
         raise Unreachable("rabbitmq_unreachable", f"Not reachable: {reason(error)}.") from None
 
 
-async def _broker(target: str, connection: AbstractConnection, latency: float) -> Finding:
+async def _broker(target: str, connection: AbstractConnection, latency: float, confirm_timeout: float) -> Finding:
     """Publish a message that no queue receives: a broker with a memory or disk alarm does not confirm it."""
     version = server_version(connection)
     facts: dict[str, Any] = {"version": version, "latency_ms": round(latency, 1), "writable": True}
     text = f"RabbitMQ {version}, connected in {latency:.0f} ms."
     try:
-        async with at_most(CONFIRM_TIMEOUT) as wait:
+        async with at_most(confirm_timeout) as wait:
             channel = await connection.channel()
             await channel.default_exchange.publish(Message(b""), "parley.doctor", mandatory=False)
     except AMQPChannelError:

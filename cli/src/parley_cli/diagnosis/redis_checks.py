@@ -9,10 +9,8 @@ from parley.storage.redis import RedisClient, open_redis, ping
 from parley.storage.redis_connection import ServerRefused
 from parley_cli.diagnosis.clocks import check_clock, now
 from parley_cli.diagnosis.findings import Finding, fault, warning
-from parley_cli.diagnosis.probes import Unreachable, reason
+from parley_cli.diagnosis.probes import CALL_TIMEOUT, Unreachable, reason
 
-CALL_TIMEOUT = 30.0
-"""Seconds; the probe has a shorter limit."""
 MAX_LATENCY_MS = 25.0
 """Half of the time after which limits become local."""
 MAX_MEMORY_SHARE = 0.9

@@ -8,7 +8,7 @@ import httpx2
 
 from parley_cli.diagnosis.clocks import check_clock, now
 from parley_cli.diagnosis.findings import Finding, fault, warning
-from parley_cli.diagnosis.probes import Unreachable, reason
+from parley_cli.diagnosis.probes import CALL_TIMEOUT, Unreachable, reason
 
 OK, UNAVAILABLE = 200, 503
 HALF_A_SECOND = 0.5
@@ -17,7 +17,7 @@ HALF_A_SECOND = 0.5
 
 async def check_service(target: str, url: str) -> list[Finding]:
     """Check that a replica answers and accepts requests."""
-    async with httpx2.AsyncClient(base_url=url, timeout=30, trust_env=False) as client:
+    async with httpx2.AsyncClient(base_url=url, timeout=CALL_TIMEOUT, trust_env=False) as client:
         began, asked = time.perf_counter(), now()
         health = await _get(client, "/health")
         latency, answered = (time.perf_counter() - began) * 1000, now()
@@ -36,7 +36,7 @@ async def check_service(target: str, url: str) -> list[Finding]:
 
 async def check_admin(target: str, url: str) -> list[Finding]:
     """Check the dependencies that a process reports, and its clock."""
-    async with httpx2.AsyncClient(base_url=url, timeout=30, trust_env=False) as client:
+    async with httpx2.AsyncClient(base_url=url, timeout=CALL_TIMEOUT, trust_env=False) as client:
         await _get(client, "/health")
         asked = now()
         health = await _get(client, "/health")
