@@ -9,11 +9,11 @@ import pytest
 import yaml
 
 from fake_provider.process import FakeProvider, RunningProvider
-from parley_testing.backends.private import PrivateBackends, open_private_backends
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.private_servers import PrivateBackends, open_private_backends
+from parley_testing.backends.shared_servers import SharedBackends
 from parley_testing.http.client import PASSWORD_MARK
 from parley_testing.stacks.embedded import EmbeddedStack
-from parley_testing.stacks.separate import SeparateStack
+from parley_testing.stacks.separate_processes import SeparateStack
 from parley_testing.telemetry.span_collector import SpanCollector, run_collector, traced_to
 
 MODELS = Path(__file__).with_name("models.yaml")

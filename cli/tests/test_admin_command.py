@@ -18,7 +18,7 @@ from auth.wiring import open_offline
 from parley.config.settings import load
 from parley_cli.main import build
 from parley_cli.stack import folder_lock
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 from parley_testing.stacks.commands import command_path
 
 PASSWORD = "correct horse battery staple"

@@ -14,7 +14,7 @@ from parley.storage import migrations
 from parley_cli.backup.services import SERVICES, migration_sources
 from parley_cli.backup.settings import url_variable
 from parley_cli.main import build
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 from parley_testing.telemetry.filled_tables import fill_tables
 
 pytestmark = pytest.mark.integration

@@ -21,7 +21,7 @@ from parley_cli.settings import LocalSettings
 from parley_cli.stack import connections, encryption_key, folder_lock, launcher, preflight
 from parley_cli.stack.demo_account import demo_login, ensure_demo_account
 from parley_embedded.errors import EmbeddedError
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 from parley_testing.stacks.commands import free_ports
 
 GARBAGE = bytes(range(128, 256))

@@ -12,7 +12,7 @@ from parley.storage.migrations import migrate
 from parley_cli.diagnosis.checks import check_system
 from parley_cli.diagnosis.findings import Finding
 from parley_cli.diagnosis.system import System
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 from parley_testing.faults.read_only import read_only_database
 
 pytestmark = pytest.mark.integration

@@ -9,8 +9,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from parley_cli.model.process import CONTEXT_TOKENS, MODEL_NAME, LocalModel
-from parley_cli.model.server import REPEAT_PENALTY, SYSTEM_PROMPT
+from parley_cli.local_model.process import CONTEXT_TOKENS, MODEL_NAME, LocalModel
+from parley_cli.local_model.server import REPEAT_PENALTY, SYSTEM_PROMPT
 from parley_embedded.errors import EmbeddedError
 from parley_embedded.process.child import ServerCommand
 from parley_testing.http.client import open_http

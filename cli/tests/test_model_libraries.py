@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from parley_cli.model.libraries import LIBRARY, find_openmp, link_openmp
-from parley_cli.model.process import LocalModel
+from parley_cli.local_model.libraries import LIBRARY, find_openmp, link_openmp
+from parley_cli.local_model.process import LocalModel
 from parley_embedded.errors import EmbeddedError
 
 

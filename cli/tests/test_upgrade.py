@@ -25,7 +25,7 @@ from parley.storage.postgres import open_pool
 from parley_cli.backup.services import SERVICES, migration_sources
 from parley_cli.backup.settings import url_variable
 from parley_cli.main import build
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 
 pytestmark = pytest.mark.integration
 ARCHIVE = Path(__file__).parent / "data" / "parley-0.1.0.backup"

@@ -20,7 +20,7 @@ from parley.messaging import outbox
 from parley.observability import logs
 from parley.storage import migrations
 from parley_testing import eventually
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 from parley_testing.security.token_issuer import TestIssuer
 from webhooks_testing.app import RunningWebhooks, open_webhooks
 from webhooks_testing.receiver import open_receiver

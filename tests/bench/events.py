@@ -23,7 +23,7 @@ from parley.observability import logs
 from parley.observability.metrics import Metrics
 from parley_events import CloudEvent, Subscriber, TurnEnded
 from parley_events.testing import sample
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 
 MIN_RATIO = 0.60
 """Least CPU time of bare aio-pika for each event, divided by that of the kit. Their rates are not judged, because they

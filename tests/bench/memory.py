@@ -10,10 +10,10 @@ from pathlib import Path
 from verdicts import judge  # type: ignore[import-not-found]
 
 from fake_provider.process import FakeProvider
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 from parley_testing.backends.urls import BackendUrls
 from parley_testing.faults.processes import resident_bytes
-from parley_testing.stacks.separate import SeparateStack
+from parley_testing.stacks.separate_processes import SeparateStack
 
 MAX_MB, MAX_IMPORT_SECONDS = 100, 1.5
 SETTLE_SECONDS = 5

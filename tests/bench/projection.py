@@ -35,7 +35,7 @@ from parley_embedded.sockets import free_port
 from parley_events.cloudevents import CloudEvent
 from parley_events.topology import queue_depth
 from parley_testing import eventually
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 from parley_testing.telemetry.cpu_time import cpu_seconds
 
 MIN_RATE = 1_500

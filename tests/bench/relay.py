@@ -22,7 +22,7 @@ from parley.process.tasks import background
 from parley.storage import migrations, postgres
 from parley.storage.postgres import Pool
 from parley_events.topology import EVENTS_EXCHANGE
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 
 MIN_RATIO = 0.60
 IN_FLIGHT = 64

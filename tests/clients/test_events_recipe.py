@@ -17,7 +17,7 @@ from parley.messaging.rabbit_bus import open_rabbit
 from parley.observability.metrics import Metrics
 from parley_events import TurnEnded
 from parley_events.testing import sample
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 from parley_testing.waiting import eventually
 
 PAGE = Path(__file__).parents[2] / "docs/events.md"

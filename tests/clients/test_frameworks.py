@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from parley_testing.backends.shared import UnavailableError
+from parley_testing.backends.shared_servers import UnavailableError
 from parley_testing.http.client import Account
 
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos]

@@ -13,7 +13,7 @@ import pytest
 
 from parley_testing.http.client import UserClient, open_http, register
 from parley_testing.stacks.embedded import EmbeddedStack
-from parley_testing.stacks.separate import SeparateStack
+from parley_testing.stacks.separate_processes import SeparateStack
 
 DEPLOYED_URL = os.environ.get("PARLEY_E2E_URL", "")
 

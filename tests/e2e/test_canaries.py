@@ -12,11 +12,11 @@ import pytest
 from aio_pika import connect
 
 from parley_testing import eventually
-from parley_testing.backends.private import PrivateBackends
+from parley_testing.backends.private_servers import PrivateBackends
 from parley_testing.http.client import UserClient, open_http, register
 from parley_testing.stacks.administrators import make_administrator
 from parley_testing.stacks.embedded import EmbeddedStack
-from parley_testing.stacks.separate import SeparateStack
+from parley_testing.stacks.separate_processes import SeparateStack
 from parley_testing.telemetry.span_collector import SpanCollector
 
 pytestmark = pytest.mark.e2e

@@ -7,7 +7,7 @@ import pytest
 
 from parley_testing.stacks.commands import run_parley
 from parley_testing.stacks.embedded import EmbeddedStack
-from parley_testing.stacks.separate import SeparateStack
+from parley_testing.stacks.separate_processes import SeparateStack
 
 pytestmark = pytest.mark.e2e
 TIMEOUT = "30"

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from parley_testing import eventually
 from parley_testing.http.client import open_http, register
-from parley_testing.stacks.separate import SeparateStack
+from parley_testing.stacks.separate_processes import SeparateStack
 from parley_testing.telemetry.promql import selectors
 
 pytestmark = pytest.mark.e2e

@@ -12,7 +12,7 @@ import pytest
 
 from parley_testing import eventually
 from parley_testing.http.client import SseEvent, UserClient, open_http, register
-from parley_testing.stacks.separate import SeparateStack
+from parley_testing.stacks.separate_processes import SeparateStack
 
 pytestmark = pytest.mark.e2e
 

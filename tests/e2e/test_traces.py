@@ -9,7 +9,7 @@ from parley.ids import new_id
 from parley_testing import eventually
 from parley_testing.http.client import UserClient, open_http, register
 from parley_testing.stacks.embedded import EmbeddedStack
-from parley_testing.stacks.separate import SeparateStack
+from parley_testing.stacks.separate_processes import SeparateStack
 from parley_testing.telemetry.span_collector import ExportedSpan, SpanCollector
 
 pytestmark = pytest.mark.e2e

@@ -7,7 +7,7 @@ from parley.ids import new_id
 from parley_testing import eventually
 from parley_testing.http.client import open_http, register
 from parley_testing.stacks.commands import run_parley
-from parley_testing.stacks.separate import SeparateStack
+from parley_testing.stacks.separate_processes import SeparateStack
 
 pytestmark = pytest.mark.e2e
 

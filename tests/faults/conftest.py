@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from parley_testing.backends.private import PrivateBackends
+from parley_testing.backends.private_servers import PrivateBackends
 from parley_testing.http.client import UserClient
-from parley_testing.stacks.separate import SeparateStack
+from parley_testing.stacks.separate_processes import SeparateStack
 from parley_testing.workload.event_recorder import EventRecorder, record_events
 from parley_testing.workload.turns import open_users, stored_exactly_once, take_turns
 

@@ -21,14 +21,14 @@ from fake_provider.process import FakeProvider
 from parley_events import CloudEvent, Subscriber, TurnEnded, TurnStarted
 from parley_events.models import EventData
 from parley_testing import eventually
-from parley_testing.backends.private import PrivateBackends
+from parley_testing.backends.private_servers import PrivateBackends
 from parley_testing.backends.urls import BackendUrls
 from parley_testing.faults import processes
 from parley_testing.faults.tcp_proxy import TcpProxy, Toxics
 from parley_testing.http.client import open_http
 from parley_testing.stacks.administrators import make_administrator
 from parley_testing.stacks.commands import run_parley
-from parley_testing.stacks.separate import SeparateStack
+from parley_testing.stacks.separate_processes import SeparateStack
 from parley_testing.stacks.service_process import ServiceProcess
 from parley_testing.workload.arrivals import Arrivals
 from parley_testing.workload.event_recorder import EventRecorder

@@ -10,7 +10,7 @@ from parley_testing import eventually
 from parley_testing.faults import processes
 from parley_testing.http.client import UserClient, open_http
 from parley_testing.stacks.relay_leader import leading_chat, relay_leader
-from parley_testing.stacks.separate import SeparateStack
+from parley_testing.stacks.separate_processes import SeparateStack
 from parley_testing.stacks.service_process import ServiceProcess
 from parley_testing.workload.event_recorder import EventRecorder
 from parley_testing.workload.turns import AnsweredTurn, ResumingReader, stored_exactly_once, take_turns

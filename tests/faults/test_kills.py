@@ -13,11 +13,11 @@ import pytest
 from fake_provider.process import FakeProvider
 from parley.ids import new_id
 from parley_testing import eventually
-from parley_testing.backends.private import PrivateBackends
+from parley_testing.backends.private_servers import PrivateBackends
 from parley_testing.faults import processes
 from parley_testing.http.client import UserClient, open_http
 from parley_testing.stacks.commands import run_parley
-from parley_testing.stacks.separate import SeparateStack
+from parley_testing.stacks.separate_processes import SeparateStack
 from parley_testing.workload.event_recorder import EventRecorder
 from parley_testing.workload.turns import AnsweredTurn, ResumingReader
 

@@ -12,7 +12,7 @@ from parley.messaging import outbox
 from parley.storage import migrations
 from parley.storage.named_parameters import NamedStatement
 from parley.storage.postgres import open_pool
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 from parley_testing.telemetry.filled_tables import SAMPLES, fill_tables
 from parley_testing.telemetry.query_plans import PLAN_MODES, explain
 

@@ -14,7 +14,7 @@ import pytest
 from parley_testing import eventually
 from parley_testing.faults import processes
 from parley_testing.http.client import UserClient, open_http
-from parley_testing.stacks.separate import SeparateStack
+from parley_testing.stacks.separate_processes import SeparateStack
 from parley_testing.stacks.service_process import ServiceProcess
 from parley_testing.workload.turns import AnsweredTurn, ResumingReader, stored_exactly_once, take_turns
 

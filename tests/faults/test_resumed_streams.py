@@ -13,7 +13,7 @@ from parley_testing import eventually
 from parley_testing.faults import processes
 from parley_testing.faults.tcp_proxy import TcpProxy, Toxics
 from parley_testing.http.client import UserClient, open_http, register
-from parley_testing.stacks.separate import SeparateStack
+from parley_testing.stacks.separate_processes import SeparateStack
 from parley_testing.stacks.service_process import ServiceProcess
 
 pytestmark = pytest.mark.e2e

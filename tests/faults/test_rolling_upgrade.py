@@ -21,11 +21,11 @@ import pytest
 
 from fake_provider.process import FakeProvider
 from parley_testing import eventually
-from parley_testing.backends.private import PrivateBackends
+from parley_testing.backends.private_servers import PrivateBackends
 from parley_testing.http.client import Account, open_account
 from parley_testing.stacks.balancer import ConnectionBalancer, open_balancer
 from parley_testing.stacks.commands import run_parley
-from parley_testing.stacks.separate import SeparateStack
+from parley_testing.stacks.separate_processes import SeparateStack
 from parley_testing.stacks.service_process import ServiceProcess
 from parley_testing.workload.event_recorder import record_events
 

@@ -11,10 +11,10 @@ import httpx2
 import pytest
 
 from parley_testing import eventually
-from parley_testing.backends.private import PrivateBackends
+from parley_testing.backends.private_servers import PrivateBackends
 from parley_testing.faults import processes
 from parley_testing.http.client import UserClient, open_http
-from parley_testing.stacks.separate import SeparateStack
+from parley_testing.stacks.separate_processes import SeparateStack
 from parley_testing.stacks.service_process import ServiceProcess
 from parley_testing.workload.event_recorder import EventRecorder
 from parley_testing.workload.talking_user import TalkingUser

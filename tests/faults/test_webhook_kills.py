@@ -16,7 +16,7 @@ from parley_testing import eventually
 from parley_testing.faults import processes
 from parley_testing.http.client import UserClient
 from parley_testing.stacks.administrators import make_administrator
-from parley_testing.stacks.separate import SeparateStack
+from parley_testing.stacks.separate_processes import SeparateStack
 from parley_testing.stacks.service_process import ServiceProcess
 from parley_testing.workload.turns import AnsweredTurn, open_users, take_turn
 from webhooks_testing.receiver import open_receiver

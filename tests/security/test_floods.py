@@ -18,13 +18,13 @@ from fake_provider.process import FakeProvider
 from parley.ids import new_id
 from parley.process.descriptors import raise_descriptor_limit
 from parley_testing import eventually
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 from parley_testing.backends.urls import BackendUrls
 from parley_testing.faults.processes import resident_bytes
 from parley_testing.http.client import UserClient, open_http, register
 from parley_testing.security.bystander import Bystander, watch
 from parley_testing.security.raw_http import send_raw
-from parley_testing.stacks.separate import SeparateStack
+from parley_testing.stacks.separate_processes import SeparateStack
 from parley_testing.stacks.service_process import ServiceProcess
 
 pytestmark = [pytest.mark.e2e, pytest.mark.alone, pytest.mark.chaos]

@@ -8,7 +8,7 @@ from parley.messaging import outbox
 from parley.observability.metrics import Metrics
 from parley.storage import migrations, postgres
 from parley.storage.postgres import Pool
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 
 
 @pytest.fixture

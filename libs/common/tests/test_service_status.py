@@ -12,7 +12,7 @@ from parley.config.settings import ServiceSettings, load
 from parley.ids import new_id
 from parley.observability.metrics import Metrics
 from parley.security.identity import Principal
-from parley.service_status import service_status_router
+from parley.service_status_route import service_status_router
 from parley.web.app import build_app
 from parley.web.runtime import PING_TIMEOUT, Runtime
 from parley_testing.virtual_time import virtual_time

@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from parley_embedded.postgres.server import EmbeddedPostgres
-from parley_testing.backends.shared import SharedBackends, UnavailableError
+from parley_testing.backends.shared_servers import SharedBackends, UnavailableError
 
 pytestmark = pytest.mark.integration
 

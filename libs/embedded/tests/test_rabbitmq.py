@@ -11,7 +11,7 @@ from parley_embedded.errors import EmbeddedError
 from parley_embedded.process.pid_file import processes_in
 from parley_embedded.rabbitmq.server import EmbeddedRabbitMQ
 from parley_embedded.sockets import accepts_connections
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 
 pytestmark = pytest.mark.integration
 

@@ -9,9 +9,9 @@ from aio_pika.exceptions import AMQPChannelError, ChannelNotFoundEntity
 
 from parley_events import CloudEvent
 from parley_events.connection import RECONNECT_DELAY, TOPOLOGY_RETRY_DELAY, SupervisedConnection
-from parley_events.consumer import QueueConsumer
-from parley_events.dispatcher import KeyedDispatcher
-from parley_events.failure_policy import FailurePolicy
+from parley_events.consuming.consumer import QueueConsumer
+from parley_events.consuming.dispatcher import KeyedDispatcher
+from parley_events.consuming.failure_policy import FailurePolicy
 from parley_events.subscription import Subscription
 from parley_events.tasks import running
 from parley_testing.contracts.bus import make_event

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from parley_events import CloudEvent, Rejected
-from parley_events.dispatcher import KeyedDispatcher
-from parley_events.failure_policy import HANDLER_TIMEOUT, FailurePolicy
+from parley_events.consuming.dispatcher import KeyedDispatcher
+from parley_events.consuming.failure_policy import HANDLER_TIMEOUT, FailurePolicy
 from parley_events.subscription import Subscription
 from parley_testing.contracts.bus import make_event
 from parley_testing.fakes.amqp import FakeMessage

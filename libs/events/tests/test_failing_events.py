@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from parley_events import CloudEvent, Gap, Rejected, TurnEnded
-from parley_events.failure_policy import HANDLER_TIMEOUT
+from parley_events.consuming.failure_policy import HANDLER_TIMEOUT
 from parley_events.testing import InProcessBus
 from parley_testing.subscriber_runs import QUEUE, Recorder, subscriber_of, turn
 from parley_testing.virtual_time import virtual_time

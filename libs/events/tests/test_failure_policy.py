@@ -2,7 +2,7 @@
 
 import pytest
 
-from parley_events.failure_policy import FailurePolicy, HandlerTimeout
+from parley_events.consuming.failure_policy import FailurePolicy, HandlerTimeout
 from parley_events.subscription import Rejected
 
 

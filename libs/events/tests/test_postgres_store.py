@@ -9,7 +9,7 @@ from parley.ids import new_id
 from parley_events import TurnEnded
 from parley_events.stores.postgres import PostgresStore
 from parley_events.testing import sample
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 
 pytestmark = pytest.mark.integration
 

@@ -6,7 +6,7 @@ import pytest
 
 from gateway_testing.process import RunGatewayProcess, process_runner
 from gateway_testing.running import RunGateway, RunningGateway, gateway_runner
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 
 
 @pytest.fixture

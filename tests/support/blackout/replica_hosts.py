@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 from parley_testing.faults.lost_host import LostHost
-from parley_testing.stacks.separate import SeparateStack
+from parley_testing.stacks.separate_processes import SeparateStack
 from parley_testing.stacks.service_process import ServiceProcess
 
 SECRET_URLS = {"database_url": "postgres", "redis_url": "redis", "amqp_url": "rabbitmq"}

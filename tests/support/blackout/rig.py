@@ -14,14 +14,14 @@ from blackout.cells import FAILOVERS, REPLICAS, Cell, Victim
 from blackout.replica_hosts import SERVICE, open_replica_hosts
 from fake_provider.process import FakeProvider
 from parley_testing.backends.postgres_standby import Standby, standby_of, url_of_writer
-from parley_testing.backends.private import PrivateBackends, open_private_backends
+from parley_testing.backends.private_servers import PrivateBackends, open_private_backends
 from parley_testing.backends.rabbitmq_cluster import RabbitCluster, open_cluster
 from parley_testing.backends.redis_sentinels import SentinelGroup, open_sentinel_group
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 from parley_testing.backends.urls import BackendUrls
 from parley_testing.faults.lost_host import LostHost
 from parley_testing.http.client import UserClient, open_http
-from parley_testing.stacks.separate import SeparateStack
+from parley_testing.stacks.separate_processes import SeparateStack
 from parley_testing.workload.turns import open_users, stored_exactly_once, take_turns
 
 USERS, REPLICAS_OF_EACH = 4, 2

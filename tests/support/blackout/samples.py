@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parley_testing.faults.processes import resident_bytes
-from parley_testing.stacks.separate import SeparateStack
+from parley_testing.stacks.separate_processes import SeparateStack
 from parley_testing.stacks.service_process import ServiceProcess
 
 INTERVAL = 5.0

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from parley import __version__, times
-from parley_cli.backup import catalogue
+from parley_cli.backup import postgres_catalogue
 from parley_cli.backup.archive_writer import ArchiveWriter
-from parley_cli.backup.catalogue import Connection, Table, quoted
 from parley_cli.backup.errors import BackupError
 from parley_cli.backup.manifest import FORMAT, AppliedMigration, DatabasePart, Manifest, SecretKeyPart
+from parley_cli.backup.postgres_catalogue import Connection, Table, quoted
 from parley_cli.backup.services import in_order
 
 APPLICATION = "parley-backup"
@@ -48,11 +48,11 @@ async def dump(archive: ArchiveWriter, snapshots: Sequence[Snapshot], keys: list
 
 
 async def _open_snapshot(stack: contextlib.AsyncExitStack, service: str, dsn: str) -> Snapshot:
-    connection = await catalogue.connect(dsn, application=APPLICATION)
+    connection = await postgres_catalogue.connect(dsn, application=APPLICATION)
     stack.push_async_callback(connection.close, timeout=5)
     await stack.enter_async_context(connection.transaction(isolation="repeatable_read", readonly=True))
     taken_at = await connection.fetchval("SELECT now()")  # the first statement takes the snapshot
-    migrations = await catalogue.applied_migrations(connection)
+    migrations = await postgres_catalogue.applied_migrations(connection)
     if not migrations:
         raise BackupError(
             f"The database of {service} has no tables. Check its URL. If that service has never run, name the others "
@@ -60,7 +60,7 @@ async def _open_snapshot(stack: contextlib.AsyncExitStack, service: str, dsn: st
         )
     if service not in {migration.source for migration in migrations}:
         raise BackupError(f"The database of {service} belongs to another service. Check its URL.")
-    tables = await catalogue.tables(connection)
+    tables = await postgres_catalogue.tables(connection)
     # Without this lock, a migration could change a table before its rows are read.
     await connection.execute(f"LOCK TABLE {', '.join(quoted(table.name) for table in tables)} IN ACCESS SHARE MODE")
     return Snapshot(service, connection, taken_at, tables, migrations)
@@ -82,5 +82,5 @@ async def _write(archive: ArchiveWriter, snapshot: Snapshot) -> DatabasePart:
         migrations=snapshot.migrations,
         tables=parts,
         # Snapshots do not cover sequences. They are read last, so that no row has a higher number.
-        sequences=await catalogue.sequences(connection),
+        sequences=await postgres_catalogue.sequences(connection),
     )

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from importlib.resources import files
 
 from parley.storage import migrations
-from parley_cli.backup import catalogue, target
+from parley_cli.backup import postgres_catalogue, target
 from parley_cli.backup.archive_reader import ArchiveReader
-from parley_cli.backup.catalogue import quoted
 from parley_cli.backup.errors import BackupError
+from parley_cli.backup.postgres_catalogue import quoted
 from parley_cli.backup.services import AFTER_RESTORE, in_order, migration_sources
 from parley_cli.backup.target import APPLICATION, RestoreTarget
 
@@ -40,7 +40,7 @@ async def _open_target(
     if part is None:
         raise BackupError(f"{archive.path} has no database of {service}.")
     target.require_known_migrations(part, archive.manifest.product_version)
-    connection = await catalogue.connect(dsn, application=APPLICATION)
+    connection = await postgres_catalogue.connect(dsn, application=APPLICATION)
     stack.push_async_callback(connection.close, timeout=5)
     return RestoreTarget(part, dsn, connection)
 

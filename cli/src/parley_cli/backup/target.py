@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from parley.storage import migrations
 from parley.storage.migrations import Migration
-from parley_cli.backup import catalogue
-from parley_cli.backup.catalogue import Connection, quoted
+from parley_cli.backup import postgres_catalogue
 from parley_cli.backup.errors import BackupError
 from parley_cli.backup.manifest import AppliedMigration, DatabasePart
+from parley_cli.backup.postgres_catalogue import Connection, quoted
 from parley_cli.backup.services import migration_sources
 
 APPLICATION = "parley-restore"
@@ -56,11 +56,11 @@ async def require_ready(target: RestoreTarget, *, replace: bool) -> None:
     sessions = await target.connection.fetchval(_SESSIONS)
     if sessions:
         raise target.failure(f"is in use by {sessions} sessions of Parley. Stop the services first.")
-    tables = await catalogue.tables(target.connection)
-    applied = await catalogue.applied_migrations(target.connection)
+    tables = await postgres_catalogue.tables(target.connection)
+    applied = await postgres_catalogue.applied_migrations(target.connection)
     if tables and target.service not in {migration.source for migration in applied}:
         raise target.failure("has tables that are not Parley's. Check its URL.")
-    filled = await catalogue.tables_with_rows(target.connection, tables)
+    filled = await postgres_catalogue.tables_with_rows(target.connection, tables)
     if filled and not replace:
         raise target.failure(
             f"is not empty: {', '.join(filled[:5])}{' …' if len(filled) > 5 else ''}. "  # noqa: PLR2004 - a short list
@@ -74,7 +74,7 @@ async def prepare(target: RestoreTarget) -> None:
     If it has them, the restore's transaction replaces the rows. Otherwise this drops them with the tables.
     """
     wanted = _keys(target.part.migrations)
-    if _keys(await catalogue.applied_migrations(target.connection)) == wanted:
+    if _keys(await postgres_catalogue.applied_migrations(target.connection)) == wanted:
         return
     await _drop_everything(target.connection)
     await migrations.migrate(
@@ -83,9 +83,9 @@ async def prepare(target: RestoreTarget) -> None:
 
 
 async def _drop_everything(connection: Connection) -> None:
-    tables = [table.name for table in await catalogue.tables(connection)]
+    tables = [table.name for table in await postgres_catalogue.tables(connection)]
     async with connection.transaction():
-        for name in (*tables, catalogue.MIGRATIONS_TABLE):
+        for name in (*tables, postgres_catalogue.MIGRATIONS_TABLE):
             await connection.execute(f"DROP TABLE IF EXISTS {quoted(name)} CASCADE")
         for row in await connection.fetch(_FUNCTIONS):
             kind = "AGGREGATE" if row["kind"] == "a" else "ROUTINE"
@@ -94,10 +94,10 @@ async def _drop_everything(connection: Connection) -> None:
 
 async def require_schema(target: RestoreTarget) -> None:
     """Raise BackupError unless the schema is exactly the archive's: another process may have migrated it since."""
-    if _keys(await catalogue.applied_migrations(target.connection)) != _keys(target.part.migrations):
+    if _keys(await postgres_catalogue.applied_migrations(target.connection)) != _keys(target.part.migrations):
         raise target.failure("was migrated by another process meanwhile. Stop the services, then restore again.")
     expected = {table.name: table.columns for table in target.part.tables}
-    if {table.name: table.columns for table in await catalogue.tables(target.connection)} != expected:
+    if {table.name: table.columns for table in await postgres_catalogue.tables(target.connection)} != expected:
         raise target.failure("does not have the same tables as the archive. Its rows were not changed.")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from parley.process.tasks import background
-from parley_cli.model.process import LocalModel
+from parley_cli.local_model.process import LocalModel
 from parley_cli.settings import LocalSettings
 from parley_cli.stack.terminal import Terminal
 from parley_embedded.base_server import EmbeddedServer, make_private

@@ -12,7 +12,7 @@ from parley.observability.error_reports import open_error_reports
 from parley.observability.log_file import RotatingLogFile
 from parley.process.descriptors import raise_descriptor_limit
 from parley.web.server import error_report_options
-from parley_cli.model.process import DISPLAY_NAME
+from parley_cli.local_model.process import DISPLAY_NAME
 from parley_cli.settings import LocalSettings
 from parley_cli.stack import connections, folder_lock, preflight
 from parley_cli.stack.backends import open_backends

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from parley.config.settings import SettingsError
 from parley.config.sources import configured_variables
-from parley_cli.model.process import require_installed
+from parley_cli.local_model.process import require_installed
 from parley_cli.settings import LocalSettings
 from parley_cli.stack import folder_lock
 from parley_cli.stack.encryption_key import require_key

@@ -15,7 +15,7 @@ from gateway.server.descriptors import fit_descriptors
 from parley.config.settings import load
 from parley.config.sources import configured_variables
 from parley.process.descriptors import descriptor_limit
-from parley_cli.model.process import CONTEXT_TOKENS, DISPLAY_NAME, MAX_OUTPUT_TOKENS, MODEL_NAME
+from parley_cli.local_model.process import CONTEXT_TOKENS, DISPLAY_NAME, MAX_OUTPUT_TOKENS, MODEL_NAME
 from parley_cli.settings import LocalSettings
 from parley_cli.stack.backends import StackBackends, internal_secrets
 from parley_cli.stack.connections import ADMIN_URLS

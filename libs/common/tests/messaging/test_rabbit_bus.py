@@ -12,7 +12,7 @@ from parley.observability.metrics import Metrics
 from parley_embedded.rabbitmq.server import EmbeddedRabbitMQ
 from parley_events.subscription import Subscription
 from parley_testing.backends.rabbitmq_fixtures import get_one
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 from parley_testing.contracts.bus import BusContract, make_event
 from parley_testing.fakes.recording_handler import RecordingHandler
 from parley_testing.waiting import eventually

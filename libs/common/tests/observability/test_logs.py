@@ -105,14 +105,14 @@ def test_lookups_of_names_that_end_after_their_timeout_are_not_logged(as_json: i
 
 def test_records_of_the_events_package_keep_their_fields_and_the_context(as_json: io.BytesIO) -> None:
     structlog.contextvars.bind_contextvars(service="chat")
-    logging.getLogger("parley_events.consumer").warning("consumer_lost", extra={"queue": "chat.lifecycle"})
+    logging.getLogger("parley_events.consuming.consumer").warning("consumer_lost", extra={"queue": "chat.lifecycle"})
     (line,) = lines(as_json)
     assert str(line.pop("ts")).endswith("Z")
     assert line == {"level": "warning", "event": "consumer_lost", "service": "chat", "queue": "chat.lifecycle"}
 
 
 def test_records_of_the_events_package_are_the_same_while_a_subscriber_runs_in_the_process(as_json: io.BytesIO) -> None:
-    logger = logging.getLogger("parley_events.consumer")
+    logger = logging.getLogger("parley_events.consuming.consumer")
     with readable_logs():
         logger.warning("consumer_lost", extra={"queue": "chat.lifecycle"})
     (line,) = lines(as_json)
@@ -129,7 +129,7 @@ def test_records_of_the_events_package_are_written_from_the_configured_level_on(
 
 def test_a_traceback_of_the_events_package_is_rendered(as_json: io.BytesIO) -> None:
     error = LookupError("gone")
-    logging.getLogger("parley_events.consumer").error("consumer_failed", exc_info=error, extra={"queue": "q"})
+    logging.getLogger("parley_events.consuming.consumer").error("consumer_failed", exc_info=error, extra={"queue": "q"})
     (line,) = lines(as_json)
     assert (line["event"], line["level"], line["queue"]) == ("consumer_failed", "error", "q")
     assert "LookupError" in str(line["exception"])

@@ -1,7 +1,7 @@
 """Steps of background loops."""
 
 from parley.errors import DependencyUnavailable
-from parley.process.steps import run_step
+from parley.process.loop_steps import run_step
 
 
 class Step:

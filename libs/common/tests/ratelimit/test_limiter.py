@@ -14,7 +14,7 @@ from parley.ratelimit.script import REVOCATIONS_MARKER
 from parley.storage.redis import RedisClient, open_redis
 from parley_embedded.valkey.server import EmbeddedValkey
 from parley_testing import eventually
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 
 pytestmark = pytest.mark.integration
 

@@ -12,7 +12,7 @@ from parley.messaging import outbox
 from parley.storage.index_migrations import HEADER
 from parley.storage.migrations import MigrationError, migrate, read
 from parley_testing import eventually
-from parley_testing.backends.shared import SharedBackends, UnavailableError
+from parley_testing.backends.shared_servers import SharedBackends, UnavailableError
 
 Write = Callable[[str, str], None]
 PACKAGE = "migrated_package"

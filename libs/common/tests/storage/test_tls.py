@@ -20,7 +20,7 @@ from parley.storage.postgres import open_pool
 from parley.storage.postgres_errors import is_unavailable
 from parley.storage.redis import REDIS_UNAVAILABLE, open_redis, ping
 from parley_events.connection import OUTAGES, close, connect
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 from parley_testing.faults.tcp_proxy import open_target
 
 pytestmark = pytest.mark.integration

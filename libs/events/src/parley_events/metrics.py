@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
 from parley_events.cloudevents import CloudEvent
-from parley_events.dispatcher import Outcome
+from parley_events.consuming.dispatcher import Outcome
 
 
 class SubscriberMetrics:

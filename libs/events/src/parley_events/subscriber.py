@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING
 from parley_events.client_logs import readable_logs
 from parley_events.cloudevents import CloudEvent
 from parley_events.connection import Connect, SupervisedConnection, connect
-from parley_events.dead_letter_writer import Clock
-from parley_events.dispatcher import OutcomeObserver, ignore_outcome
-from parley_events.failure_policy import DeadlinePolicy, ErrorTypes, OnPoison
+from parley_events.consuming.dead_letter_writer import Clock
+from parley_events.consuming.dispatcher import OutcomeObserver, ignore_outcome
+from parley_events.consuming.failure_policy import DeadlinePolicy, ErrorTypes, OnPoison
+from parley_events.consuming.handlers import EventHandlers
+from parley_events.consuming.subscriber_consumer import SubscriberConsumer
+from parley_events.consuming.subscriber_dispatcher import SubscriberDispatcher
 from parley_events.gaps import Gap, GapDetector, OnGap, SequenceStore
-from parley_events.handlers import EventHandlers
 from parley_events.offsets import End, OffsetStore, OnProgress, Start
 from parley_events.replay import LogReplay
 from parley_events.side_queues import OwnExchange
 from parley_events.signals import stop_on_sigterm
-from parley_events.subscriber_consumer import SubscriberConsumer
-from parley_events.subscriber_dispatcher import SubscriberDispatcher
 from parley_events.subscription import Handler, Subscription
 from parley_events.tasks import running
 from parley_events.topology import QueueType, SubscriberNames

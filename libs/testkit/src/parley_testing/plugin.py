@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from parley_testing.backends.shared import SharedBackends
+    from parley_testing.backends.shared_servers import SharedBackends
 
 TIERS = ("unit", "integration", "e2e")
 SETTINGS_PREFIXES = (
@@ -103,7 +103,7 @@ class Controller:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        from parley_testing.backends.shared import SharedBackends, UnavailableError
+        from parley_testing.backends.shared_servers import SharedBackends, UnavailableError
 
         self._backends = SharedBackends()
         try:
@@ -176,7 +176,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
 
 
 def _skip_without_backend() -> Generator[None]:
-    from parley_testing.backends.shared import UnavailableError
+    from parley_testing.backends.shared_servers import UnavailableError
 
     try:
         yield
@@ -236,7 +236,7 @@ def _collect_garbage() -> Iterator[None]:
 @pytest.fixture(scope="session")
 async def backends(request: pytest.FixtureRequest) -> "AsyncIterator[SharedBackends]":
     """Throw-away PostgreSQL, Redis and RabbitMQ, each started when a test first uses it."""
-    from parley_testing.backends.shared import SharedBackends
+    from parley_testing.backends.shared_servers import SharedBackends
 
     handed_down = getattr(request.config, "workerinput", {}).get(_HANDED_DOWN)
     async with SharedBackends(postgres=handed_down) as found:

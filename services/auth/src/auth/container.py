@@ -37,7 +37,7 @@ from auth.signing_keys.key_ring import KeyRing
 from auth.tokens.grants import GrantService, SessionLifetimes
 from auth.tokens.introspection import TokenInspector
 from auth.tokens.refresh_cookie import RefreshCookie
-from auth.tokens.revocation import TokenRevoker
+from auth.tokens.revocation_endpoint import TokenRevoker
 from auth.tokens.token_issuer import TokenIssuer
 from auth.web.origin import OriginResolver
 from auth.web.pagination import CursorCodec

@@ -26,7 +26,7 @@ from auth.tokens import oauth_forms
 from auth.tokens.api import router as tokens
 from parley import __version__
 from parley.config.settings import load_or_exit
-from parley.service_status import service_status_router
+from parley.service_status_route import service_status_router
 from parley.web import server
 from parley.web.app import build_app
 from parley.web.service import Wire

@@ -29,7 +29,7 @@ from auth.signing_keys.postgres import PostgresSigningKeyStore
 from parley.infrastructure import open_infrastructure
 from parley.messaging import outbox
 from parley.messaging.bus import Bus
-from parley.process.steps import run_step
+from parley.process.loop_steps import run_step
 from parley.process.tasks import background
 from parley.security.encryption import SecretCipher, derive_key
 from parley.storage import migrations

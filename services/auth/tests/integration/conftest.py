@@ -17,7 +17,7 @@ from auth_testing.replica import StartReplica, running_replica
 from parley.config.settings import load
 from parley.messaging import outbox
 from parley.storage import migrations
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 
 SECRET_KEY = base64.b64encode(secrets.token_bytes(32)).decode()
 

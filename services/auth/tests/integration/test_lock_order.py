@@ -15,7 +15,7 @@ from auth_testing.store_samples import ORIGIN, add_user, new_key, start_session
 from parley.messaging import outbox
 from parley.storage import migrations
 from parley.storage.postgres import open_pool
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 
 pytestmark = pytest.mark.integration
 

@@ -10,7 +10,7 @@ from auth_testing.store_contract import StoreContract
 from parley.messaging import outbox
 from parley.storage import migrations
 from parley.storage.postgres import open_pool
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 
 
 async def _migrate(dsn: str) -> None:

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-from chat.exchanges import PastExchange
 from chat.model import ToolResult
+from chat.past_exchanges import PastExchange
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,6 @@ import sys
 from fastapi import FastAPI
 
 from chat.api import (
-    anthropic_messages,
-    anthropic_stream,
     budget,
     chat,
     chat_completions,
@@ -21,6 +19,8 @@ from chat.api import (
     ui_messages,
     websocket,
 )
+from chat.api.anthropic_messages import messages
+from chat.api.anthropic_messages import stream as message_stream
 from chat.api.openai_responses import conversations as openai_conversations
 from chat.api.openai_responses import responses
 from chat.api.openai_responses import stream as response_stream
@@ -31,7 +31,7 @@ from chat.wiring import ChatServices
 from chat.wiring import wire as wire_chat
 from parley import __version__
 from parley.config.settings import load_or_exit
-from parley.service_status import service_status_router
+from parley.service_status_route import service_status_router
 from parley.web import server
 from parley.web.app import build_app
 from parley.web.service import Wire
@@ -50,7 +50,7 @@ def create_app(settings: ChatSettings | None = None, *, wire: Wire[ChatSettings,
             service_status_router("chat"),
             *(chat.router, turns.router, conversations.router),
             *(ui_messages.router, ui_messages.resumption_router),
-            *(anthropic_messages.router, anthropic_stream.router),
+            *(messages.router, message_stream.router),
             *(responses.router, response_stream.router, responses_websocket.router, openai_conversations.router),
             *(models.router, budget.router, chat_completions.router, completion_stream.router, websocket.router),
             *(files.router, openai_files.router, plans.router, embeddings.router),

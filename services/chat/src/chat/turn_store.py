@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from chat.exchanges import PastExchange
 from chat.model import ConversationState, IdempotencyKey, NewTurn, Outcome, Reservation, Turn
+from chat.past_exchanges import PastExchange
 
 
 class TurnRefused(Exception):

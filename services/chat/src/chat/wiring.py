@@ -17,7 +17,7 @@ from chat.admission.token_limits import TokenLimits
 from chat.api.dependencies import ApiServices
 from chat.api.embedding_calls import EmbeddingCalls
 from chat.catalogue import Catalogue
-from chat.events.deletions import DeletionComparison
+from chat.events.deletion_reconciler import DeletionComparison
 from chat.events.erasure import LifecycleEventHandler
 from chat.events.reconciler import Reconciler
 from chat.events.verification import VerificationReport, verify

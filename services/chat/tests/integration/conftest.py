@@ -23,7 +23,7 @@ from fake_provider.process import FakeProvider
 from parley.messaging.memory_bus import MemoryBus
 from parley.storage.postgres import Pool
 from parley_embedded.valkey.server import EmbeddedValkey
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 from parley_testing.security.token_issuer import TestIssuer
 
 

@@ -15,7 +15,7 @@ from parley.storage.redis import open_redis
 from parley_events.cloudevents import CloudEvent
 from parley_events.models import ConversationDeleted, EventData, UserChanged, UserErased
 from parley_testing import eventually
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 
 pytestmark = pytest.mark.integration
 

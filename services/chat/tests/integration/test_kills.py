@@ -20,7 +20,7 @@ from parley.ids import new_id
 from parley.storage.postgres import open_pool
 from parley.storage.redis import open_redis
 from parley_testing import eventually
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 from parley_testing.faults.processes import kill, resume, state_of, stop
 
 pytestmark = pytest.mark.integration

@@ -8,7 +8,7 @@ from chat.settings import ChatSettings
 from chat.storage.redis_turn_logs import RedisLogStore, open_log_store
 from chat_testing.log_store_contract import LogStoreContract
 from parley.config.settings import load
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 
 pytestmark = pytest.mark.integration
 

@@ -14,7 +14,7 @@ from fake_provider.process import FakeProvider
 from parley.ids import new_id
 from parley.storage.redis import open_redis
 from parley_testing import eventually
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 
 pytestmark = pytest.mark.integration
 

@@ -19,7 +19,7 @@ from parley.storage.postgres import open_pool
 from parley.storage.redis import open_redis
 from parley_embedded.valkey.server import EmbeddedValkey
 from parley_testing import eventually
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 from parley_testing.faults.processes import frozen, kill, state_of
 
 pytestmark = pytest.mark.integration

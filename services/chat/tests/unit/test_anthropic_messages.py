@@ -8,7 +8,7 @@ import orjson
 import pytest
 from pydantic import ValidationError
 
-from chat.api.anthropic_checks import check, needed_capabilities
+from chat.api.anthropic_messages.checks import check, needed_capabilities
 from chat.catalogue import Model
 from chat.errors import ModelNotFound
 from chat.parameters import FORWARDED

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from chat.admission.budgets import PeriodLimit, affordable, cost_of, period_limits
 from chat.admission.plans import ChatPlan
-from chat.catalogue import Price
+from chat.price import Price
 from parley import times
 
 PRICE = Price(Decimal(1), Decimal(10), None, "test")

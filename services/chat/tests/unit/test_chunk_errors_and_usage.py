@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from chat.generation import UNUSABLE_USAGE
-from chat.providers.chunks import ChunkParser
+from chat.providers.parsing.chunks import ChunkParser
 from chat_testing.parsed_answers import chunk, delta, parse
 
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from chat.providers import lenient_json
-from chat.providers.chunk_template import MAX_MISSES, ChunkTemplate
-from chat.providers.chunks import ChunkParser
+from chat.providers.parsing import lenient_json
+from chat.providers.parsing.chunk_template import MAX_MISSES, ChunkTemplate
+from chat.providers.parsing.chunks import ChunkParser
 from chat_testing.parsed_answers import chunk
 
 

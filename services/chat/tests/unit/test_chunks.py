@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chat.model import LogEntry
-from chat.providers.chunks import ChunkParser
-from chat.providers.text import TextJoiner, storable
+from chat.providers.parsing.chunks import ChunkParser
+from chat.providers.parsing.text_sanitizing import TextJoiner, storable
 from chat.running.tool_calls import join_calls
 from chat_testing.parsed_answers import ParsedAnswer, chunk, delta, parse
 

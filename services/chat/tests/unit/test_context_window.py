@@ -17,8 +17,8 @@ from chat.admission.context_window import (
 )
 from chat.catalogue import Model, Target
 from chat.errors import ContextLengthExceeded
-from chat.exchanges import PastExchange, result_steps
 from chat.model import ToolResult
+from chat.past_exchanges import PastExchange, result_steps
 from chat.token_estimate import estimate, estimate_messages
 from chat_testing.turns import MODEL, make_request
 from parley.ids import new_id

@@ -6,9 +6,9 @@ import pytest
 
 from chat.admission.conversations import ConversationCreator
 from chat.errors import ConversationNotFound, Erased
-from chat.exchanges import PastExchange
 from chat.history import ConversationOwner
 from chat.model import Turn
+from chat.past_exchanges import PastExchange
 from chat_testing.admission import admit, adopt, completed, follow_up
 from chat_testing.service_bench import ServiceBench
 from chat_testing.turns import conversation_of, make_outcome, make_request

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from chat.admission.plans import ChatPlan
-from chat.catalogue import Catalogue, Model, Price, Target
+from chat.catalogue import Catalogue, Model, Target
 from chat.model import LogEntry, Turn
+from chat.price import Price
 from chat.token_estimate import estimate
 from chat_testing.admission import admit
 from chat_testing.bench import EngineBench

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from chat.files.images import image_size
+from chat.files.image_size import image_size
 from chat.files.media_types import MediaTypeDetector
 from chat_testing.files import png
 from chat_testing.files_bench import FilesBench

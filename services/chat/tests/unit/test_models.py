@@ -6,9 +6,10 @@ from decimal import Decimal
 from prometheus_client import CollectorRegistry
 
 from chat.api.models import _resource
-from chat.catalogue import Model, Price
+from chat.catalogue import Model
 from chat.generation import Provider
 from chat.metrics import ChatMetrics
+from chat.price import Price
 from chat.providers.circuit_breaker import FAILURE_THRESHOLD, CircuitBreakers
 from chat.providers.retry_and_fallback import FallbackGenerator
 from chat_testing.turns import MODEL

@@ -7,9 +7,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chat.exchanges import PastExchange, PastStep
 from chat.history import ConversationOwner, RegenerationSource
 from chat.model import ToolResult, Turn
+from chat.past_exchanges import PastExchange, PastStep
 from chat_testing.admission import admit, follow_up
 from chat_testing.bench import EngineBench
 from chat_testing.service_bench import ServiceBench

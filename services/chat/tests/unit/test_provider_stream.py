@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from chat.providers.circuit_breaker import FAILURE_THRESHOLD, OPEN_DURATION, CircuitBreaker
 from chat.providers.failures import AttemptFailed, from_status, retry_after
-from chat.providers.sse_parser import MAX_LINE, ProviderEvent, SseParser
+from chat.providers.parsing.sse_parser import MAX_LINE, ProviderEvent, SseParser
 
 
 @settings(max_examples=50)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from prometheus_client import CollectorRegistry
 
-from chat.events.deletions import OVERLAP, DeletionComparison
+from chat.events.deletion_reconciler import OVERLAP, DeletionComparison
 from chat.events.maintenance_store import UnconfirmedTurn
 from chat.events.reconciler import PAGE_SIZE, Reconciler
 from chat.history import DeletedConversation, StoredTurn

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from chat.api.openai_responses.stream import response_events
 from chat.errors import ProviderFailure, TurnPending
-from chat.exchanges import PastExchange
 from chat.model import LogEntry, Turn
+from chat.past_exchanges import PastExchange
 from chat.protocols.openai_responses.conversation_items import items_of
 from chat.protocols.openai_responses.resource import response
 from chat.protocols.sse import MOVED

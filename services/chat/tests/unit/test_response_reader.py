@@ -8,10 +8,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from chat.providers.chunks import ChunkParser
 from chat.providers.failures import AttemptFailed
-from chat.providers.response_reader import ResponseReader
-from chat.providers.sse_parser import MAX_EVENT
+from chat.providers.parsing.chunks import ChunkParser
+from chat.providers.parsing.response_reader import ResponseReader
+from chat.providers.parsing.sse_parser import MAX_EVENT
 from chat_testing.parsed_answers import ParsedAnswer, chunk, delta
 
 STOP = chunk({}, "stop")

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chat.model import LogEntry
-from chat.providers.tool_call_parser import MAX_CALLS, ToolCallParser
+from chat.providers.parsing.tool_call_parser import MAX_CALLS, ToolCallParser
 from chat.running.tool_calls import join_calls
 from chat_testing.parsed_answers import delta, parse
 

@@ -8,7 +8,7 @@ from gateway.access.stream_leases import LEASE_DURATION, StreamLeases
 from gateway_testing.fakes import FakeStreamLeases
 from parley.ids import new_id
 from parley.storage.redis import RedisClient, open_redis
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 
 pytestmark = pytest.mark.integration
 

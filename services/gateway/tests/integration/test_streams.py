@@ -12,7 +12,7 @@ from parley.ids import new_id
 from parley.ratelimit.script import REVOCATIONS_MARKER
 from parley.storage.redis import open_redis
 from parley_testing import eventually
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 from parley_testing.http.scripted_server import RecordedRequest, respond
 
 pytestmark = pytest.mark.integration

@@ -9,7 +9,7 @@ from gateway_testing.websocket_echo import auth, chatting, closed, opened, ping,
 from parley.ids import new_id
 from parley.storage.redis import open_redis
 from parley_testing import eventually
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 
 pytestmark = pytest.mark.integration
 

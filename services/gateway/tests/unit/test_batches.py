@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.batches import BATCH_SIZE, spread_over
+from gateway.spread_work import BATCH_SIZE, spread_over
 
 
 @pytest.mark.parametrize("count", [0, 1, BATCH_SIZE, BATCH_SIZE * 2 + 1])

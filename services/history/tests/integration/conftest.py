@@ -10,7 +10,7 @@ import pytest
 from history_testing.app import NewDatabase, OpenHistory, RunningHistory, open_history
 from parley.messaging import outbox
 from parley.storage import migrations
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 from parley_testing.security.token_issuer import TestIssuer
 
 

@@ -12,7 +12,7 @@ from parley.messaging.bus import PublishError
 from parley_embedded.postgres.server import EmbeddedPostgres
 from parley_events.cloudevents import CloudEvent
 from parley_testing import eventually
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 from parley_testing.faults.read_only import read_only_database
 
 pytestmark = pytest.mark.integration

@@ -20,8 +20,8 @@ from history_testing.turn_events import SampleTurn, user_erased
 from parley.ids import new_id
 from parley.messaging.outages import SERVICE_FAILURE_POLICY
 from parley.process.worker_thread import worker_thread
-from parley_events.batch_dispatcher import BatchDispatcher
 from parley_events.cloudevents import CloudEvent
+from parley_events.consuming.batch_dispatcher import BatchDispatcher
 from parley_events.subscription import Batching, Subscription
 from parley_testing import eventually
 from parley_testing.fakes.amqp import FakeChannel, FakeConnection, FakeMessage

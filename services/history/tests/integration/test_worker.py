@@ -10,7 +10,7 @@ from history_testing.turn_events import SampleTurn
 from parley.messaging.rabbit_bus import open_rabbit
 from parley.observability.metrics import Metrics
 from parley_testing import eventually
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 from parley_testing.contracts.bus import publish_until_confirmed
 from parley_testing.stacks.service_process import ServiceProcess
 

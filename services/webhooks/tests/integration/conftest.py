@@ -9,7 +9,7 @@ import pytest
 
 from parley.messaging import outbox
 from parley.storage import migrations
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 from parley_testing.security.token_issuer import TestIssuer
 from webhooks_testing.app import NewDatabase, OpenWebhooks, RunningWebhooks, open_webhooks
 from webhooks_testing.receiver import Receiver, open_receiver

@@ -16,7 +16,7 @@ import structlog
 from parley.messaging.bus import DEAD_LETTERS, BusDown, PublishError
 from parley.messaging.outages import SERVICE_FAILURE_POLICY
 from parley_events.cloudevents import CloudEvent, round_trip
-from parley_events.failure_policy import HANDLER_TIMEOUT, FailurePolicy, HandlerTimeout
+from parley_events.consuming.failure_policy import HANDLER_TIMEOUT, FailurePolicy, HandlerTimeout
 from parley_events.routing import matches
 from parley_events.subscription import Subscription
 

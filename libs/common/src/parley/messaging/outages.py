@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from parley.errors import DependencyUnavailable
 from parley.storage.postgres_errors import is_transient
 from parley.storage.redis import REDIS_UNAVAILABLE
-from parley_events.failure_policy import FailurePolicy
+from parley_events.consuming.failure_policy import FailurePolicy
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,11 @@ from parley.messaging.outages import SERVICE_FAILURE_POLICY
 from parley.observability.metrics import Metrics
 from parley.process.tasks import background, is_cancelled
 from parley.process.timeouts import at_most
-from parley_events.batch_dispatcher import BatchDispatcher
 from parley_events.cloudevents import CONTENT_TYPE, CloudEvent, to_headers
 from parley_events.connection import OUTAGES, Connect, SupervisedConnection, connect
-from parley_events.consumer import FINISH_TIMEOUT, Dispatcher, QueueConsumer
-from parley_events.dispatcher import KeyedDispatcher, Outcome, OutcomeObserver
+from parley_events.consuming.batch_dispatcher import BatchDispatcher
+from parley_events.consuming.consumer import FINISH_TIMEOUT, Dispatcher, QueueConsumer
+from parley_events.consuming.dispatcher import KeyedDispatcher, Outcome, OutcomeObserver
 from parley_events.subscription import Subscription
 from parley_events.topology import EVENTS_EXCHANGE, QueueType
 

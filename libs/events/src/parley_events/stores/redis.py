@@ -8,7 +8,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from parley_events.cloudevents import CloudEvent
-from parley_events.failure_policy import HANDLER_TIMEOUT
+from parley_events.consuming.failure_policy import HANDLER_TIMEOUT
 from parley_events.stores import KEPT_FOR
 
 RUNNING, DONE = b"running", b"done"

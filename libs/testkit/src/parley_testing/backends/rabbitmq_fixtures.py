@@ -12,7 +12,7 @@ from parley.messaging.rabbit_bus import RabbitBus, open_rabbit
 from parley.observability.metrics import Metrics
 from parley_embedded.rabbitmq.server import EmbeddedRabbitMQ
 from parley_events.cloudevents import CloudEvent, from_headers
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 
 OpenBus = Callable[..., AbstractAsyncContextManager[RabbitBus]]
 Take = Callable[[str], Awaitable[list[str]]]

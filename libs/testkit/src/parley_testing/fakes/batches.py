@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Sequence
 
 from parley_events import CloudEvent
-from parley_events.batch_dispatcher import BatchDispatcher
-from parley_events.failure_policy import FailurePolicy
+from parley_events.consuming.batch_dispatcher import BatchDispatcher
+from parley_events.consuming.failure_policy import FailurePolicy
 from parley_events.subscription import Batching, Subscription
 from parley_testing.contracts.bus import make_event
 from parley_testing.fakes.amqp import FakeChannel, FakeConnection, FakeMessage

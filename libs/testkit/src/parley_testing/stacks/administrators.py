@@ -3,7 +3,7 @@
 from parley_testing.http.client import UserClient
 from parley_testing.stacks.commands import run_parley
 from parley_testing.stacks.embedded import EmbeddedStack
-from parley_testing.stacks.separate import SeparateStack
+from parley_testing.stacks.separate_processes import SeparateStack
 
 
 async def make_administrator(stack: EmbeddedStack | SeparateStack, user: UserClient) -> None:

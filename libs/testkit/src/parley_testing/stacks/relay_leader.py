@@ -4,7 +4,7 @@ from pathlib import Path
 
 import asyncpg
 
-from parley_testing.stacks.separate import SeparateStack
+from parley_testing.stacks.separate_processes import SeparateStack
 from parley_testing.stacks.service_process import ServiceProcess
 from parley_testing.waiting import eventually
 

@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 
 from parley_testing.http.client import SseEvent, StreamRefused, UserClient, open_http, register
-from parley_testing.stacks.separate import SeparateStack
+from parley_testing.stacks.separate_processes import SeparateStack
 from parley_testing.waiting import eventually
 
 PAGE = 100

@@ -16,7 +16,7 @@ from auth.tokens.refresh_cookie import (
     RefreshCookie,
     from_web_client,
 )
-from auth.tokens.revocation import TokenRevoker
+from auth.tokens.revocation_endpoint import TokenRevoker
 from auth.tokens.schemas import IntrospectionView, TokenErrorView, TokenView
 from auth.web.dependencies import provide
 from auth.web.origin import Origins, came_through_gateway

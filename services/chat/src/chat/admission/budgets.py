@@ -8,9 +8,10 @@ from typing import Protocol
 from uuid import UUID
 
 from chat.admission.plans import ChatPlan, ChatPlans
-from chat.catalogue import Model, Price
+from chat.catalogue import Model
 from chat.errors import QuotaExceeded
 from chat.model import Reservation
+from chat.price import Price
 from parley import times
 from parley_events.models import Usage
 

@@ -9,10 +9,10 @@ from chat.admission.past_messages import NO_TURN, grouped, has_steps, messages_o
 from chat.admission.turn_request import TurnRequest
 from chat.catalogue import Model
 from chat.errors import ContextLengthExceeded, HistoryUnavailable, MessageNotFound
-from chat.exchanges import PastExchange, result_steps
 from chat.generation import PromptImage
 from chat.history import History
 from chat.model import ContextState, ToolResult
+from chat.past_exchanges import PastExchange, result_steps
 from chat.token_estimate import CHARACTERS_PER_TOKEN, estimate_messages, estimate_options
 from chat.turn_store import TurnStore
 

@@ -5,7 +5,7 @@ from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
-from chat.exchanges import PastExchange, PastStep
+from chat.past_exchanges import PastExchange, PastStep
 
 NO_TURN = UUID(int=0)
 """ID of the exchange that the prompt asks to answer."""

@@ -5,12 +5,12 @@ import random
 
 import structlog
 
-from chat.events.deletions import DeletionComparison
+from chat.events.deletion_reconciler import DeletionComparison
 from chat.events.erasure_store import TurnErasureStore
 from chat.events.maintenance_store import MaintenanceStore, UnconfirmedTurn
 from chat.history import History
 from chat.metrics import ChatMetrics
-from parley.process.steps import run_step
+from parley.process.loop_steps import run_step
 
 log = structlog.get_logger()
 

@@ -9,7 +9,7 @@ import structlog
 
 from chat.files.model import object_key, text_key
 from chat.files.store import FileRows, Objects
-from parley.process.steps import run_step
+from parley.process.loop_steps import run_step
 
 log = structlog.get_logger()
 

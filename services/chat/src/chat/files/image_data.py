@@ -4,7 +4,7 @@ import base64
 import binascii
 import re
 
-from chat.files.images import MAX_HEADER, image_size, require_decodable
+from chat.files.image_size import MAX_HEADER, image_size, require_decodable
 from chat.files.media_types import type_of
 from chat.files.model import IMAGE_TYPES
 from parley.errors import InvalidRequest

@@ -4,7 +4,7 @@ import codecs
 import re
 
 from chat.file_errors import UnsupportedFile
-from chat.files.images import MAX_HEADER, image_size, require_decodable
+from chat.files.image_size import MAX_HEADER, image_size, require_decodable
 from chat.files.model import IMAGE_TYPES
 from chat.token_estimate import estimate
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from chat.generation import AnswerChunk
-from chat.providers import lenient_json
-from chat.providers.chunks import ChunkParser
+from chat.providers.parsing import lenient_json
+from chat.providers.parsing.chunks import ChunkParser
 
 Document = dict[str, Any]
 _DELTAS = {"text_delta": ("text", "content"), "thinking_delta": ("thinking", "reasoning_content")}

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from chat.providers.content import text_of
+from chat.providers.parsing.content import text_of
 
 Message = dict[str, Any]
 Block = dict[str, Any]

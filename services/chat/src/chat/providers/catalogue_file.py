@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from chat.catalogue import EMBEDDINGS, Catalogue, Model, Price, Target
+from chat.catalogue import EMBEDDINGS, Catalogue, Model, Target
 from chat.parameters import FORWARDED, ProviderKind
-from chat.providers.prices import listed_price
+from chat.price import Price
+from chat.providers.price_list import listed_price
 from chat.settings import OPENAI_BASE_URL, ChatSettings
 from parley.config.settings import SettingsError
 

@@ -12,7 +12,7 @@ from chat.generation import AnswerChunk, EmbeddingCall, Prompt
 from chat.providers.failures import AttemptFailed
 from chat.providers.http_provider import HttpProvider
 from chat.providers.openai_format import OpenAIFormat
-from chat.providers.reported_usage import MAX_COUNT
+from chat.providers.parsing.reported_usage import MAX_COUNT
 from parley.process.timeouts import at_most
 from parley_events.models import Usage
 

@@ -13,9 +13,9 @@ import structlog
 from chat.catalogue import Target
 from chat.errors import ProviderTimeout, ProviderUnavailable
 from chat.generation import AnswerChunk, Prompt
-from chat.providers.chunks import ChunkParser
 from chat.providers.failures import AttemptFailed, from_status
-from chat.providers.response_reader import ResponseReader
+from chat.providers.parsing.chunks import ChunkParser
+from chat.providers.parsing.response_reader import ResponseReader
 from parley.process.sockets import PEER_TIMEOUT, set_options
 from parley.process.timeouts import at_most
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from chat.catalogue import Target
 from chat.generation import Prompt
-from chat.providers.chunks import ChunkParser
+from chat.providers.parsing.chunks import ChunkParser
 
 
 class OpenAIFormat:

@@ -20,7 +20,7 @@ from chat.running.turn_log_store import LogItem, LogStore, LogStoreUnavailable
 from chat.running.usage import estimated_usage
 from chat.turn_store import TurnStore
 from parley import times
-from parley.process.steps import run_step
+from parley.process.loop_steps import run_step
 
 log = structlog.get_logger()
 

@@ -12,7 +12,6 @@ import httpx2
 import orjson
 
 from chat.errors import HistoryUnavailable
-from chat.exchanges import PastExchange, PastStep
 from chat.history import (
     ConversationOwner,
     CreatedConversation,
@@ -22,6 +21,7 @@ from chat.history import (
     StoredTurn,
 )
 from chat.model import ToolResult
+from chat.past_exchanges import PastExchange, PastStep
 from parley.errors import DependencyUnavailable
 from parley.security.service_tokens import ServiceTokenProvider
 

@@ -12,8 +12,8 @@ import orjson
 
 from chat.errors import Erased
 from chat.events.turn_events import ended_event, started_event
-from chat.exchanges import PastExchange
 from chat.model import ConversationState, IdempotencyKey, NewTurn, Outcome, Reservation, Turn
+from chat.past_exchanges import PastExchange
 from chat.storage import turn_statements
 from chat.storage.turn_rows import ended_turn, to_conversation, to_exchange, to_turn
 from chat.turn_store import AdmissionResult, BudgetExceeded, IdempotencyRecord, TurnRefused

@@ -4,9 +4,9 @@ import dataclasses
 from typing import Any
 from uuid import UUID
 
-from chat.exchanges import PastExchange, result_steps
 from chat.input_items import messages_of_input
 from chat.model import ConversationState, LogEntry, Outcome, ToolResult, Turn, TurnError
+from chat.past_exchanges import PastExchange, result_steps
 from parley_events.models import Usage
 
 _CONVERTED = {"entries", "usage", "error", "cancel_requested", "tool_results"}

@@ -4,9 +4,9 @@ from uuid import UUID
 
 from chat.admission.turn_job import TurnJob
 from chat.admission.turn_request import TurnRequest
-from chat.exchanges import PastExchange
 from chat.history import ConversationOwner
 from chat.model import Turn
+from chat.past_exchanges import PastExchange
 from chat_testing.service_bench import ServiceBench
 from chat_testing.turns import make_outcome, make_request
 from parley.ids import new_id

@@ -6,7 +6,6 @@ from datetime import datetime
 from uuid import UUID
 
 from chat.errors import HistoryUnavailable
-from chat.exchanges import PastExchange
 from chat.history import (
     ConversationOwner,
     CreatedConversation,
@@ -15,6 +14,7 @@ from chat.history import (
     RegenerationSource,
     StoredTurn,
 )
+from chat.past_exchanges import PastExchange
 
 
 @dataclass

@@ -7,7 +7,7 @@ from typing import Any
 
 from chat.generation import AnswerChunk
 from chat.model import LogEntry
-from chat.providers.chunks import ChunkParser
+from chat.providers.parsing.chunks import ChunkParser
 from chat.running.tool_calls import join_calls
 from parley_events.models import Usage
 

@@ -8,9 +8,9 @@ from uuid import UUID
 from chat.admission.budgets import BudgetUse
 from chat.admission.new_turn import admitted_turn
 from chat.errors import Erased
-from chat.exchanges import PastExchange, result_steps
 from chat.input_items import files_of_input, messages_of_input
 from chat.model import ConversationState, IdempotencyKey, NewTurn, Outcome, Reservation, Turn
+from chat.past_exchanges import PastExchange, result_steps
 from chat.turn_store import AdmissionResult, IdempotencyRecord, TurnRefused
 from chat_testing.budgets import InMemoryBudgets
 from parley.errors import DependencyUnavailable

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from dataclasses import dataclass
 
 from gateway.access.stream_leases import StreamLeases
-from gateway.batches import spread_over
 from gateway.errors import StreamTerminated, TooManyStreams
 from gateway.request import Caller
+from gateway.spread_work import spread_over
 from parley.errors import Overloaded
 from parley.ratelimit.limiter import TokenSession
 from parley.web.lifecycle import Lifecycle

@@ -4,12 +4,12 @@ import asyncio
 import time
 from typing import Any
 
-from gateway.batches import spread_over
 from gateway.server.connection_limits import ConnectionLimits, SubjectOf
 from gateway.server.protocol import ServerProtocol
 from gateway.server.refusals import CountRefusal
 from gateway.server.uvicorn_internals import Config, ServerState
 from gateway.settings import GatewaySettings
+from gateway.spread_work import spread_over
 
 CHECK_INTERVAL = 0.5
 """Seconds in which the deadlines of all connections are checked once."""

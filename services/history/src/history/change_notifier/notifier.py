@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Protocol
 from uuid import UUID
 
-from parley.process.steps import run_step
+from parley.process.loop_steps import run_step
 
 POLL_INTERVAL = 0.2
 """Seconds between two polls for changes made by other processes."""

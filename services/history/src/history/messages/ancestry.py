@@ -7,7 +7,7 @@ import asyncio
 from uuid import UUID, uuid4
 
 from history.database import Database
-from parley.process.steps import run_step
+from parley.process.loop_steps import run_step
 
 BATCH_SIZE = 5_000
 """Messages of one conversation in one transaction, which holds the lock of its user for less than a second."""

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from history.database import Database
 from parley.messaging.outbox.store import purge
-from parley.process.steps import run_step
+from parley.process.loop_steps import run_step
 from parley.storage.postgres import Connection
 
 ROW_BATCH_SIZE = 1000

@@ -8,7 +8,7 @@ import structlog
 from history.search.store import IndexTerms, ReindexingStore, StoredText
 from history.search.tokenizer import INDEX_VERSION, index_terms
 from parley.errors import Overloaded
-from parley.process.steps import run_step
+from parley.process.loop_steps import run_step
 from parley.process.worker_thread import WorkerThread
 
 log = structlog.get_logger()

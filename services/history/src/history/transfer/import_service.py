@@ -13,9 +13,9 @@ import structlog
 from history.change_notifier.notifier import ChangeNotifier
 from history.errors import IdempotencyKeyReused
 from history.transfer.drafts import ConversationDraft
+from history.transfer.import_stop import StopReason, StopSignal, refusal
 from history.transfer.parsing import ParsedEntry, check_format, parse_file, take
 from history.transfer.schemas import MAX_SKIPPED, Imported, ImportReport, Skipped
-from history.transfer.stop_signal import StopReason, StopSignal, refusal
 from history.transfer.store import ConversationNotStorable, ImportStore
 from history.transfer.upload import Upload, open_upload
 from parley.errors import Overloaded

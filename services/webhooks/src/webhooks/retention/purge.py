@@ -3,7 +3,7 @@
 import asyncio
 
 from parley.messaging.outbox.store import purge
-from parley.process.steps import run_step
+from parley.process.loop_steps import run_step
 from webhooks.database import Database
 
 BATCH_SIZE = 1000

@@ -4,7 +4,7 @@ import asyncio
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from parley.process.steps import run_step
+from parley.process.loop_steps import run_step
 from webhooks.sending.postgres import PostgresDeliveryQueue
 
 INTERVAL = 15.0

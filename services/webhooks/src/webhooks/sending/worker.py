@@ -11,7 +11,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from parley import __version__
-from parley.process.steps import run_step
+from parley.process.loop_steps import run_step
 from parley.process.tasks import background
 from parley.process.timeouts import at_most
 from webhooks.requests.http_sender import REQUEST_TIMEOUT, HttpSender, Response

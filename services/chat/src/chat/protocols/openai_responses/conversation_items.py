@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
-from chat.exchanges import PastExchange, PastStep
 from chat.file_references import FILE, is_file, openai_id, referenced_file
+from chat.past_exchanges import PastExchange, PastStep
 from chat.protocols.openai_responses.ids import item_id
 from chat.protocols.openai_responses.resource import input_item
 

@@ -8,9 +8,9 @@ from fastapi.responses import Response
 
 from chat import errors
 from chat.admission.turn_request import TurnRequest
-from chat.api.anthropic_checks import check, needed_capabilities
-from chat.api.anthropic_documentation import MESSAGE, TOKEN_COUNT
-from chat.api.anthropic_stream import stream_of
+from chat.api.anthropic_messages.checks import check, needed_capabilities
+from chat.api.anthropic_messages.documentation import MESSAGE, TOKEN_COUNT
+from chat.api.anthropic_messages.stream import stream_of
 from chat.api.chat import JSON, failure_of
 from chat.api.dependencies import Caller, Service, Services
 from chat.api.documentation import COMPLETION_ERRORS, TURN_PARAMETERS

@@ -1,4 +1,4 @@
-"""HTTP server of the local model, llama.cpp's own: `python -m parley_cli.model.server`.
+"""HTTP server of the local model, llama.cpp's own: `python -m parley_cli.local_model.server`.
 
 It is a separate process because llama.cpp serves inside the process that imports it, and because an instruction that
 the CPU does not support ends that process.

@@ -5,8 +5,8 @@ from uuid import uuid4
 
 from aio_pika.abc import AbstractIncomingMessage
 
-from parley_events.acknowledgement import send
-from parley_events.held_events import HeldEvent
+from parley_events.consuming.acknowledgement import send
+from parley_events.consuming.held_events import HeldEvent
 from parley_events.side_queues import COPY, STATE, OwnExchange, failure_headers, own_headers
 from parley_events.topology import PARKED
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from chat.providers import lenient_json
-from chat.providers.lenient_json import MalformedJson
-from chat.providers.sse_parser import BOM, MAX_EVENT, ProviderEvent, SseParser
+from chat.providers.parsing import lenient_json
+from chat.providers.parsing.lenient_json import MalformedJson
+from chat.providers.parsing.sse_parser import BOM, MAX_EVENT, ProviderEvent, SseParser
 
 MAX_LEADING_SPACE = 1024
 

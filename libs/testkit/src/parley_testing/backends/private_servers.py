@@ -9,7 +9,7 @@ from pathlib import Path
 from parley_embedded.postgres.server import EmbeddedPostgres
 from parley_embedded.rabbitmq.server import EmbeddedRabbitMQ
 from parley_embedded.valkey.server import EmbeddedValkey
-from parley_testing.backends.shared import SharedBackends
+from parley_testing.backends.shared_servers import SharedBackends
 from parley_testing.backends.urls import BackendUrls
 from parley_testing.faults import processes
 from parley_testing.waiting import eventually

@@ -1,9 +1,9 @@
-"""Prices from the bundled genai-prices list."""
+"""Prices of models from the bundled list of genai-prices."""
 
 from decimal import Decimal
 from functools import lru_cache
 
-from chat.catalogue import Price
+from chat.price import Price
 
 LOCAL = "local"
 

@@ -5,14 +5,14 @@ from typing import Any
 
 from chat.generation import AnswerChunk
 from chat.model import LogEntry
-from chat.providers import lenient_json
-from chat.providers.chunk_template import ChunkTemplate
-from chat.providers.content import reasoning_of, text_of
 from chat.providers.failures import AttemptFailed, reported_failure
-from chat.providers.lenient_json import MalformedJson
-from chat.providers.reported_usage import parse_usage
-from chat.providers.text import TextJoiner, storable
-from chat.providers.tool_call_parser import LEGACY_INDEX, ToolCallParser
+from chat.providers.parsing import lenient_json
+from chat.providers.parsing.chunk_template import ChunkTemplate
+from chat.providers.parsing.content import reasoning_of, text_of
+from chat.providers.parsing.lenient_json import MalformedJson
+from chat.providers.parsing.reported_usage import parse_usage
+from chat.providers.parsing.text_sanitizing import TextJoiner, storable
+from chat.providers.parsing.tool_call_parser import LEGACY_INDEX, ToolCallParser
 
 MAX_MODEL_LENGTH = 100
 _FINISH_REASONS = {

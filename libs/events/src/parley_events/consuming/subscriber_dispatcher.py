@@ -7,15 +7,15 @@ import time
 
 from aio_pika.abc import AbstractIncomingMessage
 
-from parley_events.acknowledgement import send
 from parley_events.cloudevents import CloudEvent, MalformedEvent, from_headers
 from parley_events.connection import OUTAGES
-from parley_events.dead_letter_writer import Clock, DeadLetterWriter, describe
-from parley_events.dispatcher import OutcomeObserver, ignore_outcome
-from parley_events.failure_policy import HANDLER_TIMEOUT, DeadlinePolicy, DeadReason, HandlerTimeout
+from parley_events.consuming.acknowledgement import send
+from parley_events.consuming.dead_letter_writer import Clock, DeadLetterWriter, describe
+from parley_events.consuming.dispatcher import OutcomeObserver, ignore_outcome
+from parley_events.consuming.failure_policy import HANDLER_TIMEOUT, DeadlinePolicy, DeadReason, HandlerTimeout
+from parley_events.consuming.held_events import HeldEvent, HeldLines
+from parley_events.consuming.parking import ParkingLot
 from parley_events.gaps import GapDetector
-from parley_events.held_events import HeldEvent, HeldLines
-from parley_events.parking import ParkingLot
 from parley_events.side_queues import DROPPED, REDRIVEN, STATE, OwnExchange
 from parley_events.subscription import Handler
 from parley_events.waiting import at_most

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from chat.providers import lenient_json
-from chat.providers.json_object_end import JsonObjectEnd
-from chat.providers.text import TextJoiner, storable
+from chat.providers.parsing import lenient_json
+from chat.providers.parsing.json_object_end import JsonObjectEnd
+from chat.providers.parsing.text_sanitizing import TextJoiner, storable
 from parley.ids import new_id
 
 MAX_CALLS = 128

@@ -6,11 +6,11 @@ from typing import TypeAlias
 
 from aio_pika.abc import AbstractIncomingMessage
 
-from parley_events.acknowledgement import send
 from parley_events.cloudevents import MalformedEvent
 from parley_events.connection import OUTAGES
-from parley_events.failure_policy import DeadReason
-from parley_events.held_events import HeldEvent
+from parley_events.consuming.acknowledgement import send
+from parley_events.consuming.failure_policy import DeadReason
+from parley_events.consuming.held_events import HeldEvent
 from parley_events.side_queues import ATTEMPTS, OwnExchange, dead_headers, error_text, own_headers
 from parley_events.topology import DEAD
 

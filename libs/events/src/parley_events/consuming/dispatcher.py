@@ -10,9 +10,9 @@ from typing import Literal
 
 from aio_pika.abc import AbstractIncomingMessage
 
-from parley_events.acknowledgement import send
 from parley_events.cloudevents import CloudEvent, MalformedEvent, from_headers
-from parley_events.failure_policy import HANDLER_TIMEOUT, FailurePolicy, HandlerTimeout
+from parley_events.consuming.acknowledgement import send
+from parley_events.consuming.failure_policy import HANDLER_TIMEOUT, FailurePolicy, HandlerTimeout
 from parley_events.subscription import Subscription
 from parley_events.waiting import at_most
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 
 from aio_pika.abc import AbstractIncomingMessage
 
-from parley_events.acknowledgement import send
 from parley_events.cloudevents import CloudEvent, MalformedEvent, from_headers
-from parley_events.dispatcher import (
+from parley_events.consuming.acknowledgement import send
+from parley_events.consuming.dispatcher import (
     FIRST_RETRY_DELAY,
     MAX_RETRY_DELAY,
     Delivery,
@@ -18,7 +18,7 @@ from parley_events.dispatcher import (
     OutcomeObserver,
     ignore_outcome,
 )
-from parley_events.failure_policy import HANDLER_TIMEOUT, FailurePolicy, HandlerTimeout
+from parley_events.consuming.failure_policy import HANDLER_TIMEOUT, FailurePolicy, HandlerTimeout
 from parley_events.subscription import Batching, Subscription
 from parley_events.waiting import at_most
 

@@ -7,11 +7,11 @@ from uuid import uuid4
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import AMQPChannelError
 
-from parley_events.acknowledgement import send
 from parley_events.connection import SupervisedConnection
-from parley_events.consumer import QueueConsumer
+from parley_events.consuming.acknowledgement import send
+from parley_events.consuming.consumer import QueueConsumer
+from parley_events.consuming.subscriber_dispatcher import SubscriberDispatcher
 from parley_events.side_queues import BATON, OwnExchange
-from parley_events.subscriber_dispatcher import SubscriberDispatcher
 from parley_events.subscription import Subscription
 from parley_events.topology import (
     PARKED,

@@ -8,9 +8,9 @@ import structlog
 from chat.errors import ProviderFailure, ProviderTimeout
 from chat.generation import AnswerChunk
 from chat.providers.aiohttp_internals import reader_of
-from chat.providers.body_parser import BodyParser
-from chat.providers.chunks import ChunkParser, has_entry
 from chat.providers.failures import AttemptFailed
+from chat.providers.parsing.body_parser import BodyParser
+from chat.providers.parsing.chunks import ChunkParser, has_entry
 from parley.process.timeouts import IdleTimer
 
 log = structlog.get_logger()
