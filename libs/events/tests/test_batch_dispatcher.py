@@ -38,6 +38,53 @@ async def test_a_batch_begins_20_ms_after_the_one_before_unless_it_is_full() -> 
 
 
 @virtual_time
+async def test_events_that_are_not_urgent_wait_for_others_half_a_second_at_most() -> None:
+    handlers = BatchHandlers()
+    handlers.not_urgent, queue = {"later"}, BatchQueue(handlers)
+    await queue.deliver("later")
+    await asyncio.sleep(0.3)
+    await queue.deliver("later")
+    await asyncio.sleep(5)
+    await queue.deliver("later")
+    await asyncio.sleep(5)
+    assert handlers.batches == [[1, 2], [3]]
+    assert handlers.times == pytest.approx([0.5, 5.8])
+    assert (queue.answers(), queue.channel.acks) == (["acknowledged"] * 3, 2)
+
+
+@virtual_time
+async def test_an_urgent_event_takes_the_events_before_it_along_in_their_order() -> None:
+    handlers = BatchHandlers()
+    handlers.not_urgent, queue = {"later"}, BatchQueue(handlers)
+    await queue.deliver("later")
+    await asyncio.sleep(0.1)
+    await queue.deliver("later", "now", "later")
+    await asyncio.sleep(5)
+    assert handlers.batches == [[1, 2, 3, 4]]
+    assert handlers.times == pytest.approx([0.1])
+
+
+@virtual_time
+async def test_a_full_batch_of_events_that_are_not_urgent_begins_at_once() -> None:
+    handlers = BatchHandlers()
+    handlers.not_urgent, queue = {"later"}, BatchQueue(handlers)
+    await queue.deliver("later", "later", "later", "later")
+    await asyncio.sleep(0.1)
+    assert handlers.batches == [[1, 2, 3, 4]]
+
+
+@virtual_time
+async def test_events_that_are_not_urgent_are_left_to_their_next_delivery_on_stopping() -> None:
+    handlers = BatchHandlers()
+    handlers.not_urgent, queue = {"later"}, BatchQueue(handlers)
+    await queue.deliver("later")
+    await asyncio.sleep(0.1)
+    await queue.dispatcher.stop(10)
+    assert (queue.answers(), handlers.batches) == (["pending"], [])
+    assert asyncio.get_running_loop().time() == pytest.approx(0.1)
+
+
+@virtual_time
 async def test_a_batch_ends_at_its_limit_of_bytes() -> None:
     handlers = BatchHandlers()
     await BatchQueue(handlers, max_bytes=60).deliver("a", "b", "c", "d")

@@ -13,16 +13,26 @@ If it raises an exception, it has committed none.
 """
 
 
+UrgencyCheck = Callable[[CloudEvent], bool]
+"""Tells whether a batch with the event begins soon. Called for each event on its arrival, before it is handled."""
+
+
 class Rejected(Exception):
     """Raised by a handler for an event that it can never handle: the event is dead-lettered without a retry."""
+
+
+def every_event_is_urgent(_event: CloudEvent) -> bool:
+    """Let no event wait for ``max_wait``."""
+    return True
 
 
 @dataclass(frozen=True, slots=True)
 class Batching:
     """The handler of batches, and the limits of a batch.
 
-    An event is handled at once while the queue is idle. Otherwise a batch begins at the earliest ``interval`` seconds
-    after the one before, unless it is full.
+    An urgent event is handled at once while the queue is idle. Otherwise a batch begins at the earliest ``interval``
+    seconds after the one before, unless it is full. Events that are not urgent wait for an urgent one or for a full
+    batch, at most ``max_wait`` seconds.
     """
 
     handler: BatchHandler
@@ -30,6 +40,8 @@ class Batching:
     max_bytes: int = 1_000_000
     """Bytes of data after which no further event is added."""
     interval: float = 0.02
+    is_urgent: UrgencyCheck = every_event_is_urgent
+    max_wait: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from webhooks.endpoints.service import WebhookService
 from webhooks.erasure.postgres import PostgresUserWebhooks
 from webhooks.intake.consumer import EventIntake, consume_events
 from webhooks.intake.postgres import PostgresIntake
+from webhooks.intake.wanted import WantedEvents
 from webhooks.requests.http_sender import open_sender
 from webhooks.requests.signing import SecretBox
 from webhooks.requests.targets import TargetPolicy
@@ -72,6 +73,7 @@ async def wire(
         intake = EventIntake(
             PostgresIntake(own_work),
             PostgresUserWebhooks(own_work),
+            WantedEvents(own_work),
             registry,
             wake=worker.wake,
             wake_relay=infrastructure.relay.hint,

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from openai import AsyncOpenAI, InvalidWebhookSignatureError
+from prometheus_client import CollectorRegistry
 from standardwebhooks.webhooks import Webhook
 from svix.webhooks import Webhook as SvixWebhook
 
@@ -14,6 +15,10 @@ from parley.ids import new_id
 from parley_events import CloudEvent
 from parley_testing.waiting import eventually
 from webhooks.database import Database
+from webhooks.erasure.postgres import PostgresUserWebhooks
+from webhooks.intake.consumer import EventIntake
+from webhooks.intake.postgres import PostgresIntake
+from webhooks.intake.wanted import WantedEvents
 from webhooks.sending.postgres import PostgresDeliveryQueue
 from webhooks_testing.app import RunningWebhooks, WebhookOwner
 from webhooks_testing.receiver import Receiver, open_receiver
@@ -205,3 +210,28 @@ async def test_a_slow_receiver_gets_few_requests_at_once_and_delays_nobody(
     released.set()
     await eventually(lambda: len(receiver.requests) == 20)
     assert receiver.most_open == 5
+
+
+async def test_a_new_webhook_gets_the_next_event_although_the_intake_does_not_know_it_yet(
+    webhooks: RunningWebhooks, receiver: Receiver
+) -> None:
+    user = webhooks.user()
+    database = Database(webhooks.pool)
+    wanted = WantedEvents(database)
+    await wanted.refresh(at_once=True)
+    intake = EventIntake(
+        PostgresIntake(database),
+        PostgresUserWebhooks(database),
+        wanted,
+        CollectorRegistry(),
+        wake=lambda: None,
+        wake_relay=lambda: None,
+    )
+    webhook = await user.create(receiver.url, "conversation.turn.*")
+    first, second = user.turn(), user.turn()
+    assert not intake.is_urgent(first)
+    assert await intake.handle_batch([first]) == []
+    assert intake.is_urgent(second)
+    await eventually(lambda: _delivered(user, webhook))
+    assert receiver.ids == [str(first.id)]
+    assert not intake.is_urgent(webhooks.user().turn())

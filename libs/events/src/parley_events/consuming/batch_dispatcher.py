@@ -52,7 +52,7 @@ class BatchDispatcher:
         self._task: asyncio.Task[None] | None = None
         self._began = float("-inf")
         self._delay = FIRST_RETRY_DELAY
-        self._full, self._stopping = asyncio.Event(), asyncio.Event()
+        self._due, self._full, self._stopping = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def dispatch(self, message: AbstractIncomingMessage) -> None:
         """Add a message to the next batch, or queue it behind the earlier messages of its key that failed."""
@@ -65,13 +65,15 @@ class BatchDispatcher:
         self._waiting_bytes += len(event.data)
         if len(self._waiting) >= self._limit or self._waiting_bytes >= self._batching.max_bytes:
             self._full.set()
+        if self._full.is_set() or self._batching.is_urgent(event):
+            self._due.set()
         if self._task is None and not self._stopping.is_set():
             self._task = asyncio.create_task(self._handle_waiting(), context=self._new_context())
 
     async def stop(self, timeout: float) -> None:
         """Start no more handlers, and cancel those that still run after ``timeout`` seconds."""
         self._stopping.set()
-        self._full.set()
+        self._begin_at_once()
         task = self._task
         await asyncio.gather(self._single.stop(timeout), *([_finish(task, timeout)] if task else []))
 
@@ -84,7 +86,14 @@ class BatchDispatcher:
         finally:
             self._task = None
 
+    def _begin_at_once(self) -> None:
+        self._due.set()
+        self._full.set()
+
     async def _wait_for_more(self) -> None:
+        if not self._due.is_set():
+            async with at_most(self._batching.max_wait):
+                await self._due.wait()
         now = asyncio.get_running_loop().time()
         async with at_most(max(0.0, self._began + self._batching.interval - now)):
             await self._full.wait()
@@ -106,6 +115,8 @@ class BatchDispatcher:
             size += len(delivery.event.data)
         if len(self._waiting) < self._limit and self._waiting_bytes < self._batching.max_bytes:
             self._full.clear()
+        if not self._waiting:
+            self._due.clear()
         return batch
 
     async def _handle(self, batch: Sequence[Delivery]) -> None:
@@ -149,7 +160,7 @@ class BatchDispatcher:
     def _put_back(self, batch: Sequence[Delivery]) -> None:
         self._waiting.extendleft(reversed(batch))
         self._waiting_bytes += sum(len(delivery.event.data) for delivery in batch)
-        self._full.set()
+        self._begin_at_once()
 
     async def _wait_before_retry(self) -> None:
         async with at_most(self._delay):

@@ -25,6 +25,7 @@ class BatchHandlers:
         self.single: list[int] = []
         self.failing: dict[str, Exception] = {}
         self.left_out: set[str] = set()
+        self.not_urgent: set[str] = set()
         self.seconds = 0.0
 
     async def batch(self, events: Sequence[CloudEvent]) -> Sequence[CloudEvent]:
@@ -40,6 +41,9 @@ class BatchHandlers:
         await asyncio.sleep(self.seconds)
         self._fail(event)
 
+    def is_urgent(self, event: CloudEvent) -> bool:
+        return event.partition_key not in self.not_urgent
+
     def _fail(self, event: CloudEvent) -> None:
         if error := self.failing.get(event.partition_key):
             raise error
@@ -49,7 +53,7 @@ class BatchQueue:
     """A dispatcher, and the channel on which its messages arrive."""
 
     def __init__(self, handlers: BatchHandlers, *, max_events: int = 4, max_bytes: int = 10_000) -> None:
-        batching = Batching(handlers.batch, max_events, max_bytes)
+        batching = Batching(handlers.batch, max_events, max_bytes, is_urgent=handlers.is_urgent)
         subscription = Subscription("q", ("#",), handlers.one, max_attempts=2, batching=batching)
         self.outcomes: list[str] = []
         self.dispatcher = BatchDispatcher(

@@ -1,13 +1,15 @@
 """Event consumer: stores the deliveries of every event, and follows erased and changed users."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from functools import partial
 from uuid import UUID
 
 import orjson
 from prometheus_client import CollectorRegistry, Counter
 
 from parley.messaging.bus import Bus
+from parley.process.loop_steps import run_step
 from parley_events.cloudevents import CloudEvent
 from parley_events.decoding import decode
 from parley_events.models import UserChanged, UserErased
@@ -16,6 +18,7 @@ from webhooks.deliveries.body import delivery_body
 from webhooks.deliveries.model import NewEvent
 from webhooks.erasure.postgres import PostgresUserWebhooks
 from webhooks.intake.postgres import PostgresIntake
+from webhooks.intake.wanted import WantedEvents
 
 QUEUE = "webhooks.events"
 BINDINGS = ("#",)
@@ -30,13 +33,15 @@ class EventIntake:
         self,
         intake: PostgresIntake,
         users: PostgresUserWebhooks,
+        wanted: WantedEvents,
         registry: CollectorRegistry,
         *,
         wake: Callable[[], None],
         wake_relay: Callable[[], None],
     ) -> None:
         """``wake`` tells the sender of new deliveries, ``wake_relay`` the outbox relay of new events."""
-        self._intake, self._users, self._wake, self._wake_relay = intake, users, wake, wake_relay
+        self._intake, self._users, self._wanted = intake, users, wanted
+        self._wake, self._wake_relay = wake, wake_relay
         self._stored = Counter("webhooks_deliveries_created_total", "Deliveries of events.", registry=registry)
 
     async def handle(self, event: CloudEvent) -> None:
@@ -52,20 +57,38 @@ class EventIntake:
 
     async def handle_batch(self, events: Sequence[CloudEvent]) -> Sequence[CloudEvent]:
         """Store the deliveries of events in one transaction; return events of users, which do more."""
-        simple = [event for event in events if not event.name.startswith("user.")]
+        simple = [event for event in events if not _is_of_users(event)]
         try:
-            await self._take_in(simple)
+            matched = await self._take_in(simple)
         except Rejected:
             return events
-        return [event for event in events if event.name.startswith("user.")]
+        unforeseen = any(event.id in matched and not self.is_urgent(event) for event in simple)
+        await run_step("refresh wanted events", partial(self._wanted.refresh, at_once=unforeseen))
+        return [event for event in events if _is_of_users(event)]
 
-    async def _take_in(self, events: Sequence[CloudEvent]) -> None:
+    def is_urgent(self, event: CloudEvent) -> bool:
+        """Return whether the event has to be handled soon: a webhook probably wants it, or it changes webhooks."""
+        if _is_of_users(event):
+            return True
+        try:
+            user_id = _user_of(event) if self._wanted.depends_on_users else None
+        except Rejected:
+            return True
+        return self._wanted.includes(event.name, user_id)
+
+    async def _take_in(self, events: Sequence[CloudEvent]) -> Collection[UUID]:
+        """Store the deliveries of events; return the ids of the events that webhooks want."""
         if not events:
-            return
-        stored = await self._intake.take_in([_new_event(event) for event in events])
-        if stored:
-            self._stored.inc(stored)
+            return ()
+        matched = await self._intake.take_in([_new_event(event) for event in events])
+        if matched:
+            self._stored.inc(len(matched))
             self._wake()
+        return set(matched)
+
+
+def _is_of_users(event: CloudEvent) -> bool:
+    return event.name.startswith("user.")
 
 
 def _new_event(event: CloudEvent) -> NewEvent:
@@ -97,8 +120,9 @@ async def consume_events(bus: Bus, intake: EventIntake) -> AsyncIterator[None]:
 
     One replica at a time is active: deliveries are stored in the order of each key.
     """
+    batching = Batching(intake.handle_batch, is_urgent=intake.is_urgent)
     subscription = Subscription(
-        QUEUE, BINDINGS, intake.handle, prefetch=PREFETCH, batching=Batching(intake.handle_batch), single_active=True
+        QUEUE, BINDINGS, intake.handle, prefetch=PREFETCH, batching=batching, single_active=True
     )
     async with bus.consume(subscription):
         yield

@@ -1,6 +1,7 @@
 """Intake of events in Postgres: one transaction stores events and their deliveries."""
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from parley.ids import new_id
 from webhooks.database import ERASURE_LOCK, Database
@@ -35,8 +36,8 @@ class PostgresIntake:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def take_in(self, events: Sequence[NewEvent]) -> int:
-        """Store one delivery for each event and matching webhook, in order; return their number."""
+    async def take_in(self, events: Sequence[NewEvent]) -> Sequence[UUID]:
+        """Store one delivery for each event and matching webhook, in order; return the event of each."""
         keys = {event.id: event.partition_key for event in events}
         async with self._database.transaction() as connection:
             await connection.execute(ERASURE_LOCK)
@@ -44,7 +45,7 @@ class PostgresIntake:
                 _MATCHES, [e.id for e in events], [e.user_id for e in events], [e.name for e in events], list(ALWAYS)
             )
             if not matches:
-                return 0
+                return []
             wanted = {match["event_id"] for match in matches}
             await connection.execute(_INSERT_EVENTS, *_columns([event for event in events if event.id in wanted]))
             await connection.execute(
@@ -54,7 +55,7 @@ class PostgresIntake:
                 [match["event_id"] for match in matches],
                 [keys[match["event_id"]] for match in matches],
             )
-        return len(matches)
+        return [match["event_id"] for match in matches]
 
 
 def _columns(events: Sequence[NewEvent]) -> list[list[object]]:
