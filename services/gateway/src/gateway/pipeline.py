@@ -17,7 +17,7 @@ from gateway.errors import ClientDisconnected
 from gateway.http import Receive, Send
 from gateway.local.responses import LocalResponses
 from gateway.observability.access_log import AccessLog
-from gateway.observability.request_trace import RequestTrace
+from gateway.observability.request_trace import RequestTrace, start_trace
 from gateway.proxy.http_proxy import HttpProxy
 from gateway.proxy.websocket import WebSocketProxy, offered_token
 from gateway.request import Request
@@ -25,7 +25,7 @@ from gateway.route_table import RouteTable
 from parley import errors
 from parley.errors import ParleyError
 from parley.observability.metrics import Metrics
-from parley.observability.tracing import Tracer, log_ids
+from parley.observability.tracing import Tracer
 from parley.process.tasks import is_cancelled
 from parley.web.lifecycle import Lifecycle
 from parley.web.middleware import PROBE_ROUTES
@@ -210,7 +210,7 @@ class Pipeline:
             "user": user,
         }
         if request.trace is not None:
-            line |= log_ids(request.trace.span)
+            line |= request.trace.log_ids()
         self._access_log.add(line)
 
 
@@ -230,4 +230,4 @@ def _check_headers(request: Request) -> None:
 
 
 def _start_trace(tracer: Tracer, request: Request) -> RequestTrace:
-    return RequestTrace(tracer, request.method, request.scheme, request.used_headers.get(b"traceparent"))
+    return start_trace(tracer, request.method, request.scheme, request.used_headers.get(b"traceparent"))

@@ -17,14 +17,16 @@ import requests
 import structlog
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider, sampling
+from opentelemetry.sdk.trace import Event, ReadableSpan, SpanLimits, TracerProvider, sampling
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Status, StatusCode
 from prometheus_client import Counter
 
 from parley.observability.metrics import Metrics
 from parley.observability.trace_settings import TraceSettings, parse_pairs
-from parley.observability.tracer import SamplingRule, Tracer
+from parley.observability.tracer import EndedSpan, SamplingRule, Tracer
 from parley.process.timeouts import at_most
 
 log = structlog.get_logger()
@@ -41,6 +43,7 @@ FLUSH_TIMEOUT = 2.0
 """Seconds to send the remaining spans on shutdown."""
 WARNING_INTERVAL = 60.0
 """Seconds between two warnings about spans that were not sent."""
+FAILED, UNSET = Status(StatusCode.ERROR), Status(StatusCode.UNSET)
 LIMITS = SpanLimits(max_span_attributes=64, max_events=32, max_links=8, max_span_attribute_length=256)
 
 
@@ -65,7 +68,8 @@ class TraceExporter:
             span_limits=LIMITS,
         )
         exporter = CountingExporter(self._exporter, service=service, outcomes=outcomes)
-        self._provider.add_span_processor(CountingBatchProcessor(exporter, outcomes.labels("dropped")))
+        self._processor = CountingBatchProcessor(exporter, outcomes.labels("dropped"))
+        self._provider.add_span_processor(self._processor)
 
     async def __aenter__(self) -> Tracer:
         recorder = self._provider.get_tracer("parley", self._version)
@@ -74,7 +78,12 @@ class TraceExporter:
             self._ids.next_trace_id = trace_id
             return recorder
 
-        return Tracer(self._rule, record)
+        scope = InstrumentationScope("parley", self._version)
+
+        def write(span: EndedSpan) -> None:
+            self._processor.on_end(_readable(span, self._provider.resource, scope))
+
+        return Tracer(self._rule, record, write)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -95,6 +104,23 @@ class TraceExporter:
             # Interrupts the delay before a retry.
             self._exporter.shutdown()  # type: ignore[no-untyped-call]
             log.warning("spans_lost_on_shutdown", service=self._service)
+
+
+def _readable(span: EndedSpan, resource: Resource, scope: InstrumentationScope) -> ReadableSpan:
+    """Return a span for the SDK. A span that the SDK itself starts and ends takes ten times as long."""
+    return ReadableSpan(
+        name=span.name,
+        context=span.context,
+        parent=span.parent,
+        resource=resource,
+        attributes=span.attributes,
+        events=[Event(name, timestamp=at) for name, at in span.events.items()],
+        kind=span.kind,
+        status=FAILED if span.has_failed else UNSET,
+        start_time=span.started,
+        end_time=span.ended,
+        instrumentation_scope=scope,
+    )
 
 
 class GivenTraceIds(RandomIdGenerator):

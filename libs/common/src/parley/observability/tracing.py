@@ -10,14 +10,14 @@ from typing import TypeAlias
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind, StatusCode
+from opentelemetry.trace import Span, SpanContext, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from parley.observability.metrics import Metrics
 from parley.observability.trace_settings import TraceSettings
 from parley.observability.tracer import Tracer
 
-__all__ = ["Span", "SpanKind", "Tracer"]
+__all__ = ["Span", "SpanContext", "SpanKind", "Tracer"]
 
 MaybeTracer: TypeAlias = Tracer | None
 METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"})
@@ -55,7 +55,11 @@ def extract_context(traceparent: str | None, tracestate: str | None = None) -> C
 
 def traceparent_of(span: Span) -> str:
     """Return the ``traceparent`` of a span."""
-    found = span.get_span_context()
+    return traceparent_for(span.get_span_context())
+
+
+def traceparent_for(found: SpanContext) -> str:
+    """Return the ``traceparent`` of a span with these ids."""
     return f"00-{found.trace_id:032x}-{found.span_id:016x}-{found.trace_flags:02x}"
 
 
@@ -89,25 +93,36 @@ def mark_failed(span: Span, error_type: str) -> None:
 
 def start_server_span(tracer: Tracer, method: str, scheme: str, parent: Context) -> Span:
     """Start the span of an incoming request; ``end_server_span`` names it once the route is known."""
-    method = method if method in METHODS else "_OTHER"
-    attributes = {"http.request.method": method, "url.scheme": scheme}
-    return tracer.start_span(_name(method), context=parent, kind=SpanKind.SERVER, attributes=attributes)
+    attributes = request_attributes(method, scheme)
+    return tracer.start_span(server_span_name(method), context=parent, kind=SpanKind.SERVER, attributes=attributes)
 
 
 def end_server_span(span: Span, method: str, route: str | None, status: int, user: str | None) -> None:
     """End the span of an incoming request with its result; ``user`` is a pseudonym."""
     if span.is_recording():
-        attributes: dict[str, str | int] = {"http.response.status_code": status}
-        if route is not None:
-            span.update_name(f"{_name(method)} {route}")
-            attributes["http.route"] = route
-        if user:
-            attributes["enduser.pseudo.id"] = user
-        span.set_attributes(attributes)
+        span.update_name(server_span_name(method, route))
+        span.set_attributes(response_attributes(route, status, user))
         if status >= FIRST_SERVER_ERROR:
             mark_failed(span, str(status))
     span.end()
 
 
-def _name(method: str) -> str:
-    return method if method in METHODS else "HTTP"
+def server_span_name(method: str, route: str | None = None) -> str:
+    """Return the name of the span of an incoming request."""
+    known = method if method in METHODS else "HTTP"
+    return known if route is None else f"{known} {route}"
+
+
+def request_attributes(method: str, scheme: str) -> dict[str, str | int]:
+    """Return the attributes of an incoming request."""
+    return {"http.request.method": method if method in METHODS else "_OTHER", "url.scheme": scheme}
+
+
+def response_attributes(route: str | None, status: int, user: str | None) -> dict[str, str | int]:
+    """Return the attributes that are known once an incoming request has its response; ``user`` is a pseudonym."""
+    attributes: dict[str, str | int] = {"http.response.status_code": status}
+    if route is not None:
+        attributes["http.route"] = route
+    if user:
+        attributes["enduser.pseudo.id"] = user
+    return attributes
