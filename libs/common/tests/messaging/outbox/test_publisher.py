@@ -34,7 +34,9 @@ def rows(key: str, count: int, first: int = 1) -> list[dict[str, Any]]:
 
 @contextlib.asynccontextmanager
 async def publishing(bus: RecordingBus) -> AsyncIterator[OutboxPublisher]:
-    publisher = OutboxPublisher(bus, source="/services/test", metrics=Metrics("test", "0", "-"))
+    publisher = OutboxPublisher(
+        bus, source="/services/test", metrics=Metrics("test", "0", "-"), needs_attention=asyncio.Event()
+    )
     async with publisher.cancelled_at_exit():
         yield publisher
 

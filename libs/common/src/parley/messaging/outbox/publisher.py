@@ -36,7 +36,8 @@ class PublishResults:
 class OutboxPublisher:
     """Publishes the rows of each key one after the other, until the first failure of the key."""
 
-    def __init__(self, bus: Bus, *, source: str, metrics: Metrics) -> None:
+    def __init__(self, bus: Bus, *, source: str, metrics: Metrics, needs_attention: asyncio.Event) -> None:
+        """``needs_attention`` is set when few rows are in hand and results wait to be recorded."""
         self._bus, self._source, self._metrics = bus, source, metrics
         self._slots = asyncio.Semaphore(MAX_UNCONFIRMED)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -45,8 +46,7 @@ class OutboxPublisher:
         """Keys whose rows must not be fetched at the moment."""
         self.rows = 0
         """Number of rows in hand."""
-        self.needs_attention = asyncio.Event()
-        """Set when few rows are in hand and results wait to be recorded."""
+        self.needs_attention = needs_attention
         self.bus_is_down = False
         """Whether the bus has raised ``BusDown``."""
 

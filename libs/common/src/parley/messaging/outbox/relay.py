@@ -13,6 +13,7 @@ from parley.messaging.bus import Bus
 from parley.messaging.outbox import store
 from parley.messaging.outbox.publisher import OutboxPublisher
 from parley.observability.metrics import Metrics
+from parley.process.timeouts import at_most
 from parley.storage.postgres import DatabaseReadOnly, require_writable
 from parley.storage.postgres_errors import is_transient
 from parley.storage.postgres_internals import detect_loss
@@ -23,12 +24,20 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 LOCK_KEY = 0x6F7574626F78
 """The advisory lock of the leader: "outbox" in ASCII."""
-POLL_INTERVAL, BATCH_DELAY = 0.1, 0.01
-"""Seconds until the next fetch without a hint, and the delay after a hint, in which other transactions may commit."""
+POLL_INTERVAL, MIN_INTERVAL = 0.1, 0.01
+"""Seconds until the next fetch without a hint, and between two fetches at least: more transactions share one."""
 STANDBY_INTERVAL = 1.0
 BUS_DOWN_DELAY = 0.5
-SESSION_SETTINGS = {"idle_session_timeout": "10s", "tcp_user_timeout": "10s", "statement_timeout": "5s"}
-"""PostgreSQL ends the session of a leader that is silent for this long, so that a frozen leader loses the lock."""
+SESSION_SETTINGS = {
+    "idle_session_timeout": "10s",
+    "tcp_user_timeout": "10s",
+    "statement_timeout": "5s",
+    "synchronous_commit": "off",
+}
+"""PostgreSQL ends the session of a leader that is silent for this long, so that a frozen leader loses the lock.
+
+Records need no flush to the disk: the events whose records a crash of the server loses are published again.
+"""
 PLANNER_SETTINGS = {"enable_bitmapscan": "off", "enable_seqscan": "off"}
 """Waiting events are read by a plain index scan. It removes the entries of sent events from the partial index, so that
 the next scan does not visit them; a bitmap scan visits all of them until the next vacuum."""
@@ -46,14 +55,15 @@ class OutboxRelay:
     def __init__(self, dsn: str, bus: Bus, *, source: str, metrics: Metrics) -> None:
         """``source`` is the CloudEvents source of the events, such as ``/services/chat``."""
         self._dsn, self._bus, self._source, self._metrics = dsn, bus, source, metrics
-        self._hint = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._fetched_at = float("-inf")
         self._reported_at = 0.0
         self.leads = False
         """Whether this relay holds the lock."""
 
     def hint(self) -> None:
         """Fetch events now instead of at the next poll, because a transaction with an event was just committed."""
-        self._hint.set()
+        self._wake.set()
 
     async def lead(self) -> None:
         """Wait for the lock, then publish until cancelled; start again after losing the database or its writer."""
@@ -78,7 +88,7 @@ class OutboxRelay:
 
     async def _publish(self, connection: Connection) -> None:
         """Fetch and record on the connection that holds the lock: without the lock, nothing can be recorded."""
-        publisher = OutboxPublisher(self._bus, source=self._source, metrics=self._metrics)
+        publisher = OutboxPublisher(self._bus, source=self._source, metrics=self._metrics, needs_attention=self._wake)
         self.leads = True
         try:
             async with publisher.cancelled_at_exit():
@@ -97,28 +107,23 @@ class OutboxRelay:
         if publisher.bus_is_down and not publisher.keys:
             await asyncio.sleep(BUS_DOWN_DELAY)
             publisher.bus_is_down = False
-        self._hint.clear()
         rows = await self._fetch(connection, publisher)
         publisher.start(rows)
         if len(rows) < BATCH_ROWS:
-            await self._wait(publisher)
+            await self._wait()
 
-    @staticmethod
-    async def _fetch(connection: Connection, publisher: OutboxPublisher) -> list[store.OutboxRow]:
+    async def _fetch(self, connection: Connection, publisher: OutboxPublisher) -> list[store.OutboxRow]:
         limit = min(BATCH_ROWS, MAX_ROWS - publisher.rows)
         if limit <= 0 or publisher.bus_is_down:
             return []
+        self._fetched_at = time.monotonic()
         return await store.fetch_waiting(connection, limit, without=publisher.keys)
 
-    async def _wait(self, publisher: OutboxPublisher) -> None:
+    async def _wait(self) -> None:
         """Wait for the next poll, a hint, or results to record."""
-        waits = [asyncio.create_task(event.wait()) for event in (self._hint, publisher.needs_attention)]
-        try:
-            await asyncio.wait(waits, timeout=POLL_INTERVAL, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-        await asyncio.sleep(BATCH_DELAY)
+        async with at_most(POLL_INTERVAL):
+            await self._wake.wait()
+        await asyncio.sleep(max(0.0, self._fetched_at + MIN_INTERVAL - time.monotonic()))
 
     async def _report(self, connection: Connection) -> None:
         if time.monotonic() - self._reported_at < REPORT_INTERVAL:
