@@ -49,11 +49,23 @@ class AnswerChunk(NamedTuple):
     """Model named by the provider, sent with the usage."""
 
 
+ChunkSink = Callable[[Sequence[AnswerChunk]], None]
+"""Takes a batch of chunks while the generator of the answer waits for the next one, which it then does not yield.
+
+An exception ends the answer as if the caller of the generator had raised it.
+"""
+
+
 class Provider(Protocol):
     """A model server."""
 
-    def stream(self, provider_model: str, prompt: Prompt) -> AsyncGenerator[Sequence[AnswerChunk], None]:
-        """Yield the answer in batches of chunks; raises ProviderFailure. Closing the generator ends the call."""
+    def stream(
+        self, provider_model: str, prompt: Prompt, sink: ChunkSink | None = None
+    ) -> AsyncGenerator[Sequence[AnswerChunk], None]:
+        """Yield the answer in batches of chunks; raises ProviderFailure. Closing the generator ends the call.
+
+        Batches after the first may go to ``sink``, which takes less time than to wake a task for each.
+        """
         ...
 
 
@@ -91,9 +103,12 @@ class AnswerGenerator(Protocol):
     """Generates an answer with the first of several models that responds."""
 
     def stream(
-        self, models: Sequence[Model], prompt_for: PromptFor
+        self, models: Sequence[Model], prompt_for: PromptFor, sink: ChunkSink | None = None
     ) -> AsyncGenerator[ModelSelected | Sequence[AnswerChunk], None]:
-        """Yield the selected model, then batches of chunks; raises ProviderFailure if no model answers."""
+        """Yield the selected model, then batches of chunks; raises ProviderFailure if no model answers.
+
+        Batches after the first may go to ``sink``.
+        """
         ...
 
     def is_available(self, model: Model) -> bool:

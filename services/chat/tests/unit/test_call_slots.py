@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from chat.catalogue import Target
-from chat.generation import AnswerChunk, Prompt
+from chat.generation import AnswerChunk, ChunkSink, Prompt
 from chat.model import LogEntry
 from chat.providers.call_slots import CallSlots
 from chat.providers.failures import AttemptFailed
@@ -23,7 +23,9 @@ class CountedProvider:
     def __init__(self) -> None:
         self.open, self.end = 0, asyncio.Event()
 
-    async def stream(self, provider_model: str, prompt: Prompt) -> AsyncGenerator[Sequence[AnswerChunk], None]:
+    async def stream(
+        self, provider_model: str, prompt: Prompt, sink: ChunkSink | None = None
+    ) -> AsyncGenerator[Sequence[AnswerChunk], None]:
         self.open += 1
         try:
             yield CHUNKS

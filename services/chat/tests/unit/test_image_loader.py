@@ -13,7 +13,7 @@ from chat.errors import ImagesUnavailable
 from chat.file_references import reference
 from chat.files.image_loader import LEFT_OUT, MAX_LOADED_BYTES, MAX_PROMPT_BYTES, ImageLoader
 from chat.files.model import object_key
-from chat.generation import AnswerChunk, ModelSelected, Prompt, PromptFor, PromptImage
+from chat.generation import AnswerChunk, ChunkSink, ModelSelected, Prompt, PromptFor, PromptImage
 from chat_testing.files import PNG, InMemoryObjects, png
 from chat_testing.turns import MODEL, SEES
 from parley.ids import new_id
@@ -29,7 +29,7 @@ class PromptRecorder:
         self.may_answer.set()
 
     async def stream(
-        self, models: Sequence[Model], prompt_for: PromptFor
+        self, models: Sequence[Model], prompt_for: PromptFor, sink: ChunkSink | None = None
     ) -> AsyncGenerator[ModelSelected | Sequence[AnswerChunk], None]:
         for model in models:
             self.prompts.append(await prompt_for(model))

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from chat.catalogue import Model, Target
 from chat.errors import ProviderFailure, ProviderTimeout
-from chat.generation import AnswerChunk, Prompt
+from chat.generation import AnswerChunk, ChunkSink, Prompt
 from chat.metrics import ChatMetrics
 from chat.model import LogEntry, Outcome
 from chat.providers.circuit_breaker import FAILURE_THRESHOLD, CircuitBreakers
@@ -42,7 +42,9 @@ class Scripted:
     def __init__(self, script: Sequence[Exception | None]) -> None:
         self._script = list(script)
 
-    async def stream(self, _model: str, _prompt: Prompt) -> AsyncGenerator[Sequence[AnswerChunk], None]:
+    async def stream(
+        self, _model: str, _prompt: Prompt, _sink: ChunkSink | None = None
+    ) -> AsyncGenerator[Sequence[AnswerChunk], None]:
         failure = self._script.pop(0)
         if failure is not None:
             raise failure

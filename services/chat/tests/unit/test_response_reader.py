@@ -1,13 +1,17 @@
 """Reader of provider responses, with a scripted transport."""
 
 import asyncio
+import contextvars
 import errno
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import aiohttp
 import pytest
 
+from chat.generation import AnswerChunk
+from chat.model import LogEntry
 from chat.providers.failures import AttemptFailed
 from chat.providers.parsing.chunks import ChunkParser
 from chat.providers.parsing.response_reader import ResponseReader
@@ -42,6 +46,38 @@ class ScriptedResponse:
         self.closed = True
 
 
+class ConnectedProtocol:
+    """The connection of a body that is never paused."""
+
+    connected, _reading_paused = True, False
+
+    def resume_reading(self, *, resume_parser: bool = True) -> None:
+        pass
+
+
+class FedResponse:
+    """A response whose bytes arrive while its reader waits: then they may be pushed."""
+
+    def __init__(self, *reads: bytes, failure: Exception | None, silent: bool) -> None:
+        protocol: Any = ConnectedProtocol()
+        self.content = aiohttp.StreamReader(protocol, 2**30, loop=asyncio.get_running_loop())
+        self._reads, self._failure, self._silent = list(reads), failure, silent
+        self._feeding = asyncio.create_task(self._feed())
+
+    async def _feed(self) -> None:
+        for part in self._reads:
+            await asyncio.sleep(0)
+            self.content.feed_data(part)
+        await asyncio.sleep(0)
+        if self._failure is not None:
+            self.content.set_exception(self._failure)
+        elif not self._silent:
+            self.content.feed_eof()
+
+    def close(self) -> None:
+        self._feeding.cancel()
+
+
 def sse(*documents: Any, line_end: str = "\n") -> bytes:
     texts = (document if isinstance(document, str) else json.dumps(document) for document in documents)
     return "".join(f"data: {text}{line_end * 2}" for text in texts).encode()
@@ -51,11 +87,18 @@ async def read(
     *reads: bytes, failure: Exception | None = None, idle: float = 60, silent: bool = False
 ) -> tuple[ParsedAnswer, AttemptFailed | None]:
     """Return what was read, and the failure at its end. A ``silent`` response does not end."""
-    response: Any = ScriptedResponse(*reads, failure=failure, silent=silent)
+    answer, failed = await _read(ScriptedResponse(*reads, failure=failure, silent=silent), idle)
+    pushed, failed_too = await _read(FedResponse(*reads, failure=failure, silent=silent), idle, pushes=True)
+    assert pushed.chunks == answer.chunks, "a sink gets the same chunks"
+    assert repr(failed_too) == repr(failed)
+    return answer, failed
+
+
+async def _read(response: Any, idle: float, *, pushes: bool = False) -> tuple[ParsedAnswer, AttemptFailed | None]:
     parser = ChunkParser()
     reader, answer = ResponseReader(response, parser, idle), ParsedAnswer(parser)
     try:
-        while found := await reader.read():
+        while found := await reader.read(answer.chunks.extend if pushes else None):
             answer.chunks += found
     except AttemptFailed as failed:
         return answer, failed
@@ -207,3 +250,31 @@ async def test_a_broken_event_costs_that_event_and_the_answer_is_not_called_comp
 async def test_usage_before_the_first_text_does_not_begin_the_answer() -> None:
     answer, found = await read(sse({"choices": [{"delta": {"role": "assistant"}}], "usage": USAGE}), failure=RESET)
     assert (answer.chunks, found is not None) == ([], True)
+
+
+async def test_the_failure_of_a_sink_ends_the_read_after_what_it_took() -> None:
+    taken: list[AnswerChunk] = []
+
+    def sink(chunks: Sequence[AnswerChunk]) -> None:
+        taken.extend(chunks)
+        if len(taken) > 1:
+            raise LookupError
+
+    parts = [sse(delta(content=text)) for text in ("a", "b", "c")]
+    response: Any = FedResponse(*parts, failure=None, silent=True)
+    reader = ResponseReader(response, ChunkParser(), 60)
+    with pytest.raises(LookupError):
+        await reader.read(sink)
+    assert [found.entry for found in taken] == [LogEntry("a"), LogEntry("b")]
+    reader.close()
+
+
+async def test_a_sink_runs_in_the_context_of_the_reader() -> None:
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="elsewhere")
+    response: Any = FedResponse(sse(delta(content="a")), failure=None, silent=True)
+    variable.set("here")
+    reader, seen = ResponseReader(response, ChunkParser(), 60), asyncio.get_running_loop().create_future()
+    reading = asyncio.ensure_future(reader.read(lambda _: seen.set_result(variable.get())))
+    assert await seen == "here"
+    reading.cancel()
+    reader.close()

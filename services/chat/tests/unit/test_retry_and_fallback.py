@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from chat.catalogue import Model, Target
 from chat.errors import ProviderFailure, ProviderRateLimited, ProviderTimeout
-from chat.generation import AnswerChunk, ModelSelected, Prompt, Provider
+from chat.generation import AnswerChunk, ChunkSink, ModelSelected, Prompt, Provider
 from chat.metrics import ChatMetrics
 from chat.model import LogEntry
 from chat.providers.call_slots import CallSlots
@@ -31,7 +31,9 @@ class ScriptedProvider:
     def __init__(self, *script: Exception | None, breaks: bool = False) -> None:
         self._script, self._breaks, self.calls = list(script), breaks, 0
 
-    async def stream(self, provider_model: str, prompt: Prompt) -> AsyncGenerator[Sequence[AnswerChunk], None]:
+    async def stream(
+        self, provider_model: str, prompt: Prompt, sink: ChunkSink | None = None
+    ) -> AsyncGenerator[Sequence[AnswerChunk], None]:
         self.calls += 1
         failure = self._script.pop(0)
         if failure is not None:
@@ -116,7 +118,9 @@ class Messages(list[dict[str, Any]]):
 class ForgetfulProvider:
     """A provider that keeps no prompt while it answers."""
 
-    async def stream(self, provider_model: str, prompt: Prompt) -> AsyncGenerator[Sequence[AnswerChunk], None]:
+    async def stream(
+        self, provider_model: str, prompt: Prompt, sink: ChunkSink | None = None
+    ) -> AsyncGenerator[Sequence[AnswerChunk], None]:
         del prompt
         yield [AnswerChunk(LogEntry("yes"))]
         yield [AnswerChunk(LogEntry("yes"))]

@@ -19,6 +19,7 @@ from chat.files.store import Objects
 from chat.generation import (
     AnswerChunk,
     AnswerGenerator,
+    ChunkSink,
     ModelSelected,
     Prompt,
     PromptFor,
@@ -46,7 +47,7 @@ class ImageLoader:
         self._memory = ImageMemory(MAX_LOADED_BYTES)
 
     async def stream(
-        self, models: Sequence[Model], prompt_for: PromptFor
+        self, models: Sequence[Model], prompt_for: PromptFor, sink: ChunkSink | None = None
     ) -> AsyncGenerator[ModelSelected | Sequence[AnswerChunk], None]:
         """Stream an answer to the prompt with its images; raises ProviderFailure."""
         held = 0
@@ -70,7 +71,7 @@ class ImageLoader:
             return await self._loaded(prompt, shows=shows)
 
         try:
-            async with contextlib.aclosing(self._generator.stream(models, loaded)) as found:
+            async with contextlib.aclosing(self._generator.stream(models, loaded, sink)) as found:
                 async for item in found:
                     if held:
                         release()

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 import aiohttp
 
 from chat.catalogue import Model
-from chat.generation import AnswerChunk, AnswerGenerator, EmbeddingCall, ModelSelected, PromptFor, Provider
+from chat.generation import AnswerChunk, AnswerGenerator, ChunkSink, EmbeddingCall, ModelSelected, PromptFor, Provider
 from chat.metrics import ChatMetrics
 from chat.providers.call_slots import CallSlots
 from chat.providers.circuit_breaker import CircuitBreakers
@@ -26,10 +26,10 @@ class FirstModelGenerator:
         self._generator, self.is_available = generator, generator.is_available
 
     def stream(
-        self, models: Sequence[Model], prompt_for: PromptFor
+        self, models: Sequence[Model], prompt_for: PromptFor, sink: ChunkSink | None = None
     ) -> AsyncGenerator[ModelSelected | Sequence[AnswerChunk], None]:
         """Stream the answer of the first model; raises ProviderFailure."""
-        return self._generator.stream(models[:1], prompt_for)
+        return self._generator.stream(models[:1], prompt_for, sink)
 
 
 class HttpGenerators:

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 from chat.catalogue import Target
 from chat.errors import ProviderUnavailable
-from chat.generation import AnswerChunk, Prompt, Provider
+from chat.generation import AnswerChunk, ChunkSink, Prompt, Provider
 from chat.providers.failures import AttemptFailed
 from parley.process.timeouts import at_most
 
@@ -31,14 +31,16 @@ class LimitedProvider:
     def __init__(self, provider: Provider, slots: asyncio.Semaphore, *, timeout: float) -> None:
         self._provider, self._slots, self._timeout = provider, slots, timeout
 
-    async def stream(self, provider_model: str, prompt: Prompt) -> AsyncGenerator[Sequence[AnswerChunk], None]:
+    async def stream(
+        self, provider_model: str, prompt: Prompt, sink: ChunkSink | None = None
+    ) -> AsyncGenerator[Sequence[AnswerChunk], None]:
         """Stream from the wrapped provider; raises AttemptFailed if no slot becomes free in time."""
         async with at_most(self._timeout) as wait:
             await self._slots.acquire()
         if wait.expired:
             raise AttemptFailed(ProviderUnavailable(retry_after=1), retryable=False)
         try:
-            async with contextlib.aclosing(self._provider.stream(provider_model, prompt)) as found:
+            async with contextlib.aclosing(self._provider.stream(provider_model, prompt, sink)) as found:
                 del prompt
                 async for chunks in found:
                     yield chunks

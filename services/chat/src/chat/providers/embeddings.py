@@ -8,7 +8,7 @@ import orjson
 
 from chat.catalogue import Target
 from chat.errors import ProviderFailure, ProviderTimeout
-from chat.generation import AnswerChunk, EmbeddingCall, Prompt
+from chat.generation import AnswerChunk, ChunkSink, EmbeddingCall, Prompt
 from chat.providers.failures import AttemptFailed
 from chat.providers.http_provider import HttpProvider
 from chat.providers.openai_format import OpenAIFormat
@@ -42,8 +42,11 @@ class EmbeddingProvider:
         self._http = HttpProvider(session, target, EmbeddingFormat(call), timeout=timeout)
         self._call, self._timeout = call, timeout
 
-    async def stream(self, provider_model: str, prompt: Prompt) -> AsyncGenerator[Sequence[AnswerChunk], None]:
+    async def stream(
+        self, provider_model: str, prompt: Prompt, sink: ChunkSink | None = None
+    ) -> AsyncGenerator[Sequence[AnswerChunk], None]:
         """Put the result into the call and yield its usage; raises AttemptFailed."""
+        del sink  # there is one batch
         response = await self._http.post(provider_model, prompt)
         try:
             answer = await self._read(response)

@@ -12,7 +12,7 @@ import structlog
 
 from chat.catalogue import Target
 from chat.errors import ProviderTimeout, ProviderUnavailable
-from chat.generation import AnswerChunk, Prompt
+from chat.generation import AnswerChunk, ChunkSink, Prompt
 from chat.providers.failures import AttemptFailed, from_status
 from chat.providers.parsing.chunks import ChunkParser
 from chat.providers.parsing.response_reader import ResponseReader
@@ -57,8 +57,10 @@ class HttpProvider:
         """Set the timeouts in seconds for the response head and for any silence after it."""
         self._session, self._target, self._format, self._timeout = session, target, wire_format, timeout
 
-    async def stream(self, provider_model: str, prompt: Prompt) -> AsyncGenerator[Sequence[AnswerChunk], None]:
-        """Yield the answer in batches of chunks.
+    async def stream(
+        self, provider_model: str, prompt: Prompt, sink: ChunkSink | None = None
+    ) -> AsyncGenerator[Sequence[AnswerChunk], None]:
+        """Yield the answer in batches of chunks. Those after the first go to ``sink`` as they arrive, if possible.
 
         Raises AttemptFailed before the first chunk and ProviderFailure afterwards. Closing the generator ends the call.
         """
@@ -67,7 +69,7 @@ class HttpProvider:
         answer = ResponseReader(response, self._format.parser(), self._timeout)
         started = False
         try:
-            while chunks := await answer.read():
+            while chunks := await answer.read(sink if started else None):
                 started = True
                 yield chunks
         except AttemptFailed as failed:

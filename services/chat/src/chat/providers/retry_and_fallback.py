@@ -9,7 +9,7 @@ import structlog
 
 from chat.catalogue import Model
 from chat.errors import ProviderUnavailable
-from chat.generation import AnswerChunk, ModelSelected, Prompt, PromptFor, Provider
+from chat.generation import AnswerChunk, ChunkSink, ModelSelected, Prompt, PromptFor, Provider
 from chat.metrics import ChatMetrics
 from chat.providers.circuit_breaker import CircuitBreakers, CircuitOpen
 from chat.providers.failures import AttemptFailed
@@ -40,7 +40,7 @@ class FallbackGenerator:
         return FallbackGenerator(provider_of, self._breakers, self._metrics, max_retries=self._max_retries)
 
     async def stream(
-        self, models: Sequence[Model], prompt_for: PromptFor
+        self, models: Sequence[Model], prompt_for: PromptFor, sink: ChunkSink | None = None
     ) -> AsyncGenerator[ModelSelected | Sequence[AnswerChunk], None]:
         """Yield the selected model, then its chunks; raises the last ProviderFailure if no model answers."""
         last = AttemptFailed(ProviderUnavailable(), retryable=False)
@@ -50,7 +50,7 @@ class FallbackGenerator:
                 continue
             for attempt in range(self._max_retries + 1):
                 try:
-                    answer, first = await self._begin(model, prompt)
+                    answer, first = await self._begin(model, prompt, sink)
                 except AttemptFailed as failed:
                     last = failed
                     self._metrics.record_call(model.alias, _outcome(failed))
@@ -73,11 +73,11 @@ class FallbackGenerator:
         return not self._breakers.for_target(model.target.base_url).is_open
 
     async def _begin(
-        self, model: Model, prompt: Prompt
+        self, model: Model, prompt: Prompt, sink: ChunkSink | None
     ) -> tuple[AsyncGenerator[Sequence[AnswerChunk], None], Sequence[AnswerChunk]]:
         breaker = self._breakers.for_target(model.target.base_url)
         breaker.check()
-        answer = self._provider_of(model).stream(model.provider_model, prompt)
+        answer = self._provider_of(model).stream(model.provider_model, prompt, sink)
         try:
             first = await anext(answer)
         except AttemptFailed as failed:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from chat.catalogue import Model
 from chat.errors import ProviderFailure
-from chat.generation import UNUSABLE_USAGE, AnswerChunk, Prompt, Provider
+from chat.generation import UNUSABLE_USAGE, AnswerChunk, ChunkSink, Prompt, Provider
 from chat.providers.failures import AttemptFailed
 from parley.observability import tracing
 from parley.observability.tracing import Span, SpanKind, Tracer
@@ -21,8 +21,10 @@ class TracedProvider:
         """Wrap the provider of one model."""
         self._provider, self._model, self._tracer, self._operation = provider, model, tracer, operation
 
-    def stream(self, provider_model: str, prompt: Prompt) -> AsyncGenerator[Sequence[AnswerChunk], None]:
-        """Stream from the wrapped provider; the span ends with the call."""
+    def stream(
+        self, provider_model: str, prompt: Prompt, sink: ChunkSink | None = None
+    ) -> AsyncGenerator[Sequence[AnswerChunk], None]:
+        """Stream from the wrapped provider; the span ends with the call. A recorded call gives nothing to ``sink``."""
         attributes: dict[str, str | int] = {
             "gen_ai.operation.name": self._operation,
             "gen_ai.provider.name": self._model.provider,
@@ -33,8 +35,9 @@ class TracedProvider:
         }
         name = f"{self._operation} {provider_model}"
         span = self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
-        chunks = self._provider.stream(provider_model, prompt)
-        return _traced(span, chunks) if span.is_recording() else chunks
+        if span.is_recording():
+            return _traced(span, self._provider.stream(provider_model, prompt))
+        return self._provider.stream(provider_model, prompt, sink)
 
 
 async def _traced(

@@ -118,7 +118,9 @@ class Runner:
             await self._stream()
 
     async def _stream(self) -> None:
-        async with contextlib.aclosing(self._generator.stream(self._job.models, self._prompt_for)) as found:
+        async with contextlib.aclosing(
+            self._generator.stream(self._job.models, self._prompt_for, self._add_all)
+        ) as found:
             async for item in found:
                 if isinstance(item, ModelSelected):
                     self._model, self._answered = item.model, True

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from chat.catalogue import Model
 from chat.errors import ProviderFailure
-from chat.generation import AnswerChunk, EmbeddingCall, ModelSelected, Prompt, PromptFor
+from chat.generation import AnswerChunk, ChunkSink, EmbeddingCall, ModelSelected, Prompt, PromptFor
 from chat.model import LogEntry
 from parley_events.models import Usage
 
@@ -28,7 +28,7 @@ class ScriptedGenerator:
     """Aliases of models that do not answer."""
 
     async def stream(
-        self, models: Sequence[Model], prompt_for: PromptFor
+        self, models: Sequence[Model], prompt_for: PromptFor, sink: ChunkSink | None = None
     ) -> AsyncGenerator[ModelSelected | Sequence[AnswerChunk], None]:
         for model in models:
             prompt = await prompt_for(model)

@@ -1,12 +1,13 @@
 """Reader of a provider's response: a stream of events, or a whole completion although a stream was asked for."""
 
+import contextvars
 from collections.abc import Iterable
 
 import aiohttp
 import structlog
 
 from chat.errors import ProviderFailure, ProviderTimeout
-from chat.generation import AnswerChunk
+from chat.generation import AnswerChunk, ChunkSink
 from chat.providers.aiohttp_internals import reader_of
 from chat.providers.failures import AttemptFailed
 from chat.providers.parsing.body_parser import BodyParser
@@ -32,15 +33,28 @@ class ResponseReader:
 
     def __init__(self, response: aiohttp.ClientResponse, parser: ChunkParser, idle: float) -> None:
         self._response, self._parser, self._idle = response, parser, idle
-        self._read = reader_of(response.content)
+        self._read = reader_of(response.content).read
         self._body = BodyParser()
         self._idle_timer = self._timer(idle)
         self._ended = self._trailing = False
+        self._sink: ChunkSink | None = None
+        self._context = contextvars.copy_context()
+        self._held: list[AnswerChunk] | None = None
+        """Chunks that were received during a wait, which they ended."""
+        self._error: Exception | None = None
 
-    async def read(self) -> list[AnswerChunk]:
-        """Return the next chunks, or an empty list at the end; raises AttemptFailed."""
+    async def read(self, sink: ChunkSink | None = None) -> list[AnswerChunk]:
+        """Return the next chunks, or an empty list at the end; raises AttemptFailed.
+
+        With a ``sink``, chunks that arrive during the wait may go to it. Those that end the answer do not.
+        """
+        self._sink = sink
         while not self._ended and self._parser.failure is None:
-            found = self._parse(await self._receive())
+            received = await self._receive()
+            if self._error is not None:
+                raise self._error
+            found = self._parse(received) if self._held is None else self._held
+            self._held = None
             if found:
                 return found
         if self._parser.failure is not None:
@@ -50,7 +64,7 @@ class ResponseReader:
     async def _receive(self) -> bytes:
         """Return received bytes, or none at the end."""
         try:
-            return await self._read()
+            return await self._read(None if self._sink is None else self._push)
         except _SilentTooLong as error:
             if not self._whole:
                 raise AttemptFailed(ProviderTimeout(), retryable=False) from error
@@ -58,6 +72,21 @@ class ResponseReader:
             if not self._whole:
                 raise _broken(type(error).__name__) from error
         return b""
+
+    def _push(self, received: bytes) -> bool:
+        """Pass on what arrives during a wait, in the context of its task; return whether the wait goes on."""
+        assert self._sink is not None
+        try:
+            found = self._context.run(self._parse, received)
+            if self._ended or self._parser.failure is not None:
+                self._held = found
+                return False
+            if found:
+                self._context.run(self._sink, found)
+        except Exception as error:  # noqa: BLE001 - raised in the waiting task
+            self._error = error
+            return False
+        return True
 
     @property
     def _whole(self) -> bool:
