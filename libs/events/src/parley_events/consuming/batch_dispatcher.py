@@ -6,8 +6,6 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from aio_pika.abc import AbstractIncomingMessage
-
 from parley_events.cloudevents import CloudEvent, MalformedEvent, from_headers
 from parley_events.consuming.acknowledgement import send
 from parley_events.consuming.dispatcher import (
@@ -19,6 +17,7 @@ from parley_events.consuming.dispatcher import (
     ignore_outcome,
 )
 from parley_events.consuming.failure_policy import HANDLER_TIMEOUT, FailurePolicy, HandlerTimeout
+from parley_events.consuming.received_messages import ReceivedMessage
 from parley_events.subscription import Batching, Subscription
 from parley_events.waiting import at_most
 
@@ -54,7 +53,7 @@ class BatchDispatcher:
         self._delay = FIRST_RETRY_DELAY
         self._due, self._full, self._stopping = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-    async def dispatch(self, message: AbstractIncomingMessage) -> None:
+    async def dispatch(self, message: ReceivedMessage) -> None:
         """Add a message to the next batch, or queue it behind the earlier messages of its key that failed."""
         try:
             event = from_headers(message.headers, message.body)

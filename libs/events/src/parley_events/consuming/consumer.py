@@ -5,10 +5,11 @@ import contextlib
 import logging
 from typing import Protocol
 
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractQueue
 from aio_pika.exceptions import AMQPChannelError
 
 from parley_events.connection import OUTAGES, RECONNECT_DELAY, TOPOLOGY_RETRY_DELAY, SupervisedConnection
+from parley_events.consuming.received_messages import ReceivedMessage, consume
 from parley_events.subscription import Subscription
 from parley_events.topology import SETUP_TIMEOUT, Arguments, TopologyError, declare_queue, topology_error
 from parley_events.waiting import at_most
@@ -24,7 +25,7 @@ CHANNEL_CLOSE_TIMEOUT = 2.0
 class Dispatcher(Protocol):
     """Handles the deliveries of a consumer."""
 
-    async def dispatch(self, message: AbstractIncomingMessage) -> None:
+    async def dispatch(self, message: ReceivedMessage) -> None:
         """Take a message."""
         ...
 
@@ -120,7 +121,7 @@ class QueueConsumer:
             )
         except AMQPChannelError as error:
             raise topology_error(error) from None
-        self._tag = await self._queue.consume(self._dispatcher.dispatch)
+        self._tag = await consume(channel, self._subscription.queue, self._dispatcher.dispatch)
 
     async def _new_channel(self, connection: AbstractConnection) -> AbstractChannel:
         """Open the channel whose loss starts the consumer again."""

@@ -4,13 +4,12 @@ import logging
 from collections.abc import Callable
 from typing import TypeAlias
 
-from aio_pika.abc import AbstractIncomingMessage
-
 from parley_events.cloudevents import MalformedEvent
 from parley_events.connection import OUTAGES
 from parley_events.consuming.acknowledgement import send
 from parley_events.consuming.failure_policy import DeadReason
 from parley_events.consuming.held_events import HeldEvent
+from parley_events.consuming.received_messages import ReceivedMessage
 from parley_events.side_queues import ATTEMPTS, OwnExchange, dead_headers, error_text, own_headers
 from parley_events.topology import DEAD
 
@@ -32,7 +31,7 @@ class DeadLetterWriter:
         await self._own.publish(DEAD, held.event.data, own_headers(held.headers) | marks)
         log.error("event_dead_lettered", extra={"cause": reason, **describe(self._queue, held, error)})
 
-    async def store_malformed(self, message: AbstractIncomingMessage, error: MalformedEvent) -> bool:
+    async def store_malformed(self, message: ReceivedMessage, error: MalformedEvent) -> bool:
         """Store and acknowledge a message that is no event; return whether the broker has confirmed it."""
         marks = dead_headers(self._queue, "malformed", error, self._clock())
         try:

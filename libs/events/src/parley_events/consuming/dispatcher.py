@@ -8,11 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from aio_pika.abc import AbstractIncomingMessage
-
 from parley_events.cloudevents import CloudEvent, MalformedEvent, from_headers
 from parley_events.consuming.acknowledgement import send
 from parley_events.consuming.failure_policy import HANDLER_TIMEOUT, FailurePolicy, HandlerTimeout
+from parley_events.consuming.received_messages import ReceivedMessage
 from parley_events.subscription import Subscription
 from parley_events.waiting import at_most
 
@@ -34,7 +33,7 @@ def ignore_outcome(_outcome: Outcome, _event: CloudEvent | None) -> None:
 class Delivery:
     """A message that is not acknowledged yet."""
 
-    message: AbstractIncomingMessage
+    message: ReceivedMessage
     event: CloudEvent
     attempts: int = 0
     is_answered: bool = False
@@ -43,7 +42,7 @@ class Delivery:
     @property
     def is_stale(self) -> bool:
         """Whether the message's channel is closed: the broker delivers the message again."""
-        return self.message.channel.is_closed
+        return bool(self.message.channel.is_closed)
 
 
 class KeyedDispatcher:
@@ -75,7 +74,7 @@ class KeyedDispatcher:
         """Return whether events of the partition key wait or are being handled."""
         return key in self._deliveries
 
-    async def dispatch(self, message: AbstractIncomingMessage) -> None:
+    async def dispatch(self, message: ReceivedMessage) -> None:
         """Queue a message behind the earlier messages of its partition key."""
         try:
             event = from_headers(message.headers, message.body)
@@ -84,7 +83,7 @@ class KeyedDispatcher:
         else:
             self.queue(Delivery(message, event))
 
-    async def reject_malformed(self, message: AbstractIncomingMessage, error: MalformedEvent) -> None:
+    async def reject_malformed(self, message: ReceivedMessage, error: MalformedEvent) -> None:
         """Dead-letter a message that is no event."""
         log.error("message_malformed", extra={"queue": self._subscription.queue, "reason": str(error)})
         self._on_outcome("dead", None)

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from aio_pika.abc import AbstractIncomingMessage
-
 from parley_events.cloudevents import CloudEvent
+from parley_events.consuming.received_messages import ReceivedMessage
 from parley_events.side_queues import first_failure
 
 
@@ -18,7 +17,7 @@ class HeldEvent:
 
     event: CloudEvent
     headers: dict[str, Any]
-    messages: list[AbstractIncomingMessage] = field(default_factory=list)
+    messages: list[ReceivedMessage] = field(default_factory=list)
     """Deliveries to acknowledge when the event is settled."""
     attempts: int = 0
     first_failed: float = 0.0
@@ -34,7 +33,7 @@ class HeldEvent:
     """Set when a dead letter is redriven or dropped, or when its messages are lost."""
 
     @classmethod
-    def of(cls, message: AbstractIncomingMessage, event: CloudEvent) -> "HeldEvent":
+    def of(cls, message: ReceivedMessage, event: CloudEvent) -> "HeldEvent":
         """Return the event of a delivery; an earlier failure is in its headers."""
         attempts, first_failed = first_failure(message.headers)
         return cls(event, dict(message.headers), [message], attempts, first_failed)

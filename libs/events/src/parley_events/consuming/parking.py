@@ -3,10 +3,9 @@
 import asyncio
 from uuid import uuid4
 
-from aio_pika.abc import AbstractIncomingMessage
-
 from parley_events.consuming.acknowledgement import send
 from parley_events.consuming.held_events import HeldEvent
+from parley_events.consuming.received_messages import ReceivedMessage
 from parley_events.side_queues import COPY, STATE, OwnExchange, failure_headers, own_headers
 from parley_events.topology import PARKED
 
@@ -61,7 +60,7 @@ class ParkingLot:
         held.copies += 1
         self.count += 1
 
-    def claim(self, message: AbstractIncomingMessage) -> HeldEvent | None:
+    def claim(self, message: ReceivedMessage) -> HeldEvent | None:
         """Return the held event of a copy that this process has stored."""
         held = self._copies.pop(str(message.headers.get(COPY)), None)
         if held is not None:
@@ -87,6 +86,6 @@ class ParkingLot:
         self.count = 0
 
 
-async def _acknowledge(messages: list[AbstractIncomingMessage]) -> None:
+async def _acknowledge(messages: list[ReceivedMessage]) -> None:
     for message in messages:
         await send(message.ack())

@@ -10,6 +10,7 @@ from aio_pika.exceptions import AMQPChannelError
 from parley_events.connection import SupervisedConnection
 from parley_events.consuming.acknowledgement import send
 from parley_events.consuming.consumer import QueueConsumer
+from parley_events.consuming.received_messages import consume
 from parley_events.consuming.subscriber_dispatcher import SubscriberDispatcher
 from parley_events.side_queues import BATON, OwnExchange
 from parley_events.subscription import Subscription
@@ -91,7 +92,7 @@ class SubscriberConsumer(QueueConsumer):
             return
         self._events.start()
         await channel.set_qos(prefetch_count=self._subscription.prefetch)
-        self._tag = await queue.consume(self._dispatcher.dispatch)
+        self._tag = await consume(channel, queue.name, self._dispatcher.dispatch)
 
     async def _wait_lost(self) -> None:
         while not self._lost.is_set():

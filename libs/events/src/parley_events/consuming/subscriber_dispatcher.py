@@ -5,8 +5,6 @@ import contextvars
 import logging
 import time
 
-from aio_pika.abc import AbstractIncomingMessage
-
 from parley_events.cloudevents import CloudEvent, MalformedEvent, from_headers
 from parley_events.connection import OUTAGES
 from parley_events.consuming.acknowledgement import send
@@ -15,6 +13,7 @@ from parley_events.consuming.dispatcher import OutcomeObserver, ignore_outcome
 from parley_events.consuming.failure_policy import HANDLER_TIMEOUT, DeadlinePolicy, DeadReason, HandlerTimeout
 from parley_events.consuming.held_events import HeldEvent, HeldLines
 from parley_events.consuming.parking import ParkingLot
+from parley_events.consuming.received_messages import ReceivedMessage
 from parley_events.gaps import GapDetector
 from parley_events.side_queues import DROPPED, REDRIVEN, STATE, OwnExchange
 from parley_events.subscription import Handler
@@ -66,7 +65,7 @@ class SubscriberDispatcher:
         self._is_active = False
         self._last_success = 0.0
 
-    async def dispatch(self, message: AbstractIncomingMessage) -> None:
+    async def dispatch(self, message: ReceivedMessage) -> None:
         """Take a message of the main queue."""
         if DROPPED in message.headers:
             await self._drop(message)
@@ -75,7 +74,7 @@ class SubscriberDispatcher:
         if held is not None and (line := self._lines.line(held.event.partition_key)) and line[0].is_parked:
             await self._park_line(held.event.partition_key)
 
-    async def dispatch_parked(self, message: AbstractIncomingMessage) -> None:
+    async def dispatch_parked(self, message: ReceivedMessage) -> None:
         """Take a message of the parked queue."""
         await self._hold(message, is_copy=True)
 
@@ -104,7 +103,7 @@ class SubscriberDispatcher:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
 
-    async def _hold(self, message: AbstractIncomingMessage, *, is_copy: bool) -> HeldEvent | None:
+    async def _hold(self, message: ReceivedMessage, *, is_copy: bool) -> HeldEvent | None:
         held = self.parking.claim(message) if is_copy else None
         if held is None:
             try:
@@ -118,7 +117,7 @@ class SubscriberDispatcher:
             await self.parking.settle(held)
         return held
 
-    def _add(self, message: AbstractIncomingMessage, event: CloudEvent, *, is_copy: bool) -> HeldEvent:
+    def _add(self, message: ReceivedMessage, event: CloudEvent, *, is_copy: bool) -> HeldEvent:
         held = self._lines.find(event)
         if held is None:
             held = HeldEvent.of(message, event)
@@ -242,7 +241,7 @@ class SubscriberDispatcher:
         held.is_dead = True
         await self._park_line(held.event.partition_key)
 
-    async def _drop(self, message: AbstractIncomingMessage) -> None:
+    async def _drop(self, message: ReceivedMessage) -> None:
         for held in list(self._lines.line(str(message.headers.get("ce-partitionkey")))):  # it changes meanwhile
             if str(held.event.id) == message.headers[DROPPED]:
                 await self.parking.settle(held)

@@ -127,6 +127,18 @@ class InProcessChannel:
             raise ChannelNotFoundEntity(f"NOT_FOUND - no queue '{name}'")
         return InProcessQueue(self.exchanges.queues[name], self)
 
+    async def basic_consume(self, queue: str, deliver: Deliver) -> SimpleNamespace:
+        """Start to consume a queue."""
+        return SimpleNamespace(consumer_tag=await (await self.get_queue(queue)).consume(deliver))
+
+    async def basic_ack(self, message: "InProcessMessage", *, multiple: bool) -> None:
+        """Acknowledge a message, whose delivery tag is itself."""
+        await message.ack(multiple)
+
+    async def basic_reject(self, message: "InProcessMessage", *, requeue: bool) -> None:
+        """Refuse a message."""
+        await message.reject(requeue=requeue)
+
     async def close(self) -> None:
         self.lose()
 
@@ -213,6 +225,8 @@ class InProcessMessage:
         self.headers = dict(message.headers)
         if isinstance(queue, MessageLog):
             self.headers[OFFSET_HEADER] = message.position
+        self.header = SimpleNamespace(properties=self)
+        self.delivery_tag = self
 
     async def ack(self, multiple: bool = False) -> None:
         """Remove the message from its queue; ``multiple`` also removes the consumer's earlier messages."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any, cast
 
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
@@ -28,6 +29,7 @@ class FakeChannel:
     def __init__(self, connection: "FakeConnection") -> None:
         """Belong to a connection, whose ``errors`` are raised when a queue is declared or looked up."""
         self._connection = connection
+        self.name = "fake"
         self.is_closed = False
         self.close_callbacks, self.on_consumer_cancel_callbacks = Callbacks(), Callbacks()
         self.declared: list[tuple[str, dict[str, Any]]] = []
@@ -83,6 +85,18 @@ class FakeChannel:
         for message in self._connection.log:
             await callback(message.as_incoming())
         return "tag"
+
+    async def basic_consume(self, _queue: str, callback: Consume) -> SimpleNamespace:
+        """Start to consume as ``consume`` does."""
+        return SimpleNamespace(consumer_tag=await self.consume(callback))
+
+    async def basic_ack(self, message: "FakeMessage", *, multiple: bool) -> None:
+        """Acknowledge a message, whose delivery tag is itself."""
+        await message.ack(multiple)
+
+    async def basic_reject(self, message: "FakeMessage", *, requeue: bool) -> None:
+        """Refuse a message."""
+        await message.reject(requeue=requeue)
 
     async def cancel(self, _tag: str, *, timeout: float) -> None:
         del timeout
@@ -173,6 +187,8 @@ class FakeMessage:
         self.body = event.data
         self.channel = channel or FakeChannel(FakeConnection())
         self.channel.delivered.append(self)
+        self.header = SimpleNamespace(properties=self)
+        self.delivery_tag = self
         self.outcome = "pending"
         """``pending``, ``acknowledged``, or ``dead-lettered``."""
 

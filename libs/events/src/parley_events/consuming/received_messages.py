@@ -1,0 +1,68 @@
+"""Messages as they are received from a queue.
+
+Building aio-pika's message, and the task in which it calls a consumer, take longer than decoding the event.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from aio_pika.abc import AbstractChannel
+from aiormq.abc import DeliveredMessage
+
+
+class ReceivedMessage(Protocol):
+    """A message that is not acknowledged yet."""
+
+    @property
+    def body(self) -> bytes:
+        """The body."""
+        ...
+
+    @property
+    def channel(self) -> Any:
+        """The channel on which it was received."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, Any]:
+        """The headers."""
+        ...
+
+    async def ack(self, multiple: bool = False) -> None:
+        """Acknowledge the message, and with ``multiple`` every earlier one of its channel."""
+        ...
+
+    async def reject(self, requeue: bool = False) -> None:
+        """Refuse the message."""
+        ...
+
+
+class QueueMessage:
+    """A message from a queue that ``consume`` consumes."""
+
+    __slots__ = ("_tag", "body", "channel", "headers")
+
+    def __init__(self, delivered: DeliveredMessage) -> None:
+        self.headers: Mapping[str, Any] = delivered.header.properties.headers or {}
+        self.body = delivered.body
+        self.channel: Any = delivered.channel
+        self._tag = delivered.delivery_tag
+
+    async def ack(self, multiple: bool = False) -> None:
+        """Acknowledge the message, and with ``multiple`` every earlier one of its channel."""
+        await self.channel.basic_ack(self._tag, multiple=multiple)
+
+    async def reject(self, requeue: bool = False) -> None:
+        """Refuse the message."""
+        await self.channel.basic_reject(self._tag, requeue=requeue)
+
+
+async def consume(channel: AbstractChannel, queue: str, handle: Callable[[ReceivedMessage], Awaitable[None]]) -> str:
+    """Call ``handle`` with each message of a queue; return the consumer tag."""
+
+    async def receive(delivered: DeliveredMessage) -> None:
+        await handle(QueueMessage(delivered))
+
+    underlay = await channel.get_underlay_channel()
+    started = await underlay.basic_consume(queue, receive)
+    return str(started.consumer_tag)
