@@ -34,7 +34,7 @@ from chat.running.supervisor import Supervisor
 from chat.service import ChatService
 from chat.settings import ChatSettings
 from chat.storage.auth_client import open_plan_lookup
-from chat.storage.history_client import HistoryClient
+from chat.storage.history_client import HistoryClient, open_history
 from chat.storage.object_storage import ObjectStorage
 from chat.storage.postgres_budgets import PostgresBudgetStore
 from chat.storage.postgres_erasure import PostgresTurnErasureStore
@@ -49,19 +49,14 @@ from chat.turn_store import TurnStore
 from parley import times
 from parley.infrastructure import Infrastructure, open_infrastructure
 from parley.messaging.bus import Bus
-from parley.observability.tracing import Tracer
 from parley.process.tasks import background
 from parley.ratelimit.limiter import open_limiter
-from parley.security.service_tokens import ServiceTokenProvider
 from parley.storage.database import PostgresDatabase
 from parley.storage.postgres import open_pool
 from parley.storage.redis import RedisClient
-from parley.web.http_client import open_client
 from parley.web.runtime import Runtime
 
-__all__ = ["ChatServices", "ProviderAccessError", "check_providers", "open_history", "verify_once", "wire"]
-
-HISTORY_TIMEOUT = 5.0
+__all__ = ["ChatServices", "ProviderAccessError", "check_providers", "verify_once", "wire"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,16 +196,6 @@ def _admission(
 def turn_store(infrastructure: Infrastructure) -> PostgresTurnStore:
     """Return the turn store of a service's database."""
     return PostgresTurnStore(infrastructure.pool, infrastructure.relay.hint, infrastructure.queue)
-
-
-@contextlib.asynccontextmanager
-async def open_history(settings: ChatSettings, tracer: Tracer | None = None) -> AsyncIterator[HistoryClient]:
-    """Open the client of the history service."""
-    async with open_client(settings.history_url, read_timeout=HISTORY_TIMEOUT, tracer=tracer) as client:
-        tokens = ServiceTokenProvider(
-            client, auth_url=settings.auth_url, service="chat", secret=settings.internal_client_secret
-        )
-        yield HistoryClient(client, tokens)
 
 
 def _reconciler(

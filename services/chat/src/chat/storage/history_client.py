@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -22,9 +22,13 @@ from chat.history import (
 )
 from chat.model import ToolResult
 from chat.past_exchanges import PastExchange, PastStep
+from chat.settings import ChatSettings
 from parley.errors import DependencyUnavailable
+from parley.observability.tracing import Tracer
 from parley.security.service_tokens import ServiceTokenProvider
+from parley.web.http_client import open_client
 
+HISTORY_TIMEOUT = 5.0
 OWNER_TIMEOUT = 2.0
 CONTEXT_TIMEOUT = 0.3
 BRANCH_TIMEOUT = 1.0
@@ -231,3 +235,13 @@ def _translate_errors() -> Iterator[None]:
         yield
     except (httpx2.HTTPError, TimeoutError, ValueError, KeyError, TypeError, DependencyUnavailable) as error:
         raise HistoryUnavailable from error
+
+
+@contextlib.asynccontextmanager
+async def open_history(settings: ChatSettings, tracer: Tracer | None = None) -> AsyncIterator[HistoryClient]:
+    """Open the client of the history service."""
+    async with open_client(settings.history_url, read_timeout=HISTORY_TIMEOUT, tracer=tracer) as client:
+        tokens = ServiceTokenProvider(
+            client, auth_url=settings.auth_url, service="chat", secret=settings.internal_client_secret
+        )
+        yield HistoryClient(client, tokens)
