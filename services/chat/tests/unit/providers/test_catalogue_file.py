@@ -105,7 +105,7 @@ def test_the_models_of_a_server_share_its_limit_of_calls(tmp_path: Path) -> None
     assert [model.target.max_concurrent for model in catalogue] == [3, 3]
 
 
-EXAMPLE = Path(__file__).parents[4] / "deploy" / "models.example.yaml"
+EXAMPLE = Path(__file__).parents[5] / "deploy" / "models.example.yaml"
 
 
 def example(tmp_path: Path) -> Catalogue:
