@@ -19,7 +19,7 @@ from parley.storage.connection_gate import ConnectionGate
 from parley.storage.connection_queue import ConnectionQueue
 from parley.storage.monitor import DatabaseMonitor, Unavailability
 from parley.storage.postgres import Pool
-from parley.storage.redis import RedisClient, open_redis
+from parley.storage.redis import SOCKET_TIMEOUT, RedisClient, open_redis
 from parley.storage.startup import DatabaseStartup
 from parley.web.runtime import Runtime
 
@@ -37,6 +37,8 @@ class Infrastructure:
     """The queue of requests for connections of the pool."""
     startup: DatabaseStartup
     """Repeats further steps of the start while the database is away."""
+    redis_timeout: float = SOCKET_TIMEOUT
+    """Seconds of a call of Redis."""
 
 
 @contextlib.asynccontextmanager
@@ -47,12 +49,14 @@ async def open_infrastructure(
     bus: Bus | None = None,
     needs_writer: bool = True,
     preload_keys: bool = True,
+    redis_timeout: float = SOCKET_TIMEOUT,
 ) -> AsyncIterator[Infrastructure]:
     """Migrate the database of a service and open its connections; services in one process share a ``bus``.
 
     While the database is away, both are tried again, and ``/ready`` says so. Redis and the broker may be away.
     ``needs_writer``: the service is not ready while its database is read-only or unreachable.
     ``preload_keys``: the service is not ready before it has auth's public keys, or some seconds have passed.
+    ``redis_timeout``: the seconds of a call of Redis.
     """
     dsn = settings.database_url.get_secret_value()
     startup = DatabaseStartup(dsn, runtime.lifecycle.wait_for)
@@ -60,7 +64,9 @@ async def open_infrastructure(
     gate = ConnectionGate()
     async with contextlib.AsyncExitStack() as stack:
         pool = await startup.run(lambda: stack.enter_async_context(_open_pool(settings, runtime, gate)))
-        redis = await stack.enter_async_context(open_redis(settings.redis_url.get_secret_value()))
+        redis = await stack.enter_async_context(
+            open_redis(settings.redis_url.get_secret_value(), timeout=redis_timeout)
+        )
         if bus is None:
             bus = await stack.enter_async_context(open_bus(settings, runtime.service, runtime.metrics))
         if runtime.tracer is not None:
@@ -75,7 +81,7 @@ async def open_infrastructure(
         await monitor.check()  # before the service becomes ready
         await stack.enter_async_context(background("database", monitor.run, service=runtime.service))
         queue = ConnectionQueue(settings.database_pool_size)
-        yield Infrastructure(pool, redis, bus, relay, verifier, queue, startup)
+        yield Infrastructure(pool, redis, bus, relay, verifier, queue, startup, redis_timeout)
 
 
 def _open_pool(

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from chat.admission.admission import TurnAdmission
@@ -43,17 +44,16 @@ from chat.storage.postgres_maintenance import PostgresMaintenanceStore
 from chat.storage.postgres_runners import PostgresRunnerStore
 from chat.storage.postgres_turns import PostgresTurnStore
 from chat.storage.postgres_verification import PostgresVerificationSource
-from chat.storage.redis_response_index import LOOKUP_TIMEOUT, RedisResponseIndex
+from chat.storage.redis_response_index import RedisResponseIndex
 from chat.storage.redis_turn_logs import open_log_store
 from chat.turn_store import TurnStore
 from parley import times
 from parley.infrastructure import Infrastructure, open_infrastructure
 from parley.messaging.bus import Bus
 from parley.process.tasks import background
-from parley.ratelimit.limiter import open_limiter
+from parley.ratelimit.limiter import Limiter, open_limiter
 from parley.storage.database import PostgresDatabase
 from parley.storage.postgres import open_pool
-from parley.storage.redis import RedisClient
 from parley.web.runtime import Runtime
 
 __all__ = ["ChatServices", "ProviderAccessError", "check_providers", "verify_once", "wire"]
@@ -123,7 +123,6 @@ async def open_services(
     metrics: ChatMetrics,
     *,
     lease_length: float = LEASE_LENGTH,
-    cache_timeout: float = LOOKUP_TIMEOUT,
 ) -> AsyncIterator[ChatServices]:
     """Run the turn engine, the event consumer and the reconciler, and yield the services on top of them."""
     settings, catalogue = config.settings, config.catalogue
@@ -139,9 +138,9 @@ async def open_services(
         await enter(infrastructure.bus.consume(consumer.subscription()))
         reconciler = _reconciler(settings, turns, consumer, history, metrics)
         await enter(background("reconciler", reconciler.run, service=runtime.service))
-        limiter = await enter(open_limiter(infrastructure.redis, service="chat", registry=runtime.metrics.registry))
+        limiter = await enter(_limiter(runtime, infrastructure))
         plans = await enter(open_plan_lookup(settings, runtime.tracer))
-        cache = _response_cache(settings, infrastructure.redis, adapters, metrics, timeout=cache_timeout)
+        cache = _response_cache(settings, infrastructure, adapters, metrics)
         token_limits = TokenLimits(limiter)
         service = ChatService(
             store=adapters.turns,
@@ -218,12 +217,17 @@ def _reconciler(
     )
 
 
+def _limiter(runtime: Runtime, infrastructure: Infrastructure) -> AbstractAsyncContextManager[Limiter]:
+    redis, registry = infrastructure.redis, runtime.metrics.registry
+    return open_limiter(redis, service=runtime.service, registry=registry, timeout=infrastructure.redis_timeout)
+
+
 def _response_cache(
-    settings: ChatSettings, redis: RedisClient, adapters: EngineAdapters, metrics: ChatMetrics, *, timeout: float
+    settings: ChatSettings, infrastructure: Infrastructure, adapters: EngineAdapters, metrics: ChatMetrics
 ) -> ResponseCache | None:
     if not settings.enable_cache:
         return None
-    index = RedisResponseIndex(redis, ttl=settings.cache_ttl, timeout=timeout)
+    index = RedisResponseIndex(infrastructure.redis, ttl=settings.cache_ttl, timeout=infrastructure.redis_timeout)
     return ResponseCache(index, adapters.turns, metrics)
 
 

@@ -18,7 +18,7 @@ from chat_testing.replica import (
     serving,
 )
 from chat_testing.stub_history import StubHistory
-from chat_testing.wiring import CACHE_TIMEOUT
+from chat_testing.wiring import REDIS_TIMEOUT
 from fake_provider.process import FakeProvider
 from parley.messaging.memory_bus import MemoryBus
 from parley.storage.postgres import Pool
@@ -69,11 +69,11 @@ async def open_replica(
 ) -> OpenReplica:
     @contextlib.asynccontextmanager
     async def opened(
-        dsn: str, *, bus: MemoryBus | None = None, cache_timeout: float = CACHE_TIMEOUT, **changed: object
+        dsn: str, *, bus: MemoryBus | None = None, redis_timeout: float = REDIS_TIMEOUT, **changed: object
     ) -> AsyncIterator[ChatReplica]:
         options = replica_options(await backends.redis_url(), history, provider.base_url)
         used, settings = bus or MemoryBus(), {**options, **changed}
-        async with running_replica(dsn, issuer, used, settings, cache_timeout=cache_timeout) as replica:
+        async with running_replica(dsn, issuer, used, settings, redis_timeout=redis_timeout) as replica:
             yield replica
 
     return opened

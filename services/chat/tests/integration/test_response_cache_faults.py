@@ -8,7 +8,7 @@ from uuid import UUID
 import httpx2
 import pytest
 
-from chat.storage.redis_response_index import LOOKUP_TIMEOUT, RedisResponseIndex
+from chat.storage.redis_response_index import RedisResponseIndex
 from chat_testing.process import SpawnChat
 from chat_testing.replica import ChatReplica, NewDatabase, OpenReplica
 from chat_testing.users import ChatUser
@@ -16,7 +16,7 @@ from fake_provider.process import FakeProvider
 from parley.errors import DependencyUnavailable
 from parley.ids import new_id
 from parley.storage.postgres import open_pool
-from parley.storage.redis import open_redis
+from parley.storage.redis import SOCKET_TIMEOUT, open_redis
 from parley_embedded.valkey.server import EmbeddedValkey
 from parley_testing import eventually
 from parley_testing.backends.shared_servers import SharedBackends
@@ -35,7 +35,7 @@ def lookups(replica: ChatReplica, result: str) -> float:
 async def test_without_redis_the_provider_is_called(
     open_replica: OpenReplica, new_database: NewDatabase, valkey: EmbeddedValkey, provider: FakeProvider
 ) -> None:
-    caching: dict[str, Any] = {"enable_cache": True, "cache_timeout": LOOKUP_TIMEOUT, "redis_url": valkey.url}
+    caching: dict[str, Any] = {"enable_cache": True, "redis_timeout": SOCKET_TIMEOUT, "redis_url": valkey.url}
     async with open_replica(await new_database(), **caching) as replica:
         user, message = replica.user(), f"{new_id()} [[fake tokens=3]]"
 

@@ -22,6 +22,7 @@ __all__ = ["REDIS_UNAVAILABLE", "NoScriptError", "RedisClient", "ResponseError",
 
 RedisClient: TypeAlias = Redis
 SOCKET_TIMEOUT = 0.05
+"""Seconds of a call, unless the caller chooses others."""
 CONNECT_TIMEOUT = 0.2
 PING_KEY, PING_LIFETIME_MS = "parley:ping", 1000
 REDIS_UNAVAILABLE: tuple[type[BaseException], ...] = (RedisError, OSError, TimeoutError)

@@ -7,10 +7,8 @@ from uuid import UUID
 
 from parley.errors import DependencyUnavailable
 from parley.process.timeouts import lag_tolerant_timeout
-from parley.storage.redis import REDIS_UNAVAILABLE, RedisClient
+from parley.storage.redis import REDIS_UNAVAILABLE, SOCKET_TIMEOUT, RedisClient
 
-LOOKUP_TIMEOUT = 0.1
-"""Timeout in seconds of a look-up, after which the provider is called as on a miss."""
 FORMAT_PREFIX = b"1:"
 """Format version. Values of another version count as a miss."""
 
@@ -18,8 +16,8 @@ FORMAT_PREFIX = b"1:"
 class RedisResponseIndex:
     """Cache index whose entries expire."""
 
-    def __init__(self, client: RedisClient, *, ttl: int, timeout: float = LOOKUP_TIMEOUT) -> None:
-        """Set the time to live of entries and the time limit of a call, both in seconds."""
+    def __init__(self, client: RedisClient, *, ttl: int, timeout: float = SOCKET_TIMEOUT) -> None:
+        """Set the time to live of entries and the time limit of a call, both in seconds. Later is a miss."""
         self._client, self._ttl, self._timeout = client, ttl, timeout
 
     async def find(self, digest: bytes) -> UUID | None:

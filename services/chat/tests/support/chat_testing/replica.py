@@ -14,7 +14,7 @@ from chat.settings import ChatSettings
 from chat.wiring import ChatServices
 from chat_testing.stub_history import StubHistory
 from chat_testing.users import ChatUser
-from chat_testing.wiring import CACHE_TIMEOUT, wire_for_tests
+from chat_testing.wiring import REDIS_TIMEOUT, wire_for_tests
 from parley.config.settings import load
 from parley.ids import new_id
 from parley.messaging import outbox
@@ -129,14 +129,14 @@ async def serving(app: FastAPI) -> AsyncIterator[str]:
 
 @contextlib.asynccontextmanager
 async def running_replica(
-    dsn: str, issuer: TestIssuer, bus: MemoryBus, options: dict[str, Any], *, cache_timeout: float = CACHE_TIMEOUT
+    dsn: str, issuer: TestIssuer, bus: MemoryBus, options: dict[str, Any], *, redis_timeout: float = REDIS_TIMEOUT
 ) -> AsyncIterator[ChatReplica]:
     """Run a chat service in this process."""
 
     @contextlib.asynccontextmanager
     async def wire(settings: ChatSettings, runtime: Runtime) -> AsyncIterator[ChatServices]:
         async with wire_for_tests(
-            settings, runtime, bus=bus, verifier=issuer.verifier(), cache_timeout=cache_timeout
+            settings, runtime, bus=bus, verifier=issuer.verifier(), redis_timeout=redis_timeout
         ) as services:
             yield services
 
