@@ -1,6 +1,7 @@
 """Limits on client connections, in total and per address, and the choice of the connection that makes room."""
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
@@ -29,9 +30,16 @@ class Connection(Protocol):
 class ConnectionLimits:
     """The counted connections of one server. A connection without a request is idle and makes room for a new one."""
 
-    def __init__(self, *, total: int, per_address: int, subject_of: SubjectOf) -> None:
+    def __init__(
+        self,
+        *,
+        total: int,
+        per_address: int,
+        subject_of: SubjectOf,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._total, self._per_address, self._subject_of = total, per_address, subject_of
-        self._rate = ConnectionRate()
+        self._rate = ConnectionRate(clock)
         self._subjects: dict[Connection, str | None] = {}
         self._by_subject: dict[str, set[Connection]] = {}
         self._idle: OrderedDict[Connection, int] = OrderedDict()

@@ -27,7 +27,7 @@ def test_a_bounded_number_of_addresses_is_remembered() -> None:
 
 def test_ipv6_networks_share_a_rate_and_proxies_have_none() -> None:
     subject_of = ClientAddresses(["10.0.0.0/8"], per_minute=1).connection_subject
-    limits = ConnectionLimits(total=1, per_address=1, subject_of=subject_of)
+    limits = ConnectionLimits(total=1, per_address=1, subject_of=subject_of, clock=ManualClock())
     count = CONNECTION_BURST + 50
     assert any(limits.too_frequent(f"2001:db8::{number:x}") for number in range(count))
     assert not limits.too_frequent("2001:db8:0:1::1")
