@@ -12,6 +12,7 @@ from chat.generation import AnswerChunk
 from chat.model import LogEntry
 from chat_testing.api import open_api
 from chat_testing.generator import answer_of
+from chat_testing.published_schemas import check_body, check_event
 from chat_testing.service_bench import ServiceBench
 from parley.ids import new_id
 from parley_testing.security.token_issuer import TestIssuer
@@ -29,7 +30,9 @@ class ResponsesUser:
     async def send(self, method: str, path: str, status: int = 200, **options: Any) -> Any:
         response = await self._http.request(method, f"/v1/{path}", headers=self._headers, **options)
         assert response.status_code == status, response.text
-        return orjson.loads(response.content)
+        body = orjson.loads(response.content)
+        check_body(body)
+        return body
 
     async def create(self, status: int = 200, **members: Any) -> Any:
         return await self.send("POST", "responses", status, json={"model": "default", "input": "Hi", **members})
@@ -38,7 +41,10 @@ class ResponsesUser:
         response = await self._http.request(method, f"/v1/{path}", headers=self._headers, **options)
         assert response.status_code == 200, response.text
         blocks = [block for block in response.text.split("\n\n") if "data: " in block]
-        return [orjson.loads(block.partition("data: ")[2]) for block in blocks]
+        events = [orjson.loads(block.partition("data: ")[2]) for block in blocks]
+        for event in events:
+            check_event(event)
+        return events
 
 
 @pytest.fixture

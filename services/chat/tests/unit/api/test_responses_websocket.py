@@ -12,6 +12,7 @@ from chat.errors import ProviderTimeout
 from chat_testing.api import open_api, shared_app
 from chat_testing.asgi_socket import AsgiSocket, open_socket
 from chat_testing.generator import answer_of
+from chat_testing.published_schemas import check_socket_frame
 from chat_testing.service_bench import ServiceBench
 from parley.ids import new_id
 from parley.web.runtime import Runtime
@@ -61,6 +62,8 @@ async def events_of(socket: AsgiSocket, **members: Any) -> list[Any]:
     events = [await socket.next()]
     while events[-1]["type"] not in {"error", "response.completed", "response.incomplete", "response.failed"}:
         events.append(await socket.next())
+    for event in events:
+        check_socket_frame(event)
     return events
 
 

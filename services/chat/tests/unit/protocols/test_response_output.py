@@ -25,6 +25,7 @@ from chat.running.turn_updates import (
     TurnFinished,
     TurnUpdate,
 )
+from chat_testing.published_schemas import check_event
 from chat_testing.turns import make_turn
 from parley import times
 from parley.ids import new_id
@@ -55,6 +56,13 @@ async def streamed(turn: Turn, updates: Sequence[TurnUpdate], **options: Any) ->
 
 
 def events_of(chunks: Sequence[bytes]) -> list[dict[str, Any]]:
+    found = parsed(chunks)
+    for event in found:
+        check_event(event)
+    return found
+
+
+def parsed(chunks: Sequence[bytes]) -> list[dict[str, Any]]:
     blocks = [block for block in b"".join(chunks).decode().split("\n\n") if block]
     found = [json.loads(block.partition("data: ")[2]) for block in blocks]
     assert all(block.startswith(f"event: {event['type']}\n") for block, event in zip(blocks, found, strict=True))
@@ -135,7 +143,7 @@ async def test_events_folded_are_the_retrieved_response_from_every_number_on(
         TurnFinished(turn.last_seq, turn),
     ]
     rest = await streamed(turn, stored, first=first)
-    assert events_of([chunk for chunk in rest if chunk != b": ping\n"]) == events[first:]
+    assert parsed([chunk for chunk in rest if chunk != b": ping\n"]) == events[first:]
 
 
 async def test_the_events_of_a_text_have_the_order_of_the_specification() -> None:

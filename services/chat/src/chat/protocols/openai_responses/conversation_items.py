@@ -60,7 +60,7 @@ def _part(part: dict[str, Any]) -> dict[str, Any]:
     if is_file(part):
         return {"type": "input_file", **(part[FILE] if file_id is None else {"file_id": openai_id(file_id)})}
     image = part["image_url"]
-    source = {"image_url": image["url"]} if file_id is None else {"file_id": openai_id(file_id)}
+    source = {"image_url": image["url"]} if file_id is None else {"image_url": None, "file_id": openai_id(file_id)}
     return {"type": "input_image", **source, "detail": image.get("detail", "auto")}
 
 

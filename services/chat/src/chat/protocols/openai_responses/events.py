@@ -13,6 +13,7 @@ from parley.web.event_stream import one_line
 from parley.web.problems import openai_type
 
 PENDING = "The answer is complete but cannot be stored at the moment. Retrieve the response later."
+INTERRUPTED_STATUS = 503
 INTERRUPTED = "The stream was interrupted. The response goes on: retrieve it with `stream=true`."
 
 
@@ -57,14 +58,15 @@ class ResponseEvents:
         return last + self._write([(f"response.{name}", {"response": response(turn, turn.entries)})])
 
     def interrupted(self, code: str) -> bytes:
-        """Return the event of a stream that ends before its response. SDKs read the object, others the members.
+        """Return the event of a stream that ends before its response.
 
-        It has the number of the event before it, so that a reader who goes on behind it misses nothing.
+        SDKs read the object, others the members, and clients of the WebSocket the status. It has the number of the event before it, so that a reader who goes on behind it misses nothing.
         """
         message = PENDING if code == "finish_pending" else INTERRUPTED
         found: dict[str, Any] = {"code": code, "message": message, "param": None}
         last = max(self._next, self._first, 1) - 1
-        return self._write_event("error", last, {**found, "error": {"type": openai_type(503, code), **found}})
+        error = {"type": openai_type(INTERRUPTED_STATUS, code), **found}
+        return self._write_event("error", last, {**found, "status": INTERRUPTED_STATUS, "error": error})
 
     def _write(self, events: list[Event]) -> bytes:
         written = []

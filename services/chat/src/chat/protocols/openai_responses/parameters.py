@@ -5,7 +5,7 @@ from typing import Any
 from chat.protocols.openai_responses.schemas import FORWARDED, FunctionTool, InputItem, InputPart, ResponseRequest
 
 _REPEATED = (
-    *("instructions", "max_output_tokens", "temperature", "top_p", "tool_choice", "parallel_tool_calls"),
+    *("instructions", "max_output_tokens", "temperature", "top_p", "parallel_tool_calls"),
     *("truncation", "background", "store", "user", "safety_identifier", "prompt_cache_key"),
 )
 _PART_MEMBERS = {"type", "text", "refusal", "image_url", "file_id", "filename", "file_data", "detail"}
@@ -51,10 +51,13 @@ def repeated(body: ResponseRequest) -> dict[str, Any]:
     found = {name: value for name in _REPEATED if (value := getattr(body, name)) is not None}
     if body.tools:
         found["tools"] = [_repeated_tool(tool) for tool in body.tools]
+    if body.tool_choice is not None:
+        found["tool_choice"] = _repeated_tool_choice(body.tool_choice)
     if body.reasoning is not None:
         found["reasoning"] = {"effort": body.reasoning.effort, "summary": body.reasoning.summary}
     if body.text is not None:
-        found["text"] = {"format": {"type": "text"}, **body.text.model_dump(exclude_none=True, by_alias=True)}
+        given = body.text.model_dump(exclude_none=True, by_alias=True)
+        found["text"] = {**given, "format": _repeated_format(given.get("format", {"type": "text"}))}
     return found
 
 
@@ -85,6 +88,17 @@ def _tool(tool: FunctionTool) -> dict[str, Any]:
 def _repeated_tool(tool: FunctionTool) -> dict[str, Any]:
     members = {"name": tool.name, "description": tool.description, "parameters": tool.parameters, "strict": tool.strict}
     return {"type": "function", **members}
+
+
+def _repeated_tool_choice(choice: Any) -> Any:
+    if isinstance(choice, str) or choice["type"] != "allowed_tools":
+        return choice
+    tools = [{"type": "function", "name": tool["name"]} for tool in choice["tools"]]
+    return {"type": "allowed_tools", "mode": choice.get("mode", "auto"), "tools": tools}
+
+
+def _repeated_format(given: dict[str, Any]) -> dict[str, Any]:
+    return {"description": None, "strict": False, **given} if given["type"] == "json_schema" else given
 
 
 def _tool_choice(choice: Any) -> Any:

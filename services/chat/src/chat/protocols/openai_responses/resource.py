@@ -45,6 +45,12 @@ DEFAULTS: dict[str, Any] = {
 """Members that a response repeats from its request, for requests without them."""
 
 
+_NO_ADDRESS = {"image_url": None}
+_INPUT_TEXT = {"type": "input_text"}
+_OUTPUT_TEXT: dict[str, Any] = {"type": "output_text", "annotations": [], "logprobs": []}
+"""Members that the specification requires of parts of messages: an image that is a file, and texts by their role."""
+
+
 def status_of(turn: Turn) -> ResponseStatus:
     """Return the status of a turn as a response."""
     if turn.status == "running":
@@ -129,11 +135,17 @@ def input_item(turn_id: UUID, position: int, item: dict[str, Any]) -> dict[str, 
     kind = item["type"]
     found = {**item, "id": ids.item_id(ids.PREFIXES[kind], turn_id, f"i{position}")}
     if kind == "message":
-        text = "output_text" if item["role"] == "assistant" else "input_text"
-        annotations: dict[str, Any] = {"annotations": [], "logprobs": []} if item["role"] == "assistant" else {}
+        text = _OUTPUT_TEXT if item["role"] == "assistant" else _INPUT_TEXT
         content = item["content"]
-        if isinstance(content, str):
-            found["content"] = [{"type": text, "text": content, **annotations}]
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        found["content"] = [_shown(part, text) for part in parts]
     if kind != "reasoning":
         found["status"] = "completed"
     return found
+
+
+def _shown(part: dict[str, Any], text: dict[str, Any]) -> dict[str, Any]:
+    """Return a part of a message with the members that the specification requires. ``text``: those of a text."""
+    if part["type"] == "input_image":
+        return {**_NO_ADDRESS, **part}
+    return {**part, **text} if part["type"] == "text" else part

@@ -56,7 +56,7 @@ class InputItem(OpenModel):
     id: Text | None = None
     status: Text | None = None
     role: Literal["user", "assistant", "system", "developer"] | None = None
-    phase: Text | None = None
+    phase: Literal["commentary", "final_answer"] | None = None
     content: Text | Parts | None = None
     call_id: Text | None = Field(None, max_length=200)
     name: Text | None = Field(None, max_length=200)
@@ -135,9 +135,9 @@ class ResponseRequest(OpenModel):
     reasoning: ReasoningOptions | None = None
     include: Annotated[list[Text], max_entries(MAX_MEMBERS)] | None = None
     truncation: Literal["auto", "disabled"] | None = None
-    user: Json = None
-    safety_identifier: Json = None
-    prompt_cache_key: Json = None
+    user: Text | None = None
+    safety_identifier: Text | None = None
+    prompt_cache_key: Text | None = None
     prompt_cache_retention: Json = None
 
     @model_validator(mode="before")
