@@ -21,8 +21,8 @@ from chat.api import (
 )
 from chat.api.anthropic_messages import messages
 from chat.api.anthropic_messages import stream as message_stream
+from chat.api.openai_responses import compaction, responses
 from chat.api.openai_responses import conversations as openai_conversations
-from chat.api.openai_responses import responses
 from chat.api.openai_responses import stream as response_stream
 from chat.api.openai_responses import websocket as responses_websocket
 from chat.files.upload_form import MAX_FORM_BYTES
@@ -51,7 +51,8 @@ def create_app(settings: ChatSettings | None = None, *, wire: Wire[ChatSettings,
             *(chat.router, turns.router, conversations.router),
             *(ui_messages.router, ui_messages.resumption_router),
             *(messages.router, message_stream.router),
-            *(responses.router, response_stream.router, responses_websocket.router, openai_conversations.router),
+            *(responses.router, compaction.router, response_stream.router, responses_websocket.router),
+            openai_conversations.router,
             *(models.router, budget.router, chat_completions.router, completion_stream.router, websocket.router),
             *(files.router, openai_files.router, plans.router, embeddings.router),
         ],

@@ -13,7 +13,7 @@ _ALTERNATIVES = {
 }
 _NOT_OFFERED = {"audio", "batches", "evals", "fine_tuning", "images", "moderations", "uploads"}
 _NOT_OFFERED |= {"vector_stores", "videos"}
-NOT_OFFERED_PATHS = frozenset({"/v1/responses/compact", "/v1/responses/input_tokens"})
+NOT_OFFERED_PATHS = frozenset({"/v1/responses/input_tokens"})
 """Paths of routes that are not offered, which look like the ID of a response."""
 _PARTLY_OFFERED = {
     "/v1/chat/completions/": "Stored completions are not offered here; use `GET /api/v1/chat/turns/{id}` with the "

@@ -129,6 +129,7 @@ def chat_routes() -> list[Route]:
         route("POST", "/v1/messages", "chat", scope, timeout=TURN_TIMEOUT, stream=True, strict=True),
         route("POST", "/v1/messages/count_tokens", "chat", scope),
         route("POST", "/v1/responses", "chat", scope, timeout=TURN_TIMEOUT, stream=True, strict=True),
+        route("POST", "/v1/responses/compact", "chat", scope, timeout=TURN_TIMEOUT, strict=True),
         route("GET", "/v1/responses", "chat", scope, stream=True, websocket=True),
         route("GET DELETE", "/v1/responses/{id}", "chat", scope, stream=True),
         route("POST", "/v1/responses/{id}/cancel", "chat", scope),

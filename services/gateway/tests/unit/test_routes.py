@@ -61,10 +61,9 @@ def test_there_is_one_label_per_template() -> None:
     assert len(list(TABLE.templates())) == len({r.template for r in TABLE.routes}) + 1
 
 
-@pytest.mark.parametrize("path", ["/v1/responses/compact", "/v1/responses/input_tokens"])
-def test_a_route_of_openai_that_looks_like_an_id_is_not_found(path: str) -> None:
+def test_a_route_of_openai_that_looks_like_an_id_is_not_found() -> None:
     table = RouteTable(all_routes())
     with pytest.raises(errors.NotFound, match="not offered"):
-        table.find("POST", path)
+        table.find("POST", "/v1/responses/input_tokens")
     with pytest.raises(errors.MethodNotAllowed):
         table.find("POST", "/v1/responses/resp_1")

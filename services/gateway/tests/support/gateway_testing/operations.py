@@ -29,6 +29,7 @@ BODIES: dict[str, Any] = {
     "POST /v1/messages": {**COMPLETION, "max_tokens": 10},
     "POST /v1/messages/count_tokens": COMPLETION,
     "POST /v1/responses": {"model": "default", "input": "hi [[fake tokens=1]]"},
+    "POST /v1/responses/compact": {"model": "default", "input": "hi [[fake tokens=1]]"},
     "POST /v1/conversations": {},
     "POST /v1/conversations/{}": {"metadata": {"topic": "changed"}},
     "POST /api/v1/conversations/import": [],

@@ -14,7 +14,7 @@ from chat.protocols.openai_responses.schemas import InputItem, InputPart, Respon
 from parley.errors import InvalidRequest
 from parley.field_errors import json_pointer
 
-ITEMS = "Must be `message`, `function_call`, `function_call_output`, `reasoning` or `item_reference`."
+ITEMS = "Must be `message`, `function_call`, `function_call_output`, `reasoning`, `compaction` or `item_reference`."
 _REQUIRED = {
     "message": ("role", "content"),
     "function_call": ("call_id", "name", "arguments"),

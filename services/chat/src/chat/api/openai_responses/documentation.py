@@ -6,6 +6,7 @@ from chat.api.documentation import NEW_TURN_HEADERS, TURN_HEADERS, json_docs
 from parley.web.openapi import ResponseDocs, header_parameter
 
 _ID = "resp_01a200aa000070008000000000000002"
+_COMPACTION = "cmp_01a200aa000070008000000000000002"
 _OUTPUT = {
     "id": "msg_01a200aa000070008000000000000002",
     "type": "message",
@@ -51,6 +52,17 @@ RESPONSE = _response(
     NEW_TURN_HEADERS,
 )
 STORED_RESPONSE = _response("The response, or its events.", TURN_HEADERS)
+COMPACTION = json_docs(
+    "The item that takes the place of the input.",
+    {
+        "id": _ID,
+        "object": "response.compaction",
+        "created_at": 1795307719,
+        "output": [{"id": _COMPACTION, "type": "compaction", "encrypted_content": _COMPACTION}],
+        "usage": {"input_tokens": 4100, "output_tokens": 160, "total_tokens": 4260},
+    },
+)
+COMPACTION[200]["headers"] = NEW_TURN_HEADERS
 DELETED = json_docs("The response is deleted.", {"id": _ID, "object": "response", "deleted": True})
 INPUT_ITEMS = json_docs(
     "A page of input items.",

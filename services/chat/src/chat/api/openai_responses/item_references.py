@@ -1,4 +1,4 @@
-"""Items of earlier responses that an input refers to by their IDs."""
+"""Items of an input that stand for others: items of earlier responses by their IDs, and compactions."""
 
 from typing import Any
 from uuid import UUID
@@ -6,6 +6,7 @@ from uuid import UUID
 from chat.api.request_checks import invalid
 from chat.errors import TurnNotFound
 from chat.protocols.openai_responses import ids
+from chat.protocols.openai_responses.compaction import COMPACTION, is_compaction, is_whole, summary_item
 from chat.protocols.openai_responses.output import folded
 from chat.protocols.openai_responses.parameters import STORED_MEMBERS
 from chat.protocols.openai_responses.resource import input_items, is_hidden, status_of
@@ -15,18 +16,22 @@ from parley.field_errors import FieldError
 
 REFERENCE = "item_reference"
 MAX_REFERENCED_RESPONSES = 100
+UNKNOWN_COMPACTION = "No compaction of yours is kept for this item. Send the items that it stood for."
+_NAMES = {REFERENCE: "id", COMPACTION: "encrypted_content"}
+"""Members of items that name others, by type."""
 
 
 async def with_referenced_items(service: ChatService, user_id: UUID, body: ResponseRequest) -> ResponseRequest:
-    """Return the request with the referenced items in place of their references.
+    """Return the request with the named items in place of those that name them.
 
-    Raises TurnNotFound for an item that the user has not, and InvalidRequest for an item that is referenced twice and
-    for items of too many responses.
+    Raises TurnNotFound for an item that the user has not, and InvalidRequest for such a compaction, for an item that
+    is named twice and for items of too many responses.
     """
-    if not isinstance(body.input, list) or all(item.type != REFERENCE for item in body.input):
+    if not isinstance(body.input, list) or all(item.type not in _NAMES for item in body.input):
         return body
-    _check_duplicates(body.input)
-    turn_ids = {ids.turn_of_item(item.id or "") for item in body.input if item.type == REFERENCE} - {None}
+    names = [_name(item) for item in body.input]
+    _check_duplicates(body.input, names)
+    turn_ids = {ids.turn_of_item(name) for name in names if name is not None} - {None}
     if len(turn_ids) > MAX_REFERENCED_RESPONSES:
         detail = f"Items of at most {MAX_REFERENCED_RESPONSES} responses can be referenced."
         raise invalid("/input", "too_many_references", detail)
@@ -34,28 +39,37 @@ async def with_referenced_items(service: ChatService, user_id: UUID, body: Respo
     for turn_id in turn_ids:
         known |= await _items(service, user_id, turn_id)
     found = [
-        _item(item, known, position) if item.type == REFERENCE else item for position, item in enumerate(body.input)
+        item if name is None else _named(item, known.get(name), position)
+        for position, (item, name) in enumerate(zip(body.input, names, strict=True))
     ]
     return body.model_copy(update={"input": found})
 
 
-def _check_duplicates(items: list[InputItem]) -> None:
+def _name(item: InputItem) -> str | None:
+    """Return the ID of the item that an item stands for; None for an item that stands for itself."""
+    return getattr(item, _NAMES[item.type]) or "" if item.type in _NAMES else None
+
+
+def _check_duplicates(items: list[InputItem], names: list[str | None]) -> None:
     """Raise InvalidRequest for a second reference to an item, which would make a short request arbitrarily large."""
-    seen: set[str | None] = set()
-    for position, item in enumerate(items):
-        if item.type != REFERENCE:
+    seen: set[str] = set()
+    for position, (item, name) in enumerate(zip(items, names, strict=True)):
+        if name is None:
             continue
-        if item.id in seen:
-            raise invalid(f"/input/{position}/id", "duplicate", "The item is referenced twice. Remove one reference.")
-        seen.add(item.id)
+        if name in seen:
+            detail = "The item is referenced twice. Remove one reference."
+            raise invalid(f"/input/{position}/{_NAMES[item.type]}", "duplicate", detail)
+        seen.add(name)
 
 
-def _item(reference: InputItem, known: dict[str, dict[str, Any]], position: int) -> InputItem:
-    item = known.get(reference.id or "")
-    if item is None:
+def _named(item: InputItem, found: dict[str, Any] | None, position: int) -> InputItem:
+    pointer = f"/input/{position}/{_NAMES[item.type]}"
+    if item.type == COMPACTION and (found is None or not (item.encrypted_content or "").startswith("cmp_")):
+        raise invalid(pointer, "not_found", UNKNOWN_COMPACTION)
+    if found is None:
         detail = "No item of a stored response has this ID."
-        raise TurnNotFound(detail, errors=[FieldError(f"/input/{position}/id", "not_found", detail)])
-    return as_input(item)
+        raise TurnNotFound(detail, errors=[FieldError(pointer, "not_found", detail)])
+    return as_input(found)
 
 
 def as_input(item: dict[str, Any]) -> InputItem:
@@ -71,6 +85,8 @@ async def _items(service: ChatService, user_id: UUID, turn_id: UUID | None) -> d
         turn = await service.get(user_id, turn_id)
     except TurnNotFound:
         return {}
+    if is_compaction(turn):
+        return dict([summary_item(turn)]) if is_whole(turn) else {}
     if is_hidden(turn) or turn.running:
         return {}
     output = folded(turn.id, turn.entries).output(complete=status_of(turn) == "completed") if turn.entries else []

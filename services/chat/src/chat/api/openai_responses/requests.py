@@ -1,5 +1,6 @@
 """Turn requests of the Responses API: what a response follows, and its input."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -77,13 +78,13 @@ async def open_response(
     *,
     key: IdempotencyKey | None,
     cache_policy: CachePolicy,
-    shown_previous: str | None = None,
+    shown: Mapping[str, Any] | None = None,
 ) -> OpenedTurn:
-    """Open the turn of a response. ``shown_previous``: the previous response of the client, if it is another one."""
+    """Open the turn of a response. ``shown``: members of the response that are not those of the request."""
     body, model, source = await check_request(principal, services, body)
     request = to_turn_request(connection, principal, body, model, source, key=key, cache_policy=cache_policy)
-    if shown_previous is not None:
-        request = replace(request, response={**(request.response or {}), "previous_response_id": shown_previous})
+    if shown is not None:
+        request = replace(request, response={**(request.response or {}), **shown})
     return await services.service.open(request)
 
 

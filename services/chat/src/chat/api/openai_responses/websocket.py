@@ -167,7 +167,7 @@ class ResponsesSession:
             body,
             key=None,
             cache_policy=CachePolicy(),
-            shown_previous=None if kept is None else frame.previous_response_id,
+            shown=None if kept is None else {"previous_response_id": frame.previous_response_id},
         )
         turn = await self._follow(opened.turn)
         if turn is None or not can_follow(turn):

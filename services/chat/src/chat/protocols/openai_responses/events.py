@@ -60,7 +60,8 @@ class ResponseEvents:
     def interrupted(self, code: str) -> bytes:
         """Return the event of a stream that ends before its response.
 
-        SDKs read the object, others the members, and clients of the WebSocket the status. It has the number of the event before it, so that a reader who goes on behind it misses nothing.
+        SDKs read the object, others the members, and clients of the WebSocket the status. It has the number of the
+        event before it, so that a reader who goes on behind it misses nothing.
         """
         message = PENDING if code == "finish_pending" else INTERRUPTED
         found: dict[str, Any] = {"code": code, "message": message, "param": None}

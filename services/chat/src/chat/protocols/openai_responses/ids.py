@@ -5,9 +5,15 @@ from uuid import UUID
 
 from parley.ids import parse_id
 
-PREFIXES = {"reasoning": "rs", "message": "msg", "function_call": "fc", "function_call_output": "fco"}
+PREFIXES = {
+    "reasoning": "rs",
+    "message": "msg",
+    "function_call": "fc",
+    "function_call_output": "fco",
+    "compaction": "cmp",
+}
 """Prefixes of items by type."""
-_ID = re.compile(r"(?:resp|conv|msg|rs|fc|fco)_([0-9a-f]{32})(?:_(?:i?[0-9]{1,4}))?\Z")
+_ID = re.compile(r"(?:resp|conv|msg|rs|fc|fco|cmp)_([0-9a-f]{32})(?:_(?:i?[0-9]{1,4}))?\Z")
 
 
 def response_id(turn_id: UUID) -> str:
