@@ -173,6 +173,29 @@ def test_a_refusal_raises_the_clients_own_error(
     assert caught.value.param == parameter
 
 
+# [covers responses, compaction]
+def test_a_compaction_takes_the_place_of_the_responses_before(client: openai.OpenAI) -> None:
+    first = client.responses.create(model="default", input="My name is Ada.")
+    found = client.responses.compact(model="default", previous_response_id=first.id, input="And I like slate.")
+    assert found.usage.output_tokens > 0
+    items: Any = [item.to_dict() for item in found.output]
+    question: Any = {"role": "user", "content": "What is my name? [[fake tokens=1]]"}
+    again = client.responses.create(model="default", input=[*items, question])
+    assert (again.status, again.output_text) == ("completed", "t1")
+
+
+# [covers responses, files]
+def test_a_file_is_part_of_a_response(client: openai.OpenAI) -> None:
+    made = client.files.create(file=("plan.txt", b"We launch on Tuesday."), purpose="user_data")
+    parts: Any = [
+        {"type": "input_text", "text": "What does it say? [[fake mode=echo]]"},
+        {"type": "input_file", "file_id": made.id},
+    ]
+    found = client.responses.create(model="default", input=[{"role": "user", "content": parts}])
+    assert "We launch on Tuesday." in found.output_text
+    client.files.delete(made.id)
+
+
 # [covers responses, stream, websocket]
 @pytest.mark.filterwarnings("ignore:connect.. must be used as a context manager:DeprecationWarning")
 def test_responses_over_a_websocket_go_on_without_being_stored(client: openai.OpenAI) -> None:

@@ -1680,6 +1680,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/responses/compact": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Return an item that takes the place of an input in later requests
+         * @description Return an item that takes the place of an input in later requests. The model makes a summary of it.
+         *
+         *     The summary is metered like an answer and kept for the time of `TURN_RETENTION`. A disconnect cancels it, unless
+         *     the request has an `Idempotency-Key`.
+         */
+        post: operations["chat_compact_response"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/responses/{response_id}": {
         parameters: {
             query?: never;
@@ -2220,6 +2243,26 @@ export interface components {
         ChosenFunction: {
             /** Name */
             name: string;
+        };
+        /**
+         * CompactRequest
+         * @description ``POST /v1/responses/compact``.
+         */
+        CompactRequest: {
+            /** Model */
+            model?: string | null;
+            /** Input */
+            input?: string | components["schemas"]["InputItem"][] | null;
+            /** Instructions */
+            instructions?: string | null;
+            /** Previous Response Id */
+            previous_response_id?: string | null;
+            /** Prompt Cache Key */
+            prompt_cache_key?: string | null;
+            /** Prompt Cache Retention */
+            prompt_cache_retention?: unknown;
+        } & {
+            [key: string]: unknown;
         };
         /**
          * CompletionMessage
@@ -3005,7 +3048,7 @@ export interface components {
             /** Role */
             role?: ("user" | "assistant" | "system" | "developer") | null;
             /** Phase */
-            phase?: string | null;
+            phase?: ("commentary" | "final_answer") | null;
             /** Content */
             content?: string | components["schemas"]["InputPart"][] | null;
             /** Call Id */
@@ -4441,17 +4484,17 @@ export interface components {
              * User
              * @default null
              */
-            user: unknown;
+            user: string | null;
             /**
              * Safety Identifier
              * @default null
              */
-            safety_identifier: unknown;
+            safety_identifier: string | null;
             /**
              * Prompt Cache Key
              * @default null
              */
-            prompt_cache_key: unknown;
+            prompt_cache_key: string | null;
             /**
              * Prompt Cache Retention
              * @default null
@@ -4519,11 +4562,11 @@ export interface components {
             /** Truncation */
             truncation?: ("auto" | "disabled") | null;
             /** User */
-            user?: unknown;
+            user?: string | null;
             /** Safety Identifier */
-            safety_identifier?: unknown;
+            safety_identifier?: string | null;
             /** Prompt Cache Key */
-            prompt_cache_key?: unknown;
+            prompt_cache_key?: string | null;
             /** Prompt Cache Retention */
             prompt_cache_retention?: unknown;
         } & {
@@ -5316,7 +5359,7 @@ export interface components {
         };
         /**
          * UiPart
-         * @description A part of a UI message: text, a tool call with its output, or what only the frontend needs.
+         * @description A part of a UI message: text, a file, a tool call with its output, or what only the frontend needs.
          */
         UiPart: {
             /** Type */
@@ -5331,6 +5374,12 @@ export interface components {
             output?: unknown;
             /** Errortext */
             errorText?: string | null;
+            /** Url */
+            url?: string | null;
+            /** Mediatype */
+            mediaType?: string | null;
+            /** Filename */
+            filename?: string | null;
         } & {
             [key: string]: unknown;
         };
@@ -12603,6 +12652,94 @@ export interface operations {
             415: components["responses"]["OpenAiUnsupportedMediaType"];
             422: components["responses"]["OpenAiUnprocessableContent-IdempotencyKeyReused"];
             429: components["responses"]["OpenAiTooManyRequests-ProviderRateLimitedQuotaExceededTooManyStreams"];
+            431: components["responses"]["OpenAiRequestHeaderFieldsTooLarge"];
+            500: components["responses"]["OpenAiInternalServerError"];
+            502: components["responses"]["OpenAiBadGateway-ProviderError"];
+            503: components["responses"]["OpenAiServiceUnavailable-ProviderUnavailable"];
+            504: components["responses"]["OpenAiGatewayTimeout-ProviderTimeout"];
+            default: components["responses"]["OpenAiError"];
+        };
+    };
+    chat_compact_response: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 255 visible ASCII characters. A repetition within 24 hours with the same key and body returns the first response, with `Idempotency-Replayed: true`.
+                 * @example order-1017
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description `no-cache` requests a new answer, `no-store` a new answer that is not cached either.
+                 * @example no-cache
+                 */
+                "Cache-Control"?: components["parameters"]["Cache-Control"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CompactRequest"];
+            };
+        };
+        responses: {
+            /** @description The item that takes the place of the input. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    "X-Turn-Id": components["headers"]["X-Turn-Id"];
+                    "X-Conversation-Id": components["headers"]["X-Conversation-Id"];
+                    /**
+                     * @description The turn.
+                     * @example /api/v1/chat/turns/01a200aa-0000-7000-8000-000000000002
+                     */
+                    Location?: string;
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    "x-ratelimit-limit-tokens": components["headers"]["x-ratelimit-limit-tokens"];
+                    "x-ratelimit-remaining-tokens": components["headers"]["x-ratelimit-remaining-tokens"];
+                    "x-ratelimit-reset-tokens": components["headers"]["x-ratelimit-reset-tokens"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "resp_01a200aa000070008000000000000002",
+                     *       "object": "response.compaction",
+                     *       "created_at": 1795307719,
+                     *       "output": [
+                     *         {
+                     *           "id": "cmp_01a200aa000070008000000000000002",
+                     *           "type": "compaction",
+                     *           "encrypted_content": "cmp_01a200aa000070008000000000000002"
+                     *         }
+                     *       ],
+                     *       "usage": {
+                     *         "input_tokens": 4100,
+                     *         "output_tokens": 160,
+                     *         "total_tokens": 4260
+                     *       }
+                     *     }
+                     */
+                    "application/json": Record<string, never>;
+                };
+            };
+            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentialsContextLengthExceededFileEncryptedFileTooLongFileUnreadableFileWithoutTextInvalidJsonUnsupportedContent"];
+            401: components["responses"]["OpenAiUnauthorized"];
+            403: components["responses"]["OpenAiForbidden-InsufficientScope"];
+            404: components["responses"]["OpenAiNotFound-ConversationNotFoundFileNotFoundMessageNotFoundModelNotFound"];
+            409: components["responses"]["OpenAiConflict-TurnInProgress"];
+            410: components["responses"]["OpenAiGone-Erased"];
+            413: components["responses"]["OpenAiContentTooLarge"];
+            415: components["responses"]["OpenAiUnsupportedMediaType"];
+            422: components["responses"]["OpenAiUnprocessableContent-IdempotencyKeyReused"];
+            429: components["responses"]["OpenAiTooManyRequests-ProviderRateLimitedQuotaExceeded"];
             431: components["responses"]["OpenAiRequestHeaderFieldsTooLarge"];
             500: components["responses"]["OpenAiInternalServerError"];
             502: components["responses"]["OpenAiBadGateway-ProviderError"];

@@ -89,6 +89,24 @@ test("outputs of tools continue the message", async () => {
   assert.equal(textOf(chat.lastMessage), "t1");
 });
 
+// [covers ui messages, files]
+test("files are part of a message, by their address and as data", async () => {
+  const form = new FormData();
+  form.append("file", new Blob(["The plan."]), "plan.txt");
+  const made = await (await fetch(`${url}/api/v1/files`, { method: "POST", headers, body: form })).json();
+  const chat = chatOf();
+  const stored = { type: "file", mediaType: made.media_type, url: `${url}/api/v1/files/${made.id}/content` };
+  await chat.sendMessage({ text: "[[fake mode=echo]]", files: [stored] });
+  assert.match(textOf(chat.lastMessage), /The plan\./);
+  assert.deepEqual((await get(`/chat/turns/${chat.lastMessage.id}`)).user_message.files, [made.id]);
+  const data = `data:text/plain;base64,${Buffer.from("The other plan.").toString("base64")}`;
+  await chat.sendMessage({ files: [{ type: "file", mediaType: "text/plain", filename: "b.txt", url: data }] });
+  assert.equal(chat.error, undefined);
+  const image = { type: "file", mediaType: "image/png", url: "data:image/png;base64,AAAA" };
+  await chat.sendMessage({ text: "And this?", files: [image] });
+  assert.equal(chat.error.statusCode, 400);
+});
+
 // [covers errors]
 test("failures and refusals are errors of the chat", async () => {
   const failed = chatOf();

@@ -20,6 +20,8 @@ FEATURES = (
     "usage",
     "tools",
     "structured output",
+    "files",
+    "compaction",
     "background",
     "resume",
     "websocket",

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from chat.api.dependencies import Caller, Service
+from chat.api.dependencies import Caller, Service, Services
 from chat.api.documentation import NEW_TURN_HEADERS, TURN_HEADERS, TURN_PARAMETERS, UI_START_ERRORS, ui_stream
 from chat.api.folded_stream import folded_events
 from chat.api.request_parsing import cursor_of, idempotency_key_of, opened_headers, turn_headers
@@ -31,13 +31,15 @@ resumption_router = APIRouter(prefix="/internal/ui", route_class=JsonRoute, tags
     openapi_extra=TURN_PARAMETERS,
     responses={**ui_stream(NEW_TURN_HEADERS), **UI_START_ERRORS},
 )
-async def stream_ui_message(body: UiChatRequest, request: Request, principal: Caller, service: Service) -> Response:
+async def stream_ui_message(
+    body: UiChatRequest, request: Request, principal: Caller, service: Service, services: Services
+) -> Response:
     """Answer the last message of a chat of the AI SDK's ``useChat``, as its UI message stream.
 
     A disconnect does not stop the answer: resume its stream, or stop it by its own route.
     """
     key = idempotency_key_of(request, principal.user_id, body)
-    opened = await service.open(await to_turn_request(body, request, principal, key, service))
+    opened = await service.open(await to_turn_request(body, request, principal, key, services))
     streamed = _stream_of(service, opened.turn, request)
     streamed.headers.update(opened_headers(opened))
     return streamed

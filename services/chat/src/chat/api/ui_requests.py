@@ -1,36 +1,41 @@
 """Turn requests of the AI SDK's chat transport: what is new in the messages that a frontend shows."""
 
+from dataclasses import replace
 from uuid import UUID
 
 import orjson
 from fastapi import Request
 
 from chat.admission.turn_request import TurnRequest
-from chat.api.request_checks import invalid, unsupported_type
+from chat.api.dependencies import ApiServices
+from chat.api.file_checks import is_address
+from chat.api.request_checks import capabilities, invalid, unsupported_type
 from chat.api.request_parsing import cache_policy_of
+from chat.api.ui_files import file_item
+from chat.input_items import messages_of_items
 from chat.model import IdempotencyKey, ToolResult
 from chat.protocols.parley.schemas import MAX_TEXT
-from chat.protocols.ui_messages.schemas import UiChatRequest, UiMessage, UiPart
+from chat.protocols.ui_messages.schemas import FILE, UiChatRequest, UiMessage, UiPart
 from chat.service import ChatService
 from parley.ids import new_id, parse_id
 from parley.security.identity import Principal
 
 NO_MESSAGE = "The last message must be one of the user, or an answer whose tool calls have their outputs."
 LONG_MESSAGE = f"Must have at most {MAX_TEXT:,} characters."
-TEXT_ONLY = "Parts of the type `text` are supported in a message of the user."
+TEXT_AND_FILES = "Parts of the types `text` and `file` are supported in a message of the user."
 DUPLICATE_OUTPUT = "The last message has two outputs of one tool call."
 DENIED = "The user has denied the call."
 
 
 async def to_turn_request(
-    body: UiChatRequest, request: Request, principal: Principal, key: IdempotencyKey | None, service: ChatService
+    body: UiChatRequest, request: Request, principal: Principal, key: IdempotencyKey | None, services: ApiServices
 ) -> TurnRequest:
-    """Return the turn request of a body; raises InvalidRequest and UnsupportedContent."""
+    """Return the turn request of a body; raises InvalidRequest, UnsupportedContent and ModelNotFound."""
     shown = body.shown
     results = _tool_results(shown[-1].answered_calls) if shown and body.trigger == "submit-message" else ()
-    regenerated = await _regenerated(body, principal.user_id, service) if _regenerates(body) else None
+    regenerated = await _regenerated(body, principal.user_id, services.service) if _regenerates(body) else None
     message = None if regenerated or results else _question(shown)
-    return TurnRequest(
+    found = TurnRequest(
         user_id=principal.user_id,
         plan=principal.plan,
         request_id=request.scope["parley"].request_id,
@@ -50,6 +55,27 @@ async def to_turn_request(
         answers_tool_results=bool(results),
         results_at="/messages",
         cache_policy=cache_policy_of(request),
+    )
+    return found if message is None or not shown[-1].has_files else _with_files(found, body, principal, services)
+
+
+def _with_files(request: TurnRequest, body: UiChatRequest, principal: Principal, services: ApiServices) -> TurnRequest:
+    """Return the request with the files of the last message."""
+    model = services.catalogue.find(body.model, services.budgets.plan(principal.plan).allows)
+    at = f"/messages/{len(body.shown) - 1}/parts"
+    files = [
+        file_item(part, f"{at}/{position}", model)
+        for position, part in enumerate(body.shown[-1].parts)
+        if part.type == FILE
+    ]
+    text = [{"type": "input_text", "text": request.message}] if request.message else []
+    item = {"type": "message", "role": "user", "content": [*text, *files]}
+    urls = [file["image_url"] for file in files if "image_url" in file]
+    return replace(
+        request,
+        capabilities=capabilities(images=bool(urls), calls=False, urls=any(map(is_address, urls))),
+        input_messages=messages_of_items([item]),
+        response={"input": [item]},
     )
 
 
@@ -80,9 +106,9 @@ def _question(shown: list[UiMessage]) -> str:
         raise invalid("/messages", "required", NO_MESSAGE)
     last = shown[-1]
     for position, part in enumerate(last.parts):
-        if part.type != "text":
-            raise unsupported_type(f"/messages/{len(shown) - 1}/parts/{position}", TEXT_ONLY)
-    if not last.text.strip():
+        if part.type not in {"text", FILE}:
+            raise unsupported_type(f"/messages/{len(shown) - 1}/parts/{position}", TEXT_AND_FILES)
+    if not last.text.strip() and not last.has_files:
         raise invalid("/messages", "blank", "The message must not be blank.")
     if len(last.text) > MAX_TEXT:
         raise invalid("/messages", "too_long", LONG_MESSAGE)

@@ -13,7 +13,9 @@ from chat_testing.bench import EngineBench
 from chat_testing.files_bench import FilesBench
 from chat_testing.generator import answer_of
 from chat_testing.turns import MODEL, SEES, make_catalogue
+from parley.ids import new_id
 
+UI_PATH = "/api/v1/chat/ui"
 PDF = b"%PDF-1.7 of the test"
 CATALOGUE = make_catalogue(
     MODEL,
@@ -78,13 +80,21 @@ def requests_with_file(file_id: UUID) -> Sequence[tuple[str, dict[str, Any]]]:
         ("/v1/chat/completions", {**ask, "messages": question_with({"type": "file", "file": {"file_id": named}})}),
         ("/v1/responses", {**ask, "input": [{"role": "user", "content": given}]}),
         ("/v1/messages", {**ask, "max_tokens": 9, "messages": question_with(document)}),
+        (UI_PATH, {**ask, "id": str(new_id()), **ui_question_with(url=f"/api/v1/files/{file_id}/content")}),
     ]
+
+
+def ui_question_with(**file: str) -> dict[str, Any]:
+    """Return the messages of ``useChat``: one of the user, with a text and a file."""
+    given = {"type": "file", "mediaType": "application/octet-stream", **file}
+    return {"messages": [{"role": "user", "parts": [{"type": "text", "text": "What is it?"}, given]}]}
 
 
 def requests_with_data(data: bytes, name: str | None = "plan.pdf") -> Sequence[tuple[str, dict[str, Any]]]:
     """Return a request with the data of a file for every protocol that takes it."""
     ask = {"model": "default"}
-    file = {"file_data": data_url(data), **({"filename": name} if name else {})}
+    filename = {"filename": name} if name else {}
+    file = {"file_data": data_url(data), **filename}
     given = [{"type": "input_text", "text": "What is it?"}, {"type": "input_file", **file}]
     source = {"type": "base64", "media_type": "application/pdf", "data": base64.b64encode(data).decode()}
     document = {"type": "document", "source": source, **({"title": name} if name else {})}
@@ -92,4 +102,5 @@ def requests_with_data(data: bytes, name: str | None = "plan.pdf") -> Sequence[t
         ("/v1/chat/completions", {**ask, "messages": question_with({"type": "file", "file": file})}),
         ("/v1/responses", {**ask, "input": [{"role": "user", "content": given}]}),
         ("/v1/messages", {**ask, "max_tokens": 9, "messages": question_with(document)}),
+        (UI_PATH, {**ask, "id": str(new_id()), **ui_question_with(url=data_url(data), **filename)}),
     ]

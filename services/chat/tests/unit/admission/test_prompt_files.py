@@ -36,13 +36,13 @@ async def test_every_protocol_takes_the_text_of_a_file_for_any_model(bench: Prom
     assert bench.extractor.count == int(content.startswith(b"%PDF"))
 
 
-async def test_every_openai_and_anthropic_protocol_takes_the_data_of_a_file(bench: PromptBench) -> None:
+async def test_every_protocol_of_others_takes_the_data_of_a_file(bench: PromptBench) -> None:
     for path, body in (*requests_with_data(b"%PDF-1.7 The plan."), *requests_with_data("Caf\u00e9".encode(), None)[:2]):
         answer = await bench.send("POST", path, json=body)
         assert answer.status_code == 200, (path, answer.text)
     framed_pdf = f"What is it?\n\n{framed('plan.pdf', 'The plan.')}"
     framed_text = "What is it?\n\n" + framed("file", "Caf\u00e9")
-    assert [bench.asked(n) for n in range(-5, 0)] == [framed_pdf] * 3 + [framed_text] * 2
+    assert [bench.asked(n) for n in range(-6, 0)] == [framed_pdf] * 4 + [framed_text] * 2
     document = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "Hi"}, "title": "a"}
     body = {"model": "default", "max_tokens": 9, "messages": question_with(document)}
     assert (await bench.send("POST", "/v1/messages", json=body)).status_code == 200
@@ -71,7 +71,7 @@ async def test_the_text_of_a_file_stays_in_the_conversation_and_is_read_once(ben
 
 
 async def test_the_data_of_a_file_stays_in_the_conversation_as_its_text(bench: PromptBench) -> None:
-    (_, (path, body), _) = requests_with_data(b"%PDF-1.7 The plan.")
+    path, body = requests_with_data(b"%PDF-1.7 The plan.")[1]
     first = (await bench.send("POST", path, json=body)).json()
     items = (await bench.send("GET", f"{path}/{first['id']}/input_items")).json()["data"]
     shown = {"type": "input_file", "filename": "plan.pdf", "file_data": data_url(b"The plan.", "text/plain")}
@@ -206,7 +206,7 @@ async def test_a_request_has_few_files(bench: PromptBench) -> None:
 async def test_tokens_of_documents_are_counted_before_the_request(bench: PromptBench) -> None:
     counted = []
     for text in (b"", b"x" * 400):
-        body = requests_with_data(b"%PDF-1.7 " + text)[-1][1]
+        body = requests_with_data(b"%PDF-1.7 " + text)[2][1]
         del body["max_tokens"]
         found = await bench.send("POST", "/v1/messages/count_tokens", json=body)
         counted.append(found.json()["input_tokens"])

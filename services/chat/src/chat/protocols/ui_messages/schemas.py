@@ -7,18 +7,18 @@ from pydantic import Field, StringConstraints
 
 from chat.protocols.json_values import Json
 from chat.protocols.openai_chat.schemas import MAX_MESSAGES, OpenModel
-from chat.protocols.openai_responses.schemas import MAX_TOOLS
+from chat.protocols.openai_responses.schemas import MAX_FILENAME, MAX_TOOLS, is_absent
 from chat.protocols.parley.schemas import ClientId, Metadata, SystemPrompt, Temperature
 from parley.ids import parse_id
 from parley.web.schemas import RequestBody, Text, max_entries
 
 MAX_PARTS = 500
-STEP = "step-start"
+STEP, FILE = "step-start", "file"
 ANSWERED_STATES = frozenset({"output-available", "output-error", "output-denied"})
 
 
 class UiPart(OpenModel):
-    """A part of a UI message: text, a tool call with its output, or what only the frontend needs."""
+    """A part of a UI message: text, a file, a tool call with its output, or what only the frontend needs."""
 
     type: Text
     text: Text | None = None
@@ -26,6 +26,10 @@ class UiPart(OpenModel):
     state: Text | None = None
     output: Json = None
     error_text: Text | None = Field(None, alias="errorText")
+    # Left out of the digest of a request without them, which is compared with those of the release before.
+    url: Text | None = Field(None, exclude_if=is_absent)
+    media_type: Text | None = Field(None, alias="mediaType", exclude_if=is_absent)
+    filename: Annotated[Text, StringConstraints(max_length=MAX_FILENAME)] | None = Field(None, exclude_if=is_absent)
 
     @property
     def is_answered_call(self) -> bool:
@@ -45,6 +49,11 @@ class UiMessage(OpenModel):
     def text(self) -> str:
         """Return the text parts."""
         return "\n\n".join(part.text for part in self.parts if part.type == "text" and part.text)
+
+    @property
+    def has_files(self) -> bool:
+        """Tell whether the message has files."""
+        return any(part.type == FILE for part in self.parts)
 
     @property
     def answer_id(self) -> UUID | None:
