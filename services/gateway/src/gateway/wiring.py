@@ -117,9 +117,9 @@ async def assemble(
                 runtime.lifecycle, delay=settings.drain_delay, timeout=settings.drain_timeout
             ),
         }
-        for resolver in (Resolver(pool) for pool in pools.values()):
-            if resolver.needed:
-                loops[f"addresses of {resolver.name}"] = resolver.run
+        resolvers = [each for each in map(Resolver, pools.values()) if each.needed]
+        await asyncio.gather(*(each.refresh() for each in resolvers))
+        loops |= {f"addresses of {each.name}": each.run for each in resolvers}
         for monitor in map(LivenessMonitor, pools.values()):
             loops[f"liveness of {monitor.name}"] = monitor.run
         for name, loop in loops.items():

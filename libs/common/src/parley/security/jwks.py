@@ -20,11 +20,11 @@ ALGORITHMS = ("EdDSA", "ES256")
 FETCH_TIMEOUT = 2.0
 FIRST_FETCH_COOLDOWN = 1.0
 """Seconds between two fetches while no key has been fetched yet."""
-FIRST_FETCH_ATTEMPTS = 3
-"""Connections that are tried for the first keys: one of them may meet a replica of auth that is being replaced."""
+FIRST_FETCH_ATTEMPTS = 2
+"""Fetches of the first keys after connections failed: one may meet a replica of auth that is being replaced."""
 
-PRELOAD_TIMEOUT = 5.0
-"""Seconds in which a starting process gets its first keys; afterwards it starts without."""
+PRELOAD_TIMEOUT = 15.0
+"""Seconds in which a starting process gets its first keys; afterwards it starts without, and verifies no token yet."""
 
 FetchKeys = Callable[[], Awaitable[Mapping[str, Any]]]
 Clock = Callable[[], float]
@@ -68,7 +68,7 @@ class KeySet:
 
     async def preload(self, timeout: float = PRELOAD_TIMEOUT) -> None:
         """Fetch the keys, again while auth is slow; give up at once if it refuses connections or has an error."""
-        async with at_most(timeout):
+        async with at_most(timeout) as wait:
             while True:
                 try:
                     self._use(await self._fetch())
@@ -77,6 +77,8 @@ class KeySet:
                 except Exception:  # noqa: BLE001, S110 - the first request tries again and reports the failure
                     pass
                 return
+        if wait.expired:
+            log.warning("started_without_keys", waited=timeout)
 
     async def find(self, kid: str) -> jwt.PyJWK | None:
         """Return the key with this id, or None when auth does not publish it.

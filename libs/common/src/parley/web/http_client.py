@@ -12,6 +12,9 @@ from parley.observability.tracing import SpanKind, Tracer
 from parley.process.sockets import PEER_TIMEOUT
 
 CONNECT_TIMEOUT = 1.0
+"""Seconds for a connection, with the lookup of the name; shorter than a resolver waits for a reply that was lost."""
+CONNECT_RETRIES = 1
+"""Further attempts to connect. Nothing was sent yet, and the next one looks the name up again."""
 READ_TIMEOUT = 10.0
 MAX_CONNECTIONS = 100
 
@@ -29,7 +32,11 @@ async def open_client(
     """Open a pooled client; timeouts are in seconds. With a ``tracer``, requests have spans and a ``traceparent``."""
     limits = httpx2.Limits(max_connections=max_connections, keepalive_expiry=30)
     transport: httpx2.AsyncBaseTransport = httpx2.AsyncHTTPTransport(
-        verify=_trusted(), limits=limits, trust_env=False, socket_options=list(PEER_TIMEOUT.keepalive())
+        verify=_trusted(),
+        limits=limits,
+        trust_env=False,
+        retries=CONNECT_RETRIES,
+        socket_options=list(PEER_TIMEOUT.keepalive()),
     )
     client = httpx2.AsyncClient(
         base_url=base_url,

@@ -66,15 +66,19 @@ class AuthClient:
         return self._token
 
     async def _post(self, path: str, body: bytes, media_type: bytes, token: str = "") -> tuple[int, dict[str, Any]]:
+        """Send a request, and once more if its connection failed: all of these requests may be repeated."""
         try:
             try:
                 return await self._send(path, body, media_type, token)
-            except EndpointFrozen as failure:
-                if not failure.retry:
+            except (ConnectFailed, ConnectionBroken, EndpointFrozen) as failure:
+                if not self._may_repeat(failure):
                     raise
             return await self._send(path, body, media_type, token)
         except UpstreamFailure:
             raise UpstreamUnavailable from None
+
+    def _may_repeat(self, failure: UpstreamFailure) -> bool:
+        return failure.retry if isinstance(failure, EndpointFrozen) else self._pool.retries.take()
 
     async def _send(self, path: str, body: bytes, media_type: bytes, token: str) -> tuple[int, dict[str, Any]]:
         endpoint, connection = await self._pool.acquire(stream=False)

@@ -36,13 +36,17 @@ class Resolver:
         """Resolve periodically. While a lookup fails, the known endpoints stay in use."""
         while True:
             self._refresh_now.clear()
-            found = [each for endpoint in self._configured for each in await self._look_up(endpoint)]
-            if found and {e.authority for e in found} != {e.authority for e in self._pool.endpoints}:
-                log.info("upstream_endpoints_changed", upstream=self._pool.name, count=len(found))
-                self._pool.replace_endpoints(found)
+            await self.refresh()
             await asyncio.sleep(MIN_INTERVAL)
             async with at_most(INTERVAL - MIN_INTERVAL):
                 await self._refresh_now.wait()
+
+    async def refresh(self) -> None:
+        """Resolve the names once. A starting gateway does so before its first request, which would wait for it."""
+        found = [each for endpoint in self._configured for each in await self._look_up(endpoint)]
+        if found and {e.authority for e in found} != {e.authority for e in self._pool.endpoints}:
+            log.info("upstream_endpoints_changed", upstream=self._pool.name, count=len(found))
+            self._pool.replace_endpoints(found)
 
 
 async def resolve(endpoint: Endpoint) -> Sequence[Endpoint]:

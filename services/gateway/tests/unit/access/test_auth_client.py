@@ -66,6 +66,21 @@ async def test_auth_that_refuses_connections_is_unavailable() -> None:
             await client.exchange_key(API_KEY)
 
 
+async def test_a_key_is_exchanged_again_when_auth_closes_the_connection_instead_of_answering() -> None:
+    answers = iter([close, respond(200, TOKEN)])
+
+    async def answer(seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
+        await next(answers)(seen, writer)
+
+    async with client_of((TOKEN_PATH, answer)) as (client, server):
+        assert await client.exchange_key(API_KEY) == "t1"
+        assert len(server.journal) == 2
+
+
+async def close(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
+    writer.close()
+
+
 async def test_an_oversized_response_is_a_failure() -> None:
     async with client_of((TOKEN_PATH, respond(200, b"x" * 1_100_000))) as (client, _):
         with pytest.raises(UpstreamUnavailable):

@@ -56,3 +56,12 @@ async def test_an_ejection_triggers_a_lookup_at_once() -> None:
     finally:
         watching.cancel()
         await asyncio.wait({watching})
+
+
+async def test_a_starting_gateway_has_addresses_before_its_first_request() -> None:
+    async def look_up(_name: Endpoint) -> list[Endpoint]:
+        return [Endpoint("10.0.0.1", 80), Endpoint("10.0.0.2", 80)]
+
+    pool = Pool("chat", [Endpoint("chat", 80)], PoolLimits())
+    await Resolver(pool, look_up).refresh()
+    assert [each.host for each in pool.endpoints] == ["10.0.0.1", "10.0.0.2"]
