@@ -204,4 +204,7 @@ def replicated(parley: Cluster, apply_overlay: Callable[..., None]) -> Cluster:
 
 @pytest.fixture
 def traffic(callers: Cluster) -> ClusterTraffic:
-    return ClusterTraffic(callers, f"http://gateway.{NAMESPACE}:8000", STREAMS, RATE)
+    """Traffic to the address of the Service: as an ingress controller, it looks no name up for a connection."""
+    service = Cluster(NAMESPACE).kubectl("get", "service", "gateway", "--output", "jsonpath={.spec.clusterIP}")
+    host = f"[{service}]" if ":" in service else service
+    return ClusterTraffic(callers, f"http://{host}:8000", STREAMS, RATE)

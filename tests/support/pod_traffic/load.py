@@ -15,6 +15,8 @@ STORED_TIMEOUT, STORED_DELAY = 240.0, 1.0
 CONCURRENCY = 5
 START_INTERVAL = 0.25
 """Seconds between the starts of two streams: while Redis is late, limits permit no burst."""
+TURN_INTERVAL = 5
+"""One of so many requests is a turn, the others are lists."""
 RETRIED = (httpx2.codes.BAD_GATEWAY, httpx2.codes.SERVICE_UNAVAILABLE, httpx2.codes.GATEWAY_TIMEOUT)
 
 
@@ -41,11 +43,12 @@ class Load:
             await self._try("stream", self._stream, user)
 
     async def _send(self, group: asyncio.TaskGroup) -> None:
+        """Send a turn and some lists of each user in turn: the open turns of one user are limited."""
         for number in itertools.count():
             if self.ending.is_set():
                 return
-            name, act = ("turn", self._turn) if number % 5 == 0 else ("list", self._list)
-            group.create_task(self._try(name, act, number % len(self.clients)))
+            name, act = ("list", self._list) if number % TURN_INTERVAL else ("turn", self._turn)
+            group.create_task(self._try(name, act, number // TURN_INTERVAL % len(self.clients)))
             await asyncio.sleep(1 / self.rate)
 
     async def _try(self, name: str, act: Callable[[int], Awaitable[None]], user: int) -> None:

@@ -1,6 +1,7 @@
 """Turns as their readers saw them, and the report of the load."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,11 +14,12 @@ STREAM = f"stream [[fake tokens={TOKENS} rate=4]]"
 
 
 class RefusedError(Exception):
-    """A request had another status than 200."""
+    """A request had another status than 200. The text says why, with N for numbers: equal reasons are counted."""
 
     def __init__(self, response: httpx2.Response) -> None:
-        code = response.json().get("code", "") if "json" in response.headers.get("content-type", "") else ""
-        super().__init__(f"{response.status_code} {code}".strip())
+        problem = response.json() if "json" in response.headers.get("content-type", "") else {}
+        detail = re.sub(r"\d+", "N", problem.get("detail") or "")
+        super().__init__(f"{response.status_code} {problem.get('code', '')} {detail}".strip())
         self.status = response.status_code
 
 
