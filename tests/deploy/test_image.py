@@ -20,9 +20,14 @@ PATHS = {"/health": 200, "/ready": 503}
 
 @pytest.fixture(scope="module")
 def instructions(root: Path) -> list[str]:
-    """The Dockerfile's instructions, each on one line."""
-    text = (root / "deploy/docker/service.Dockerfile").read_text().replace("\\\n", " ")
-    return [line for line in text.splitlines() if line and not line.startswith("#")]
+    """The instructions of the services' Dockerfile."""
+    return instructions_of(root / "deploy/docker/service.Dockerfile")
+
+
+def instructions_of(file: Path) -> list[str]:
+    """Return a Dockerfile's instructions, each on one line."""
+    lines = file.read_text().replace("\\\n", " ").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 class _Admin(http.server.BaseHTTPRequestHandler):
@@ -164,7 +169,8 @@ def test_made_secrets_are_never_committed(root: Path) -> None:
     assert subprocess.run(command, cwd=root, timeout=20, check=False).returncode == 0
 
 
-def test_everything_that_is_copied_exists_and_is_part_of_the_build_context(root: Path, instructions: list[str]) -> None:
+@pytest.mark.parametrize("name", ["service", "local-model"])
+def test_everything_that_is_copied_exists_and_is_part_of_the_build_context(name: str, root: Path) -> None:
     allowed = [line[1:] for line in (root / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     members = (
         "services/auth",
@@ -176,12 +182,13 @@ def test_everything_that_is_copied_exists_and_is_part_of_the_build_context(root:
     )
     copied = {
         source.replace("${MEMBER}", member).replace("${SERVICE}", member.rpartition("/")[2])
-        for line in instructions
+        for line in instructions_of(root / f"deploy/docker/{name}.Dockerfile")
         if line.startswith("COPY") and "--from" not in line
         for source in line.split()[1:-1]
         if not source.startswith("--")
         for member in members
     }
 
+    assert copied
     assert [source for source in copied if not (root / source).exists()] == []
     assert [source for source in copied if not source.startswith(tuple(allowed))] == []
