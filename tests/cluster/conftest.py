@@ -19,7 +19,7 @@ from parley_testing.deployment.cluster_objects import (
     node_volumes,
     waiting_pod,
 )
-from parley_testing.deployment.cluster_traffic import PACKAGE, ClusterTraffic
+from parley_testing.deployment.cluster_traffic import AUTH_SETTINGS, GATEWAY_SETTINGS, PACKAGE, ClusterTraffic
 from parley_testing.deployment.docker import docker, missing_program
 
 NAMESPACE = "parley"
@@ -34,12 +34,8 @@ BUILD_TIMEOUT = 1800.0
 VERSION = "0.1.0"
 """The tag in the manifests."""
 WORKLOADS = ("gateway", "auth", "chat", "history", "history-worker", "webhooks")
-SETTINGS = {
-    "parley": {"LOG_LEVEL": "info"},
-    "gateway": {"RATE_LIMIT_REQUESTS": "100000", "RATE_LIMIT_BURST": "10000", "ANONYMOUS_RATE_LIMIT": "100000"},
-    "auth": {"REGISTRATION": "open"},
-}
-"""Settings of the traffic, by ConfigMap."""
+SETTINGS = {"parley": {"LOG_LEVEL": "info"}, "gateway": GATEWAY_SETTINGS, "auth": AUTH_SETTINGS}
+"""Settings by ConfigMap."""
 STORE_IMAGES = ("postgres:17.6-bookworm", "valkey/valkey:8.1.8", "rabbitmq:4.2.5")
 
 

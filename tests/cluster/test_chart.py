@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from parley_testing.deployment.cluster import Cluster, run_command
-from parley_testing.deployment.cluster_traffic import ClusterTraffic
+from parley_testing.deployment.cluster_traffic import AUTH_SETTINGS, GATEWAY_SETTINGS, ClusterTraffic
 
 pytestmark = pytest.mark.chaos
 
@@ -17,10 +17,8 @@ RELEASE = "parley"
 VALUES = {
     "bundledStores": {"seed": secrets.token_hex(32)},
     "workloads": {
-        "gateway": {
-            "settings": {"RATE_LIMIT_REQUESTS": "100000", "RATE_LIMIT_BURST": "10000", "ANONYMOUS_RATE_LIMIT": "100000"}
-        },
-        "auth": {"settings": {"REGISTRATION": "open"}},
+        "gateway": {"settings": GATEWAY_SETTINGS},
+        "auth": {"settings": AUTH_SETTINGS},
         "chat": {"settings": {"OPENAI_BASE_URL": "http://fake-provider:8100/v1"}},
     },
 }
