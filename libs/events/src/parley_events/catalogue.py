@@ -8,6 +8,7 @@ from parley_events.models import (
     EventData,
     SessionRevoked,
     TurnEnded,
+    TurnRedacted,
     TurnStarted,
     UserChanged,
     UserErased,
@@ -18,6 +19,7 @@ from parley_events.webhook_models import WebhookDisabled
 CATALOGUE: tuple[type[EventData], ...] = (
     TurnStarted,
     TurnEnded,
+    TurnRedacted,
     ConversationCreated,
     ConversationUpdated,
     ConversationDeleted,

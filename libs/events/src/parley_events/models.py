@@ -106,7 +106,7 @@ class TurnStarted(EventData):
 class TurnEnded(EventData):
     """A turn ended. The event is self-contained: it can be stored without ``conversation.turn.started``."""
 
-    names = (
+    names: ClassVar[tuple[str, ...]] = (
         "conversation.turn.completed",
         "conversation.turn.incomplete",
         "conversation.turn.failed",
@@ -144,6 +144,20 @@ class TurnEnded(EventData):
     started_at: Timestamp
     finished_at: Timestamp
     time_to_first_token_ms: int | None
+
+
+class TurnRedacted(TurnEnded):
+    """The user deleted items of an ended turn: the terminal event as it is without them.
+
+    It replaces what a subscriber has stored of the turn, unless that has a higher ``revision``.
+    """
+
+    names = ("conversation.turn.redacted",)
+
+    revision: int
+    """How many items of the turn were deleted so far."""
+    deleted_message_ids: list[UUID]
+    """The messages of the turn of which nothing is left. The text of others may have changed."""
 
 
 class ConversationCreated(EventData):

@@ -51,15 +51,19 @@ class RegenerationSource:
 
 @dataclass(frozen=True, slots=True)
 class PastBranch:
-    """Exchanges of a branch, newest first; ``more`` tells whether there are older ones that do not fit."""
+    """Exchanges of a branch, newest first; ``more`` tells whether there are older ones that do not fit.
+
+    ``has_messages``: the branch exists, even if its messages were deleted.
+    """
 
     exchanges: Sequence[PastExchange] = ()
     more: bool = False
+    has_messages: bool = False
 
     @property
     def exists(self) -> bool:
         """Return whether the answer that the branch ends in exists."""
-        return bool(self.exchanges) or self.more
+        return bool(self.exchanges) or self.more or self.has_messages
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,14 @@ from typing import Any
 from uuid import UUID
 
 from chat.file_references import data_part, file_part, openai_id, parse_openai_id, reference
+from chat.model import ToolResult, Turn
 
 Item = dict[str, Any]
 Message = dict[str, Any]
 TEXT_PARTS = frozenset({"input_text", "output_text", "text", "refusal", "reasoning_text", "summary_text"})
 """Types of parts that are text. The member of a refusal has the name of its type."""
+DELETED = "deleted"
+"""Type of an item that was deleted. It keeps the place of the item, because places are parts of the items' IDs."""
 
 
 def messages_of_input(response: Mapping[str, Any] | None) -> list[Message] | None:
@@ -23,6 +26,8 @@ def messages_of_items(items: Iterable[Item], *, reasoning: bool = False) -> list
     thought = ""
     for item in items:
         kind = item["type"]
+        if kind == DELETED:
+            continue
         if kind == "reasoning":
             thought += text_of(item.get("content") or item.get("summary"))
         elif kind == "function_call":
@@ -37,6 +42,15 @@ def messages_of_items(items: Iterable[Item], *, reasoning: bool = False) -> list
                 found[-1]["reasoning_content"] = thought
             thought = ""
     return found
+
+
+def items_of_turn(turn: Turn) -> list[Item]:
+    """Return the input items of a turn, oldest first, also those that were deleted."""
+    given: list[Item] | None = (turn.response or {}).get("input")
+    if given is not None:
+        return given
+    own = [] if turn.continues else [{"type": "message", "role": "user", "content": turn.user_message}]
+    return [*own, *map(_output_item, turn.tool_results)]
 
 
 def message_with_files(text: str, file_ids: Iterable[UUID]) -> Item:
@@ -84,6 +98,10 @@ def user_text(items: Sequence[Item]) -> str:
 def is_answer(item: Item) -> bool:
     """Tell whether an item is part of a model's answer."""
     return item["type"] in {"function_call", "reasoning"} or item.get("role") == "assistant"
+
+
+def _output_item(result: ToolResult) -> Item:
+    return {"type": "function_call_output", "call_id": result.tool_call_id, "output": result.content}
 
 
 def _answer(found: list[Message]) -> Message:

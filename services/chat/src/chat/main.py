@@ -21,7 +21,7 @@ from chat.api import (
 )
 from chat.api.anthropic_messages import messages
 from chat.api.anthropic_messages import stream as message_stream
-from chat.api.openai_responses import compaction, responses
+from chat.api.openai_responses import compaction, conversation_items, responses
 from chat.api.openai_responses import conversations as openai_conversations
 from chat.api.openai_responses import stream as response_stream
 from chat.api.openai_responses import websocket as responses_websocket
@@ -52,7 +52,7 @@ def create_app(settings: ChatSettings | None = None, *, wire: Wire[ChatSettings,
             *(ui_messages.router, ui_messages.resumption_router),
             *(messages.router, message_stream.router),
             *(responses.router, compaction.router, response_stream.router, responses_websocket.router),
-            openai_conversations.router,
+            *(openai_conversations.router, conversation_items.router),
             *(models.router, budget.router, chat_completions.router, completion_stream.router, websocket.router),
             *(files.router, openai_files.router, plans.router, embeddings.router),
         ],

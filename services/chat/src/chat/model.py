@@ -14,6 +14,8 @@ ContextState = Literal["complete", "trimmed", "partial"]
 
 EMPTY_USAGE = Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0)
 
+INSERTED = "inserted"
+"""Finish reason of a turn that nobody generated: its user put its items into the conversation."""
 FIRST_SEQ = 1
 """Sequence number of a turn's first event. Deltas start at 2."""
 
@@ -205,6 +207,11 @@ class Turn:
     def stored(self) -> bool:
         """Tell whether the turn belongs to a conversation. Other turns are metered but not listed."""
         return self.conversation_id is not None
+
+    @property
+    def inserted(self) -> bool:
+        """Tell whether its user put the turn into the conversation, perhaps without an answer."""
+        return self.finish_reason == INSERTED
 
     @property
     def running(self) -> bool:

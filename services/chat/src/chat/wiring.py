@@ -10,6 +10,7 @@ from chat.admission.budget_report import BudgetReports
 from chat.admission.budgets import Budgets
 from chat.admission.context_window import ContextLoader
 from chat.admission.conversations import ConversationCreator, ConversationReader
+from chat.admission.inserted_items import ConversationItems
 from chat.admission.plans import ChatPlans, load_plans
 from chat.admission.position import PositionResolver
 from chat.admission.prompt_files import PromptFiles
@@ -40,6 +41,7 @@ from chat.storage.object_storage import ObjectStorage
 from chat.storage.postgres_budgets import PostgresBudgetStore
 from chat.storage.postgres_erasure import PostgresTurnErasureStore
 from chat.storage.postgres_files import PostgresFileRows
+from chat.storage.postgres_items import PostgresItemStore
 from chat.storage.postgres_maintenance import PostgresMaintenanceStore
 from chat.storage.postgres_runners import PostgresRunnerStore
 from chat.storage.postgres_turns import PostgresTurnStore
@@ -154,6 +156,7 @@ async def open_services(
             service=service,
             conversations=ConversationCreator(adapters.turns, history),
             conversation_reader=ConversationReader(adapters.turns, history, ContextLoader(adapters.turns, history)),
+            items=ConversationItems(PostgresItemStore(turns), PositionResolver(adapters.turns, history)),
             catalogue=catalogue,
             generator=adapters.generator,
             embedding_calls=EmbeddingCalls(adapters.embeddings),

@@ -6,10 +6,32 @@ from chat.admission.context_window import ContextLoader, EarlierExchanges
 from chat.admission.position import require_owner
 from chat.errors import ConversationNotFound, HistoryUnavailable
 from chat.history import CreatedConversation, History
+from chat.input_items import messages_of_input
+from chat.model import Turn
+from chat.past_exchanges import PastExchange, result_steps, stands_alone
 from chat.turn_store import TurnStore
 
 READ_WINDOW = 64_000
 """Length of a branch that one request reads, as the context window of a model in tokens."""
+
+
+def exchange_of(turn: Turn) -> PastExchange:
+    """Return an ended turn as an exchange."""
+    response = turn.response or {}
+    given = messages_of_input(turn.response)
+    return PastExchange(
+        turn.id,
+        turn.parent_id,
+        turn.user_message,
+        turn.content or "",
+        turn.tool_calls,
+        before=result_steps(turn.tool_results) if given is None else (),
+        continues=turn.continues,
+        input=given,
+        items=response.get("input"),
+        deleted_calls=response.get("deleted_calls", ()),
+        stands_alone=stands_alone(turn.finish_reason, turn.response),
+    )
 
 
 class ConversationCreator:
@@ -48,7 +70,7 @@ class ConversationReader:
 
         Raises ConversationNotFound, MessageNotFound if ``end`` is no answer of it, and HistoryUnavailable.
         """
-        newest = await self._newest_answer(user_id, conversation_id)
+        newest = await self.newest_answer(user_id, conversation_id)
         answer = end or newest
         if answer is None:
             return EarlierExchanges()
@@ -57,7 +79,8 @@ class ConversationReader:
             raise HistoryUnavailable
         return found
 
-    async def _newest_answer(self, user_id: UUID, conversation_id: UUID) -> UUID | None:
+    async def newest_answer(self, user_id: UUID, conversation_id: UUID) -> UUID | None:
+        """Return the newest answer, None without one; raises ConversationNotFound and HistoryUnavailable."""
         known = await self._store.conversation(conversation_id)
         if known is not None:
             require_owner(known, user_id)

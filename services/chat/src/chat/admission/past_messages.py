@@ -33,19 +33,25 @@ def messages_of(group: Sequence[PastExchange]) -> list[Message]:
     """Return the messages of a group, oldest first, with calls and results that may lack each other."""
     found: list[Message] = []
     for exchange in reversed(group):
-        if exchange.turn_id != NO_TURN and not exchange.answer and not exchange.tool_calls:
+        has_answer = bool(exchange.answer or exchange.tool_calls)
+        if exchange.turn_id != NO_TURN and not has_answer and not exchange.stands_alone:
             continue
-        if not found if exchange.continues else exchange.input is None:
+        if (not found if exchange.continues else exchange.input is None) and not _is_blank(exchange):
             found.append({"role": "user", "content": exchange.user_message})
         found += exchange.input or ()
         if not has_steps(exchange):
             found += [{"role": "assistant", "content": exchange.answer}] if exchange.answer else []
             continue
         found += map(_message, exchange.before)
-        if exchange.turn_id != NO_TURN:
+        if exchange.turn_id != NO_TURN and has_answer:
             found.append(_message(PastStep("assistant", exchange.answer, exchange.tool_calls)))
         found += map(_message, exchange.after)
     return found
+
+
+def _is_blank(exchange: PastExchange) -> bool:
+    """Tell whether an exchange has no user message: its user inserted none, or has deleted it."""
+    return exchange.turn_id != NO_TURN and not exchange.user_message
 
 
 def _message(step: PastStep) -> Message:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import orjson
 
+from chat.admission.item_deletion import revision
 from chat.admission.turn_request import TurnRequest
 from chat.catalogue import Model
 from chat.generation import Prompt
@@ -48,7 +49,7 @@ class CacheKey:
     def is_answered_by(self, turn: Turn) -> bool:
         """Tell whether the turn holds a complete answer that a provider gave to this user."""
         complete = turn.status == "completed" and turn.finish_reason in CACHEABLE_FINISH_REASONS and bool(turn.entries)
-        return complete and turn.user_id == self.user_id and not turn.cached
+        return complete and turn.user_id == self.user_id and not turn.cached and not revision(turn)
 
 
 class ResponseCache:

@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 from chat.admission.budget_report import BudgetReports
 from chat.admission.budgets import Budgets
 from chat.admission.conversations import ConversationCreator, ConversationReader
+from chat.admission.inserted_items import ConversationItems
 from chat.api.embedding_calls import EmbeddingCalls
 from chat.catalogue import Catalogue
 from chat.files.service import FileService
@@ -26,6 +27,7 @@ class ApiServices:
     service: ChatService
     conversations: ConversationCreator
     conversation_reader: ConversationReader
+    items: ConversationItems
     catalogue: Catalogue
     generator: AnswerGenerator
     embedding_calls: EmbeddingCalls

@@ -1,9 +1,19 @@
 """Published events of a turn."""
 
+import dataclasses
 from uuid import UUID
 
-from chat.model import NewTurn, Outcome, Turn
-from parley_events.models import AssistantMessage, ErrorInfo, ToolResult, TurnEnded, TurnStarted, UserMessage
+from chat.admission.item_deletion import deleted_messages, revision
+from chat.model import EMPTY_USAGE, NewTurn, Outcome, Turn
+from parley_events.models import (
+    AssistantMessage,
+    ErrorInfo,
+    ToolResult,
+    TurnEnded,
+    TurnRedacted,
+    TurnStarted,
+    UserMessage,
+)
 
 PENDING_NUMBER = 0
 """Number in ``turn.started`` until the admission statement replaces it."""
@@ -67,6 +77,24 @@ def ended_event(turn: Turn, outcome: Outcome) -> TurnEnded:
         finished_at=outcome.finished_at,
         time_to_first_token_ms=outcome.time_to_first_token_ms,
     )
+
+
+def stored_event(turn: Turn) -> TurnEnded:
+    """Return the terminal event of an ended turn as its row is now. An inserted turn has only what was inserted."""
+    columns = {field.name: getattr(turn, field.name) for field in dataclasses.fields(Outcome)}
+    columns |= {"usage": turn.usage or EMPTY_USAGE, "content": turn.content or ""}
+    event, changed = ended_event(turn, Outcome(**columns)), {"usage": turn.usage}
+    if turn.inserted and not turn.user_message and turn.user_message_id not in deleted_messages(turn):
+        changed["user_message"] = None
+    if turn.inserted and not turn.content and not turn.tool_calls:
+        changed["message"] = None
+    return event.model_copy(update=changed)
+
+
+def redacted_event(turn: Turn) -> TurnRedacted:
+    """Return the event of a turn of which items were deleted."""
+    redaction = {"revision": revision(turn), "deleted_message_ids": sorted(deleted_messages(turn))}
+    return TurnRedacted(**dict(stored_event(turn)), **redaction)
 
 
 def _tool_results(turn: NewTurn | Turn) -> list[ToolResult]:

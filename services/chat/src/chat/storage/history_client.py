@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -105,7 +105,9 @@ class HistoryClient:
         with _translate_errors():
             async with asyncio.timeout(CONTEXT_TIMEOUT):
                 found = await self._branch(conversation_id, message_id, user_id, characters, MAX_MESSAGES)
-                return PastBranch(_exchanges(found["messages"]), bool(found["more"]))
+                return PastBranch(
+                    _exchanges(found["messages"]), bool(found["more"]), has_messages=bool(found["messages"])
+                )
 
     async def regeneration_source(
         self, conversation_id: UUID, message_id: UUID, user_id: UUID
@@ -166,19 +168,31 @@ def _owner(found: dict[str, Any]) -> ConversationOwner:
     )
 
 
-def _exchanges(messages: Iterable[dict[str, Any]]) -> list[PastExchange]:
+def _exchanges(messages: Sequence[dict[str, Any]]) -> list[PastExchange]:
     """Return the exchanges of messages that are given newest first.
 
-    Several user messages in a row, as imported conversations have them, are one.
+    Several user messages in a row, as imported conversations have them, are one. The oldest answer may have none.
     """
     found: list[PastExchange] = []
     steps: list[dict[str, Any]] = []
-    for is_question, group in itertools.groupby(messages, key=lambda message: message["role"] == "user"):
+    shown = [message for message in messages if not message.get("hidden")]
+    for is_question, group in itertools.groupby(shown, key=lambda message: message["role"] == "user"):
+        run = list(group)
         if not is_question:
-            steps = list(group)
+            steps = run
         elif any(step["role"] == "assistant" for step in steps):
-            found.append(_exchange(steps, list(group)))
+            found.append(_exchange(steps, run))
+            steps = []
+        elif not found:
+            found.append(_unanswered(run))
+    if any(step["role"] == "assistant" for step in steps) and messages[-1]["parent_id"] is None:
+        found.append(_exchange(steps, []))
     return found
+
+
+def _unanswered(questions: list[dict[str, Any]]) -> PastExchange:
+    """Return user messages that their user put at the end of a branch."""
+    return PastExchange(UUID(questions[0]["id"]), _parent(questions[-1]), _text(questions), "", stands_alone=True)
 
 
 def _exchange(steps: list[dict[str, Any]], questions: list[dict[str, Any]]) -> PastExchange:
@@ -186,7 +200,7 @@ def _exchange(steps: list[dict[str, Any]], questions: list[dict[str, Any]]) -> P
     answer = steps[last]
     return PastExchange(
         UUID(answer["id"]),
-        _parent(questions[-1]),
+        _parent(questions[-1]) if questions else None,
         _text(questions),
         answer["content"],
         answer["tool_calls"],

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from chat.input_items import messages_of_input
 from chat.model import ConversationState, LogEntry, Outcome, ToolResult, Turn, TurnError
-from chat.past_exchanges import PastExchange, result_steps
+from chat.past_exchanges import PastExchange, result_steps, stands_alone
 from parley_events.models import Usage
 
 _CONVERTED = {"entries", "usage", "error", "cancel_requested", "tool_results"}
@@ -45,7 +45,8 @@ def to_tool_results(stored: list[dict[str, Any]]) -> tuple[ToolResult, ...]:
 
 def to_exchange(row: Any) -> PastExchange:
     """Convert a row of the chain of turns."""
-    given = messages_of_input(row["response"])
+    response = row["response"]
+    given = messages_of_input(response)
     return PastExchange(
         row["id"],
         row["parent_id"],
@@ -55,6 +56,9 @@ def to_exchange(row: Any) -> PastExchange:
         before=result_steps(to_tool_results(row["tool_results"])) if given is None else (),
         continues=row["continues"],
         input=given,
+        items=response["input"] if given is not None else None,
+        deleted_calls=(response or {}).get("deleted_calls", ()),
+        stands_alone=stands_alone(row["finish_reason"], response),
         stored_length=row["length"],
     )
 

@@ -218,7 +218,7 @@ WITH RECURSIVE chain AS (
     WHERE c.depth < $4 AND c.characters < $3 AND t.conversation_id = $1
 )
 SELECT t.id, t.parent_id, t.user_message, t.content, t.tool_calls, t.tool_results, t.continues, t.response,
-    c.characters - lag(c.characters, 1, 0) OVER (ORDER BY c.depth) AS length
+    t.finish_reason, c.characters - lag(c.characters, 1, 0) OVER (ORDER BY c.depth) AS length
 FROM chain AS c CROSS JOIN LATERAL (SELECT * FROM turns WHERE id = c.id OFFSET 0) AS t ORDER BY c.depth"""  # noqa: S608 - only a constant is interpolated
 
 REQUEST_CANCEL = """

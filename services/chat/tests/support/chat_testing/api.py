@@ -12,12 +12,15 @@ from chat.admission.budget_report import BudgetReports
 from chat.admission.budgets import Budgets
 from chat.admission.context_window import ContextLoader
 from chat.admission.conversations import ConversationCreator, ConversationReader
+from chat.admission.inserted_items import ConversationItems
+from chat.admission.position import PositionResolver
 from chat.admission.token_limits import TokenLimits
 from chat.api.dependencies import ApiServices
 from chat.api.embedding_calls import EmbeddingCalls
 from chat.files.service import FileService
 from chat.main import create_app
 from chat.settings import ChatSettings
+from chat_testing.item_store import InMemoryItemStore
 from chat_testing.service_bench import ServiceBench
 from parley import times
 from parley.config.plans import Plans
@@ -49,6 +52,7 @@ def client_of(bench: ServiceBench, issuer: TestIssuer, files: FileService | None
         service=bench.service,
         conversations=ConversationCreator(turns, history),
         conversation_reader=ConversationReader(turns, history, ContextLoader(turns, history)),
+        items=ConversationItems(InMemoryItemStore(turns), PositionResolver(turns, history)),
         catalogue=bench.engine.catalogue,
         generator=bench.engine.generator,
         embedding_calls=EmbeddingCalls(bench.engine.embeddings),

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+import orjson
+
 from chat.errors import HistoryUnavailable
 from chat.history import (
     ConversationOwner,
@@ -44,7 +46,8 @@ class FakeHistory:
         owner = self.owners.setdefault(conversation_id, ConversationOwner(user_id, deleted=False))
         if owner.user_id != user_id or owner.deleted:
             return None
-        return CreatedConversation(new, b"{}", '"1"')
+        body = {"created_at": "2026-11-22T10:00:00.123Z", "metadata": metadata or {}}
+        return CreatedConversation(new, orjson.dumps(body), '"1"')
 
     async def exchanges(self, conversation_id: UUID, message_id: UUID, user_id: UUID, *, characters: int) -> PastBranch:
         self._require_available()

@@ -51,7 +51,13 @@ class StubHistory:
             new = conversation_id not in self.owners
             fresh = {"user_id": orjson.loads(await request.body())["user_id"], "deleted": False, "last_number": 0}
             self.owners.setdefault(conversation_id, {**fresh, "latest_answer_id": None})
-            return JSONResponse({"id": conversation_id, "title": None}, 201 if new else 200, {"ETag": '"1"'})
+            body: dict[str, Any] = {
+                "id": conversation_id,
+                "title": None,
+                "created_at": "2026-11-22T10:00:00.123Z",
+                "metadata": {},
+            }
+            return JSONResponse(body, 201 if new else 200, {"ETag": '"1"'})
 
         @app.get("/internal/conversations/{conversation_id}/branch")
         async def branch(conversation_id: str) -> dict[str, Any]:

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from chat.admission.budgets import BudgetUse
+from chat.admission.conversations import exchange_of
 from chat.admission.new_turn import admitted_turn
 from chat.errors import Erased
-from chat.input_items import files_of_input, messages_of_input
+from chat.input_items import files_of_input
 from chat.model import ConversationState, IdempotencyKey, NewTurn, Outcome, Reservation, Turn
-from chat.past_exchanges import PastExchange, result_steps
+from chat.past_exchanges import PastExchange
 from chat.turn_store import AdmissionResult, IdempotencyRecord, TurnRefused
 from chat_testing.budgets import InMemoryBudgets
 from parley.errors import DependencyUnavailable
@@ -204,7 +205,7 @@ class InMemoryTurnStore:
         read = 0
         turn = self.turns.get(turn_id)
         while turn is not None and turn.conversation_id == conversation_id and (found or not turn.running):
-            found.append(_exchange(turn))
+            found.append(replace(exchange_of(turn), stored_length=_length(turn)))
             read += found[-1].length
             if len(found) >= limit or read >= characters:
                 break
@@ -256,21 +257,6 @@ class InMemoryTurnStore:
             raise self.failure
         if self.unavailable:
             raise DependencyUnavailable
-
-
-def _exchange(turn: Turn) -> PastExchange:
-    given = messages_of_input(turn.response)
-    return PastExchange(
-        turn.id,
-        turn.parent_id,
-        turn.user_message,
-        turn.content or "",
-        turn.tool_calls,
-        before=result_steps(turn.tool_results) if given is None else (),
-        continues=turn.continues,
-        input=given,
-        stored_length=_length(turn),
-    )
 
 
 def _length(turn: Turn) -> int:

@@ -60,7 +60,8 @@ async def test_messages_of_one_side_in_a_row_are_one_exchange() -> None:
         ("user", "no answer"),
     ]
     found = await read([message(*one) for one in reversed(said)])
-    (one,) = found.exchanges
+    unanswered, one = found.exchanges
+    assert (unanswered.user_message, unanswered.answer, unanswered.stands_alone) == ("no answer", "", True)
     assert (one.user_message, one.answer) == ("A1\n\nA2", "a2")
     assert [(step.role, step.content) for step in one.before] == [("assistant", "a1"), ("tool", "t")]
 

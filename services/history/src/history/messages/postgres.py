@@ -14,20 +14,23 @@ _COLUMNS = """
 SELECT m.id, m.conversation_id, m.turn_id, m.number, m.parent_id, m.role, m.content, m.tool_calls, m.tool_call_id,
     m.status,
     m.created_at, coalesce(t.finish_reason, m.imported_details->>'finish_reason') AS finish_reason,
-    coalesce(t.model, m.imported_model) AS model, t.prompt_tokens, t.completion_tokens, t.total_tokens, t.cached_tokens,
+    CASE WHEN t.finish_reason = 'inserted' THEN NULL ELSE coalesce(t.model, m.imported_model) END AS model,
+    t.prompt_tokens, t.completion_tokens, t.total_tokens, t.cached_tokens,
     t.reasoning_tokens, t.estimated, m.imported_details->'usage' AS imported_usage,
-    coalesce(t.cost, (m.imported_details->>'cost')::numeric) AS cost"""
+    coalesce(t.cost, (m.imported_details->>'cost')::numeric) AS cost,
+    CASE WHEN EXISTS (SELECT FROM messages AS p WHERE p.id = m.parent_id AND p.hidden)
+        THEN shown_ancestor(m.parent_id) ELSE m.parent_id END AS shown_parent_id"""
 _TURN = "LEFT JOIN LATERAL (SELECT * FROM turns WHERE id = m.id OFFSET 0) AS t ON true"
 _PATH = f"""
-WITH RECURSIVE path (id, parent_id, step) AS (
-    SELECT m.id, m.parent_id, 1 FROM {_ONE.format("$2")} AS m WHERE m.conversation_id = $1
+WITH RECURSIVE path (id, parent_id, step, hidden) AS (
+    SELECT m.id, m.parent_id, 1, m.hidden FROM {_ONE.format("$2")} AS m WHERE m.conversation_id = $1
     UNION ALL
-    SELECT m.id, m.parent_id, p.step + 1 FROM path AS p CROSS JOIN {_ONE.format("p.parent_id")} AS m
+    SELECT m.id, m.parent_id, p.step + 1, m.hidden FROM path AS p CROSS JOIN {_ONE.format("p.parent_id")} AS m
     WHERE m.conversation_id = $1 AND m.id IS DISTINCT FROM $3
 )
 """  # noqa: S608 - only constants are interpolated
 MAX_PATH_LENGTH = 100_000
-_PATH_UP = f"{_PATH} SELECT id FROM path LIMIT $4"  # noqa: S608 - only constants are interpolated
+_PATH_UP = f"{_PATH} SELECT id FROM path WHERE NOT hidden LIMIT $4"  # noqa: S608 - only constants are interpolated
 # From the leaf to the last message of the page by far ancestors, then through the page by parents.
 _PATH_DOWN = """
 WITH RECURSIVE walk (id, parent_id, depth, jump_id, jump_depth, first, last) AS (
@@ -59,16 +62,16 @@ WITH RECURSIVE branch (id, parent_id, step, size) AS (
     FROM branch AS b CROSS JOIN {_ONE.format("b.parent_id")} AS m
     WHERE b.size <= $4 AND b.step <= $5 AND m.conversation_id = $1
 )
-SELECT b.step > $5 OR b.size > $4 AS beyond, m.id, m.parent_id, m.role, m.created_at, m.tool_call_id,
+SELECT b.step > $5 OR b.size > $4 AS beyond, m.id, m.parent_id, m.role, m.created_at, m.tool_call_id, m.hidden,
     CASE WHEN b.step <= $5 AND b.size <= $4 THEN m.content END AS content,
     CASE WHEN b.step <= $5 AND b.size <= $4 THEN m.tool_calls END AS tool_calls
 FROM branch AS b CROSS JOIN {_ONE.format("b.id")} AS m ORDER BY b.step"""  # noqa: S608 - only constants are interpolated
 _FETCH = f"""{_COLUMNS}
 FROM unnest($2::uuid[]) WITH ORDINALITY AS wanted (id, place) CROSS JOIN {_ONE.format("wanted.id")} AS m {_TURN}
-WHERE m.conversation_id = $1 ORDER BY wanted.place"""
+WHERE m.conversation_id = $1 AND NOT m.hidden ORDER BY wanted.place"""
 # The siblings of a message have its parent and role. The index messages_families has them in this order.
 _FAMILY = f"""ARRAY(
-    SELECT id FROM messages WHERE conversation_id = $1 AND parent_id {{}} AND role = f.role
+    SELECT id FROM messages WHERE conversation_id = $1 AND parent_id {{}} AND role = f.role AND NOT hidden
     ORDER BY number, id LIMIT {MAX_SIBLING_COUNT + 1})"""  # noqa: S608 - only constants are interpolated
 _FAMILIES = f"""
 SELECT parent_id, role, ids[:{MAX_SIBLING_IDS + 1}] AS ids, cardinality(ids) AS size FROM (
@@ -80,7 +83,7 @@ _CREATION_ORDER = "m.number {order}, CASE m.role WHEN 'user' THEN 0 ELSE 1 END {
 _TREE = f"""{_COLUMNS}
 FROM (
     SELECT * FROM messages AS m
-    WHERE m.conversation_id = $1
+    WHERE m.conversation_id = $1 AND NOT m.hidden
       AND (m.number, CASE m.role WHEN 'user' THEN 0 ELSE 1 END, m.id) {{compare}} ($2::bigint, $3::integer, $4::uuid)
     ORDER BY {_CREATION_ORDER} LIMIT $5
 ) AS m {_TURN}
@@ -153,6 +156,7 @@ def _branch_message(row: Row) -> BranchMessage:
         tool_calls=row["tool_calls"],
         tool_call_id=row["tool_call_id"],
         created_at=row["created_at"],
+        hidden=row["hidden"],
     )
 
 
@@ -162,7 +166,7 @@ def _message(row: Row, family: Sequence[UUID], size: int) -> Message:
         conversation_id=row["conversation_id"],
         turn_id=row["turn_id"],
         number=row["number"],
-        parent_id=row["parent_id"],
+        parent_id=row["shown_parent_id"],
         sibling_ids=[one for one in family if one != row["id"]][:MAX_SIBLING_IDS],
         sibling_count=size - 1,
         role=row["role"],

@@ -23,6 +23,7 @@ class BranchMessage(ResponseBody):
     tool_calls: list[dict[str, Any]] | None
     tool_call_id: str | None = Field(description="The tool call that a message with role `tool` is the result of.")
     created_at: Timestamp
+    hidden: bool = False
 
 
 class BranchResponse(ResponseBody):

@@ -99,4 +99,5 @@ class MessageService:
             return await self._store.path_down(conversation_id, leaf, last, query.limit + 1)
         if last is None:
             return await self._store.path(conversation_id, leaf, None, query.limit + 1)
-        return (await self._store.path(conversation_id, last, None, query.limit + 2))[1:]
+        above = await self._store.path(conversation_id, last, None, query.limit + 2)
+        return [message_id for message_id in above if message_id != last]

@@ -17,7 +17,7 @@ _SUMS = """count(*) AS turns, coalesce(sum(prompt_tokens), 0) AS prompt_tokens,
     coalesce(sum(completion_tokens), 0) AS completion_tokens, coalesce(sum(total_tokens), 0) AS total_tokens,
     count(*) FILTER (WHERE estimated) AS estimated_turns, sum(cost) AS cost
 FROM turns
-WHERE status <> 'running' AND ($4::text IS NULL OR model = $4)
+WHERE status <> 'running' AND finish_reason IS DISTINCT FROM 'inserted' AND ($4::text IS NULL OR model = $4)
   AND finished_at >= $1::date::timestamp AT TIME ZONE $3 AND finished_at < $2::date::timestamp AT TIME ZONE $3"""
 _OF_USER = "AND user_id = $5"
 _KEYS: dict[Grouping, str] = {

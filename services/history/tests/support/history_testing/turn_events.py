@@ -1,5 +1,6 @@
 """Sample events of the other services."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -82,6 +83,12 @@ class SampleTurn:
             **changed,
         }
         return self._event(status, data)
+
+    def redacted(self, *, revision: int = 1, gone: Sequence[UUID] = (), **changed: Any) -> CloudEvent:
+        """Return the terminal event without items that the user deleted."""
+        data = orjson.loads(self.ended(**changed).data)
+        data |= {"revision": revision, "deleted_message_ids": list(gone)}
+        return self._event("redacted", data)
 
     def _common_data(self) -> dict[str, Any]:
         question = {"id": self.user_message_id, "content": self.question, "created_at": self.started_at}

@@ -50,7 +50,7 @@ def check(body: ResponseRequest, catalogue: Catalogue, allows: Callable[[str], b
         )
     _check_members(body, model)
     for position, item in enumerate(body.items()):
-        _check_item(item, f"/input/{position}", model)
+        check_item(item, f"/input/{position}", model)
     return model
 
 
@@ -154,7 +154,8 @@ def _check_text(body: ResponseRequest) -> None:
         raise _unsupported("/text/format" + json_pointer(name), None)
 
 
-def _check_item(item: InputItem, pointer: str, model: Model) -> None:
+def check_item(item: InputItem, pointer: str, model: Model | None) -> None:
+    """Raise InvalidRequest or UnsupportedContent for an item that ``model`` cannot get; without one, only text fits."""
     required = _REQUIRED.get(item.type)
     if required is None:
         raise invalid(f"{pointer}/type", "unsupported", ITEMS)
@@ -178,8 +179,10 @@ def _parts(item: InputItem) -> Iterator[tuple[str, InputPart]]:
             yield json_pointer(name, position), part
 
 
-def _check_part(part: InputPart, pointer: str, model: Model) -> None:
-    if part.type == "input_image":
+def _check_part(part: InputPart, pointer: str, model: Model | None) -> None:
+    if model is None and part.type not in TEXT_PARTS:
+        raise unsupported_type(pointer, "Only text is stored here. Send images and files as `input` of a response.")
+    if model is not None and part.type == "input_image":
         if "vision" not in model.capabilities:
             raise errors.UnsupportedContent
         if bool(part.image_url) == bool(part.file_id):

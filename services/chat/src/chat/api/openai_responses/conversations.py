@@ -5,13 +5,14 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from chat.admission.conversations import ConversationReader
 from chat.api.chat import JSON
 from chat.api.dependencies import Caller, Services
 from chat.api.openai_responses.documentation import CONVERSATION, ITEM, ITEMS
+from chat.api.openai_responses.new_items import checked_items, items_request
 from chat.api.pages import DEFAULT_LIMIT, After, Limit, Order
 from chat.api.request_checks import invalid
 from chat.errors import ConversationNotFound, Erased, HistoryUnavailable, MessageNotFound
@@ -43,14 +44,17 @@ CREATION_ERRORS = problems(
 
 
 @router.post("", response_class=Response, responses={**CONVERSATION, **CREATION_ERRORS})
-async def create_openai_conversation(body: NewConversationRequest, principal: Caller, services: Services) -> Response:
-    """Create an empty conversation, in which ``conversation`` of a response goes on."""
-    if body.items:
-        raise invalid("/items", "unsupported", "Items are not offered here. Send them as `input` of a response.")
+async def create_openai_conversation(
+    body: NewConversationRequest, request: Request, principal: Caller, services: Services
+) -> Response:
+    """Create a conversation with up to 20 items, in which ``conversation`` of a response goes on."""
+    items = checked_items(body.items or ())
     for name in body.unknown:
         raise invalid(f"/{name}", "unsupported_parameter", "The parameter is not supported. Remove it.")
     conversation_id, metadata = new_id(), dict(body.metadata or {})
     await services.conversations.create(principal.user_id, conversation_id, metadata)
+    if items:
+        await services.items.insert(items_request(request, principal, conversation_id, items))
     return _json(
         {
             "id": ids.conversation_id(conversation_id),
@@ -72,7 +76,7 @@ async def list_conversation_items(
     after: After = None,
 ) -> Response:
     """List the items of a conversation, newest first: those of the branch that its newest answer ends."""
-    found = _parse_conversation(conversation_id)
+    found = parse_conversation(conversation_id)
     reader = services.conversation_reader
     if order == "asc":
         return _json(await _oldest_first(reader, principal.user_id, found, limit, after))
@@ -85,7 +89,7 @@ async def get_conversation_item(conversation_id: str, item_id: str, principal: C
     turn_id = ids.turn_of_item(item_id)
     if turn_id is None:
         raise MessageNotFound
-    branch = await services.conversation_reader.branch(principal.user_id, _parse_conversation(conversation_id), turn_id)
+    branch = await services.conversation_reader.branch(principal.user_id, parse_conversation(conversation_id), turn_id)
     items = items_of(branch.exchanges[0]) if branch.exchanges else []
     item = next((item for item in items if item["id"] == item_id), None)
     if item is None:
@@ -121,7 +125,8 @@ def _page(items: Sequence[dict[str, Any]], limit: int, after: str | None, *, mor
     return found
 
 
-def _parse_conversation(given: str) -> UUID:
+def parse_conversation(given: str) -> UUID:
+    """Return the ID of a conversation in a path; raises ConversationNotFound."""
     found = ids.parse(given, "conv")
     if found is None:
         raise ConversationNotFound

@@ -1,32 +1,30 @@
 """Items of a conversation, made of its exchanges."""
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterator
 from typing import Any
-from uuid import UUID
 
 from chat.file_references import FILE, is_file, openai_id, referenced_file
-from chat.past_exchanges import PastExchange, PastStep
+from chat.past_exchanges import PastExchange, PastStep, call_places
 from chat.protocols.openai_responses.ids import item_id
-from chat.protocols.openai_responses.resource import input_item
+from chat.protocols.openai_responses.resource import input_item, shown_inputs
 
 Item = dict[str, Any]
 
 
 def items_of(exchange: PastExchange) -> list[Item]:
     """Return the items of an exchange, oldest first. Their IDs are those in the response of the turn."""
-    given = [item for message in _given(exchange) for item in _items(message)]
+    given = list(exchange.items) if exchange.items is not None else _given_items(exchange)
     answer = {"role": "assistant", "content": exchange.answer, "tool_calls": exchange.tool_calls}
-    found = [input_item(exchange.turn_id, position, item) for position, item in enumerate(given)]
-    found += _output(exchange.turn_id, list(_items(answer)))
+    found = shown_inputs(exchange.turn_id, given)
+    found += _output(exchange, list(_items(answer)))
     later = [item for step in exchange.after for item in _items(_message(step))]
     return found + [input_item(exchange.turn_id, len(given) + n, item) for n, item in enumerate(later)]
 
 
-def _given(exchange: PastExchange) -> Sequence[dict[str, Any]]:
-    if exchange.input is not None:
-        return exchange.input
+def _given_items(exchange: PastExchange) -> list[Item]:
     own = [] if exchange.continues else [{"role": "user", "content": exchange.user_message}]
-    return [*own, *map(_message, exchange.before)]
+    return [item for message in [*own, *map(_message, exchange.before)] for item in _items(message)]
 
 
 def _message(step: PastStep) -> dict[str, Any]:
@@ -64,14 +62,13 @@ def _part(part: dict[str, Any]) -> dict[str, Any]:
     return {"type": "input_image", **source, "detail": image.get("detail", "auto")}
 
 
-def _output(turn_id: UUID, items: list[Item]) -> list[Item]:
+def _output(exchange: PastExchange, items: list[Item]) -> list[Item]:
     """Return the items of an answer with the IDs that they have in the response."""
-    counts = {"message": 0, "function_call": 0}
+    places = {"message": itertools.count(), "function_call": call_places(exchange.deleted_calls)}
     found = []
     for item in items:
         kind = item["type"]
-        shown = input_item(turn_id, 0, item)
-        shown["id"] = item_id("msg" if kind == "message" else "fc", turn_id, counts[kind])
-        counts[kind] += 1
+        shown = input_item(exchange.turn_id, 0, item)
+        shown["id"] = item_id("msg" if kind == "message" else "fc", exchange.turn_id, next(places[kind]))
         found.append(shown)
     return found

@@ -78,7 +78,7 @@ class OutputFold:
         """Return the events of one entry."""
         if not entry.tool_calls:
             kind, text = ("reasoning", entry.reasoning) if entry.reasoning else ("message", entry.text)
-            return self._grow(kind, text)
+            return self._grow(kind, text) if text else []
         events: list[Event] = []
         for delta in entry.tool_calls:
             events += self._call(delta)
@@ -123,7 +123,7 @@ class OutputFold:
     def _begin(self, kind: str, call: dict[str, Any] | None = None) -> tuple[_OutputItem, list[Event]]:
         events = self._end(self._open, "completed") if self._open is not None and not self._open.done else []
         number = sum(item.kind == kind for item in self._items)
-        identifier = item_id(PREFIXES[kind], self._turn_id, number)
+        identifier = item_id(PREFIXES[kind], self._turn_id, call["index"] if call else number)
         self._open = item = _OutputItem(kind, identifier, len(self._items), call)
         self._items.append(item)
         added = {"output_index": item.index, "item": item.value("in_progress", begun=False)}

@@ -1,10 +1,11 @@
 """The response object of a turn: status, output, usage, and the members of the request that it repeats."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 from uuid import UUID
 
 from chat.errors import failure
+from chat.input_items import DELETED, items_of_turn
 from chat.model import LogEntry, Turn
 from chat.protocols.openai_responses import ids
 from chat.protocols.openai_responses.output import folded
@@ -63,9 +64,9 @@ def status_of(turn: Turn) -> ResponseStatus:
 
 
 def is_hidden(turn: Turn) -> bool:
-    """Tell whether a response was deleted, or was not to be stored."""
+    """Tell whether a turn is no response: deleted, not to be stored, or put into its conversation by its user."""
     given = turn.response or {}
-    return bool(given.get("deleted")) or given.get("store") is False or not turn.stored
+    return bool(given.get("deleted")) or given.get("store") is False or not turn.stored or turn.inserted
 
 
 def response(turn: Turn, entries: Sequence[LogEntry]) -> dict[str, Any]:
@@ -120,14 +121,12 @@ def usage(turn: Turn) -> dict[str, Any] | None:
 
 def input_items(turn: Turn) -> list[dict[str, Any]]:
     """Return the input items of a turn, oldest first."""
-    given = (turn.response or {}).get("input")
-    if given is None:
-        results = [
-            {"type": "function_call_output", "call_id": r.tool_call_id, "output": r.content} for r in turn.tool_results
-        ]
-        own = [] if turn.continues else [{"type": "message", "role": "user", "content": turn.user_message}]
-        given = [*own, *results]
-    return [input_item(turn.id, position, item) for position, item in enumerate(given)]
+    return shown_inputs(turn.id, items_of_turn(turn))
+
+
+def shown_inputs(turn_id: UUID, items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the input items of a turn that are not deleted as clients see them."""
+    return [input_item(turn_id, place, item) for place, item in enumerate(items) if item["type"] != DELETED]
 
 
 def input_item(turn_id: UUID, position: int, item: dict[str, Any]) -> dict[str, Any]:

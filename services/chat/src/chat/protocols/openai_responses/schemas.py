@@ -11,6 +11,8 @@ from parley.web.schemas import MAX_MEMBERS, Text, max_entries
 from parley.web.validation import FieldValueError
 
 MAX_ITEMS = 2000
+MAX_NEW_ITEMS = 20
+"""Items that one request puts into a conversation."""
 MAX_TOOLS = 128
 MAX_FILENAME = 1000
 """Characters of the name of a file whose data is sent. Its last 255 are used."""
@@ -64,6 +66,9 @@ class InputItem(OpenModel):
     output: Text | Parts | None = None
     summary: Parts | None = None
     encrypted_content: Text | None = None
+
+
+NewItems = Annotated[list[InputItem], Field(max_length=MAX_ITEMS, fail_fast=True)]
 
 
 class FunctionTool(OpenModel):
@@ -167,4 +172,10 @@ class NewConversationRequest(OpenModel):
     """``POST /v1/conversations``."""
 
     metadata: Metadata | None = None
-    items: Json = None
+    items: NewItems | None = None
+
+
+class NewItemsRequest(OpenModel):
+    """``POST /v1/conversations/{id}/items``."""
+
+    items: NewItems | None = None

@@ -1,0 +1,106 @@
+"""Deletion of an item of a conversation from the turn that it belongs to.
+
+The item's content leaves every column of the turn. What stays is its place, because the IDs of the other items have
+places in them, and the number of log entries, because cursors of streams count them.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from chat.input_items import DELETED, items_of_turn, user_text
+from chat.item_store import ItemPlace
+from chat.model import LogEntry, ToolResult, Turn
+from chat.past_exchanges import call_places
+
+_ITEM_ID = re.compile(r"(msg|rs|fc|fco)_([0-9a-f]{32})(?:_(i?)([0-9]{1,4}))?\Z")
+_PREFIXES = {"msg": "message", "rs": "reasoning", "fc": "function_call", "fco": "function_call_output"}
+
+
+def parse_place(item_id: str) -> ItemPlace | None:
+    """Return the place that the ID of an item names, None if it is no such ID."""
+    match = _ITEM_ID.match(item_id)
+    if match is None:
+        return None
+    prefix, turn_id, is_input, place = match.groups()
+    return ItemPlace(UUID(turn_id), _PREFIXES[prefix], int(place or 0), bool(is_input))
+
+
+def revision(turn: Turn) -> int:
+    """Return how many items of a turn were deleted."""
+    return int((turn.response or {}).get("revision", 0))
+
+
+def deleted_messages(turn: Turn) -> set[UUID]:
+    """Return the messages of a turn of which nothing is left."""
+    return {UUID(message) for message in (turn.response or {}).get("deleted_messages", ())}
+
+
+def without(turn: Turn, item: ItemPlace) -> Turn | None:
+    """Return the turn without an item, None if it has no such item."""
+    return _without_input(turn, item) if item.in_input else _without_output(turn, item)
+
+
+def without_shared(turn: Turn, item: ItemPlace, changed: Turn) -> Turn | None:
+    """Return another turn with the user message of ``changed``, which has just lost an item of its input.
+
+    A regeneration answers the same messages, so it loses the item too. A turn that continues has a copy of the text.
+    """
+    if turn.parent_id == changed.parent_id and turn.continues == changed.continues:
+        return without(turn, item)
+    if turn.continues and not changed.continues and turn.user_message != changed.user_message:
+        return replace(turn, user_message=changed.user_message)
+    return None
+
+
+def _without_input(turn: Turn, item: ItemPlace) -> Turn | None:
+    items = items_of_turn(turn)
+    if item.place >= len(items) or items[item.place]["type"] != item.kind:
+        return None
+    gone = items[item.place]
+    left = [*items[: item.place], {"type": DELETED}, *items[item.place + 1 :]]
+    changed, messages = turn, set[UUID]()
+    if item.kind == "function_call_output":
+        changed, messages = _without_result(turn, gone["call_id"])
+    elif gone.get("role") == "user" and not turn.continues:
+        changed = replace(turn, user_message=user_text(left))
+        if not any(one.get("role") == "user" for one in left):
+            messages = {turn.user_message_id}
+    return _revised(changed, messages, {"input": left})
+
+
+def _without_result(turn: Turn, call_id: str | None) -> tuple[Turn, set[UUID]]:
+    gone = {one.id for one in turn.tool_results if one.tool_call_id == call_id}
+    results = (ToolResult(one.id, one.tool_call_id, "") if one.id in gone else one for one in turn.tool_results)
+    return replace(turn, tool_results=tuple(results)), gone
+
+
+def _without_output(turn: Turn, item: ItemPlace) -> Turn | None:
+    if item.kind == "message" and item.place == 0 and turn.content:
+        entries = tuple(entry._replace(text="", reasoning="") for entry in turn.entries)
+        return _answered(replace(turn, content="", entries=entries), {})
+    if item.kind != "function_call" or not turn.tool_calls:
+        return None
+    gone = (turn.response or {}).get("deleted_calls", [])
+    places = [place for place, _ in zip(call_places(gone), turn.tool_calls, strict=False)]
+    if item.place not in places:
+        return None
+    calls = [call for place, call in zip(places, turn.tool_calls, strict=True) if place != item.place]
+    entries = tuple(_without_call(entry, item.place) for entry in turn.entries)
+    return _answered(replace(turn, tool_calls=calls or None, entries=entries), {"deleted_calls": [*gone, item.place]})
+
+
+def _without_call(entry: LogEntry, index: int) -> LogEntry:
+    return entry._replace(tool_calls=tuple(delta for delta in entry.tool_calls if delta["index"] != index))
+
+
+def _answered(turn: Turn, members: dict[str, Any]) -> Turn:
+    return _revised(turn, () if turn.content or turn.tool_calls else {turn.id}, members)
+
+
+def _revised(turn: Turn, messages: Iterable[UUID], members: dict[str, Any]) -> Turn:
+    gone = sorted(deleted_messages(turn).union(messages))
+    state = {"revision": revision(turn) + 1, "deleted_messages": [str(message) for message in gone]}
+    return replace(turn, response={**(turn.response or {}), **members, **state})

@@ -1,0 +1,99 @@
+"""``/v1/conversations/{id}/items``: creation and deletion of items."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+
+from chat.admission.conversations import exchange_of
+from chat.api.chat import JSON
+from chat.api.dependencies import Caller, Services
+from chat.api.openai_responses.checks import INCLUDES
+from chat.api.openai_responses.conversations import parse_conversation
+from chat.api.openai_responses.documentation import CONVERSATION, ITEMS
+from chat.api.openai_responses.new_items import checked_items, items_request
+from chat.api.request_checks import invalid
+from chat.api.request_parsing import idempotency_key_of
+from chat.errors import (
+    ConversationNotFound,
+    Erased,
+    HistoryUnavailable,
+    IdempotencyKeyReused,
+    MessageNotFound,
+    TurnInProgress,
+)
+from chat.protocols.openai_responses import ids
+from chat.protocols.openai_responses.conversation_items import items_of
+from chat.protocols.openai_responses.pages import first_page
+from chat.protocols.openai_responses.schemas import NewItemsRequest
+from parley.errors import InvalidJson, InvalidRequest, UnsupportedMediaType, ValidationFailed
+from parley.security.identity import Principal, caller
+from parley.web.app import JsonRoute
+from parley.web.openapi import problems
+
+router = APIRouter(prefix="/v1/conversations", route_class=JsonRoute, tags=["openai"])
+
+CREATION_ERRORS = problems(
+    InvalidJson,
+    InvalidRequest,
+    UnsupportedMediaType,
+    ValidationFailed,
+    ConversationNotFound,
+    TurnInProgress,
+    IdempotencyKeyReused,
+    Erased,
+    HistoryUnavailable,
+)
+DELETION_ERRORS = problems(ConversationNotFound, MessageNotFound, TurnInProgress, HistoryUnavailable)
+Writer = Annotated[Principal, Depends(caller("history:write"))]
+_INCLUDE = ("include", "include[]")
+"""Names of the query parameter, as OpenAI's clients send a list."""
+
+
+@router.post("/{conversation_id}/items", response_class=Response, responses={**ITEMS, **CREATION_ERRORS})
+async def create_conversation_items(
+    conversation_id: str, body: NewItemsRequest, request: Request, principal: Caller, services: Services
+) -> Response:
+    """Put up to 20 items into a conversation, behind its newest answer. No model is asked, and nothing is charged."""
+    _check_include(request)
+    for name in body.unknown:
+        raise invalid(f"/{name}", "unsupported_parameter", "The parameter is not supported. Remove it.")
+    if not body.items:
+        raise invalid("/items", "required", "At least one item is required.")
+    items = checked_items(body.items)
+    key = idempotency_key_of(request, principal.user_id, body)
+    found = items_request(request, principal, parse_conversation(conversation_id), items, key)
+    turns, replayed = await services.items.insert(found)
+    shown = [item for turn in turns for item in items_of(exchange_of(turn))]
+    headers = {"Idempotency-Replayed": "true"} if replayed else None
+    return Response(orjson.dumps(first_page(shown, len(shown))), media_type=JSON, headers=headers)
+
+
+@router.delete(
+    "/{conversation_id}/items/{item_id}", response_class=Response, responses={**CONVERSATION, **DELETION_ERRORS}
+)
+async def delete_conversation_item(
+    conversation_id: str, item_id: str, principal: Writer, services: Services
+) -> Response:
+    """Delete an item for good and return the conversation. The items after it stay, and follow the one before it."""
+    found = parse_conversation(conversation_id)
+    await services.conversation_reader.newest_answer(principal.user_id, found)
+    conversation = await services.conversations.create(principal.user_id, found)  # it exists: history describes it
+    await services.items.delete(principal.user_id, found, item_id)
+    return Response(orjson.dumps(_resource(found, orjson.loads(conversation.body))), media_type=JSON)
+
+
+def _resource(conversation_id: UUID, kept: dict[str, Any]) -> dict[str, Any]:
+    """Return a conversation of history in OpenAI's format."""
+    created_at = int(datetime.fromisoformat(kept["created_at"]).timestamp())
+    members = {"created_at": created_at, "metadata": kept["metadata"]}
+    return {"id": ids.conversation_id(conversation_id), "object": "conversation", **members}
+
+
+def _check_include(request: Request) -> None:
+    for name, value in request.query_params.multi_items():
+        if name in _INCLUDE and value not in INCLUDES:
+            raise invalid("/include", "unsupported", "Only `reasoning.encrypted_content` is supported.")

@@ -1,0 +1,77 @@
+"""Messages that are not shown: of deleted items, and of turns without an answer."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from history_testing.app import RunningHistory
+from history_testing.turn_events import SampleTurn
+from parley_events.cloudevents import CloudEvent
+
+pytestmark = pytest.mark.integration
+
+SECRET = "Xylophone"
+
+
+def inserted(turn: SampleTurn, **members: Any) -> CloudEvent:
+    """Return the event of a turn that nobody generated."""
+    nothing: dict[str, Any] = {"usage": None, "cost": None, "provider": None, "provider_model": None}
+    return turn.ended(finish_reason="inserted", **nothing, **members)
+
+
+async def test_inserted_messages_are_shown_without_an_answer_that_nobody_gave(history: RunningHistory) -> None:
+    first = SampleTurn(question="One")
+    second = first.next(question="Two")
+    third = second.next(answer="Inserted answer")
+    fourth = third.next(question="And now?")
+    ada, path = history.user(first.user_id), f"/api/v1/conversations/{first.conversation_id}"
+    await history.publish(inserted(first, message=None), inserted(second, message=None))
+    await history.publish(inserted(third, user_message=None, continues=True), fourth.started(), fourth.ended())
+    shown = (await ada.get(f"{path}/messages"))["data"]
+    assert [(m["role"], m["content"]) for m in shown] == [
+        *(("user", "One"), ("user", "Two"), ("assistant", "Inserted answer")),
+        *(("user", "And now?"), ("assistant", "I am a model.")),
+    ]
+    parents = [None, *(m["id"] for m in shown[:-1])]
+    assert [m["parent_id"] for m in shown] == parents
+    tree = (await ada.get(f"{path}/messages", tree="true"))["data"]
+    assert [(m["id"], m["parent_id"]) for m in tree] == [(m["id"], m["parent_id"]) for m in shown]
+    assert (shown[2]["model"], shown[2]["usage"], shown[2]["cost"]) == (None, None, None)
+    assert (await ada.get(path))["message_count"] == 5
+    days: dict[str, Any] = {"from": "2026-11-22", "to": "2026-11-23"}
+    assert (await ada.get("/api/v1/usage", **days))["total"]["turns"] == 1
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_deleted_message_is_gone_and_no_late_event_brings_it_back(history: RunningHistory, late: bool) -> None:
+    first = SampleTurn(question=f"{SECRET} question", answer=f"{SECRET} answer")
+    second = first.next()
+    blank = replace(first, question="", answer="")
+    redacted = [
+        blank.redacted(gone=[first.turn_id], user_message={**question_of(first)}),
+        blank.redacted(revision=2, gone=[first.turn_id, first.user_message_id]),
+    ]
+    events = [first.started(), first.ended(), second.started(), second.ended()]
+    await history.publish(*(redacted + events if late else events + redacted))
+    await history.publish(first.ended(), first.started(), redacted[0])
+    ada, path = history.user(first.user_id), f"/api/v1/conversations/{first.conversation_id}"
+    shown = (await ada.get(f"{path}/messages"))["data"]
+    assert [(m["id"], m["parent_id"]) for m in shown] == [
+        (str(second.user_message_id), None),
+        (str(second.turn_id), str(second.user_message_id)),
+    ]
+    newest = await ada.get(f"{path}/messages", order="desc", limit=1)
+    assert newest["data"][0]["id"] == str(second.turn_id)
+    conversation = await ada.get(path)
+    assert (conversation["message_count"], conversation["tokens_used"]) == (2, 114)
+    assert (await ada.get("/api/v1/search", q=SECRET))["data"] == []
+    assert SECRET not in str(await ada.get(f"{path}/export", format="json"))
+    if not late:
+        assert conversation["title"] != f"{SECRET} question"
+        assert not await history.pool.fetchval("SELECT count(*) FROM feed WHERE data::text LIKE $1", f"%{SECRET}%")
+
+
+def question_of(turn: SampleTurn) -> dict[str, Any]:
+    """Return the user message of a turn, as its events have it."""
+    return {"id": turn.user_message_id, "content": turn.question, "created_at": turn.started_at}
