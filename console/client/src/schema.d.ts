@@ -1402,8 +1402,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Create an empty conversation, in which `conversation` of a response goes on
-         * @description Create an empty conversation, in which `conversation` of a response goes on.
+         * Create a conversation with up to 20 items, in which `conversation` of a response goes on
+         * @description Create a conversation with up to 20 items, in which `conversation` of a response goes on.
          */
         post: operations["chat_create_openai_conversation"];
         delete?: never;
@@ -1453,7 +1453,11 @@ export interface paths {
          */
         get: operations["chat_list_conversation_items"];
         put?: never;
-        post?: never;
+        /**
+         * Put up to 20 items into a conversation, behind its newest answer
+         * @description Put up to 20 items into a conversation, behind its newest answer. No model is asked, and nothing is charged.
+         */
+        post: operations["chat_create_conversation_items"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1474,7 +1478,11 @@ export interface paths {
         get: operations["chat_get_conversation_item"];
         put?: never;
         post?: never;
-        delete?: never;
+        /**
+         * Delete an item for good and return the conversation
+         * @description Delete an item for good and return the conversation. The items after it stay, and follow the one before it.
+         */
+        delete: operations["chat_delete_conversation_item"];
         options?: never;
         head?: never;
         patch?: never;
@@ -3481,7 +3489,17 @@ export interface components {
                 [key: string]: string;
             } | null;
             /** Items */
-            items?: unknown;
+            items?: components["schemas"]["InputItem"][] | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * NewItemsRequest
+         * @description ``POST /v1/conversations/{id}/items``.
+         */
+        NewItemsRequest: {
+            /** Items */
+            items?: components["schemas"]["InputItem"][] | null;
         } & {
             [key: string]: unknown;
         };
@@ -11821,6 +11839,78 @@ export interface operations {
             default: components["responses"]["OpenAiError"];
         };
     };
+    chat_create_conversation_items: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 01a200aa-0000-7000-8000-000000000000 */
+                conversation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewItemsRequest"];
+            };
+        };
+        responses: {
+            /** @description A page of input items. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "object": "list",
+                     *       "data": [
+                     *         {
+                     *           "id": "msg_01a200aa000070008000000000000002_i0",
+                     *           "type": "message",
+                     *           "status": "completed",
+                     *           "role": "user",
+                     *           "content": [
+                     *             {
+                     *               "type": "input_text",
+                     *               "text": "Hi"
+                     *             }
+                     *           ]
+                     *         }
+                     *       ],
+                     *       "first_id": "msg_01a200aa000070008000000000000002_i0",
+                     *       "last_id": "msg_01a200aa000070008000000000000002_i0",
+                     *       "has_more": false
+                     *     }
+                     */
+                    "application/json": Record<string, never>;
+                };
+            };
+            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentialsInvalidJson"];
+            401: components["responses"]["OpenAiUnauthorized"];
+            403: components["responses"]["OpenAiForbidden-InsufficientScope"];
+            404: components["responses"]["OpenAiNotFound-ConversationNotFound"];
+            409: components["responses"]["OpenAiConflict-TurnInProgress"];
+            410: components["responses"]["OpenAiGone-Erased"];
+            413: components["responses"]["OpenAiContentTooLarge"];
+            415: components["responses"]["OpenAiUnsupportedMediaType"];
+            422: components["responses"]["OpenAiUnprocessableContent-IdempotencyKeyReused"];
+            429: components["responses"]["OpenAiTooManyRequests"];
+            431: components["responses"]["OpenAiRequestHeaderFieldsTooLarge"];
+            500: components["responses"]["OpenAiInternalServerError"];
+            502: components["responses"]["OpenAiBadGateway"];
+            503: components["responses"]["OpenAiServiceUnavailable"];
+            504: components["responses"]["OpenAiGatewayTimeout"];
+            default: components["responses"]["OpenAiError"];
+        };
+    };
     chat_get_conversation_item: {
         parameters: {
             query?: never;
@@ -11869,6 +11959,57 @@ export interface operations {
             403: components["responses"]["OpenAiForbidden-InsufficientScope"];
             404: components["responses"]["OpenAiNotFound-ConversationNotFoundMessageNotFound"];
             422: components["responses"]["OpenAiUnprocessableContent"];
+            429: components["responses"]["OpenAiTooManyRequests"];
+            431: components["responses"]["OpenAiRequestHeaderFieldsTooLarge"];
+            500: components["responses"]["OpenAiInternalServerError"];
+            502: components["responses"]["OpenAiBadGateway"];
+            503: components["responses"]["OpenAiServiceUnavailable"];
+            504: components["responses"]["OpenAiGatewayTimeout"];
+            default: components["responses"]["OpenAiError"];
+        };
+    };
+    chat_delete_conversation_item: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 01a200aa-0000-7000-8000-000000000000 */
+                conversation_id: string;
+                item_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A conversation in OpenAI's format. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "conv_01a200aa000070008000000000000000",
+                     *       "object": "conversation",
+                     *       "created_at": 1795307719,
+                     *       "metadata": {}
+                     *     }
+                     */
+                    "application/json": Record<string, never>;
+                };
+            };
+            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentials"];
+            401: components["responses"]["OpenAiUnauthorized"];
+            403: components["responses"]["OpenAiForbidden-InsufficientScope"];
+            404: components["responses"]["OpenAiNotFound-ConversationNotFoundMessageNotFound"];
+            409: components["responses"]["OpenAiConflict-TurnInProgress"];
             429: components["responses"]["OpenAiTooManyRequests"];
             431: components["responses"]["OpenAiRequestHeaderFieldsTooLarge"];
             500: components["responses"]["OpenAiInternalServerError"];

@@ -31,6 +31,7 @@ BODIES: dict[str, Any] = {
     "POST /v1/responses": {"model": "default", "input": "hi [[fake tokens=1]]"},
     "POST /v1/responses/compact": {"model": "default", "input": "hi [[fake tokens=1]]"},
     "POST /v1/conversations": {},
+    "POST /v1/conversations/{}/items": {"items": [{"role": "user", "content": "Hi"}]},
     "POST /v1/conversations/{}": {"metadata": {"topic": "changed"}},
     "POST /api/v1/conversations/import": [],
     "POST /api/v1/auth/register": {},
