@@ -24,7 +24,8 @@ def items_of(exchange: PastExchange) -> list[Item]:
 
 def _given_items(exchange: PastExchange) -> list[Item]:
     own = [] if exchange.continues else [{"role": "user", "content": exchange.user_message}]
-    return [item for message in [*own, *map(_message, exchange.before)] for item in _items(message)]
+    messages = exchange.input if exchange.input is not None else [*own, *map(_message, exchange.before)]
+    return [item for message in messages for item in _items(message)]
 
 
 def _message(step: PastStep) -> dict[str, Any]:
