@@ -222,6 +222,27 @@ def test_responses_over_a_websocket_go_on_without_being_stored(client: openai.Op
     assert rest[-1].type == "response.completed"
 
 
+# [covers responses, stream]
+def test_log_probabilities_are_streamed_and_stored(client: openai.OpenAI) -> None:
+    wanted: Any = {"include": ["message.output_text.logprobs"], "top_logprobs": 2}
+    events = list(client.responses.create(model="default", input="Hi [[fake tokens=2]]", stream=True, **wanted))
+    deltas = [event for event in events if event.type == "response.output_text.delta"]
+    assert [[one.token for one in delta.logprobs] for delta in deltas] == [["t1"], [" t2"]]
+    assert all(len(delta.logprobs[0].top_logprobs or ()) == 2 for delta in deltas)
+    last = events[-1]
+    assert last.type == "response.completed"
+    stored = client.responses.retrieve(last.response.id).to_dict()
+    assert stored["output"] == last.response.to_dict()["output"]
+    assert [one["token"] for one in stored["output"][0]["content"][0]["logprobs"]] == ["t1", " t2"]
+    asked: Any = [{"role": "user", "content": "Hi [[fake tokens=2]]"}]
+    whole = client.chat.completions.create(model="default", messages=asked, logprobs=True, top_logprobs=1)
+    assert whole.choices[0].logprobs is not None
+    assert [one.token for one in whole.choices[0].logprobs.content or ()] == ["t1", " t2"]
+    chunks = client.chat.completions.create(model="default", messages=asked, logprobs=True, stream=True)
+    given = [chunk.choices[0].logprobs for chunk in chunks if chunk.choices]
+    assert [one.token for found in given if found for one in found.content or ()] == ["t1", " t2"]
+
+
 # [covers conversations]
 def test_a_conversation_is_made_continued_listed_and_deleted(client: openai.OpenAI) -> None:
     import openai

@@ -40,6 +40,8 @@ class ModelRequest(BaseModel):
     tool_choice: str | dict[str, Any] | None = None
     reasoning_effort: str | None = None
     thinking: dict[str, Any] | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=20)
 
     @property
     def limit(self) -> int | None:

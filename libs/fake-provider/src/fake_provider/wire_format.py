@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from fake_provider.answer_builder import ModelAnswer
+from fake_provider.answer_builder import WORD, ModelAnswer
 from fake_provider.errors import error_body, knob_error, stream_error_text
 from fake_provider.knobs import Knobs
 from fake_provider.schemas import ModelRequest
@@ -29,6 +29,7 @@ class AnswerRenderer:
         self._before = self._head + b'{"index":0,"delta":'
         self._tail = b'],"usage":null}\n\n' if self._reports_usage else b"]}\n\n"
         self._after = b',"logprobs":null,"finish_reason":null}' + self._tail
+        self._after_logprobs = b',"finish_reason":null}' + self._tail
 
     def _common(self, kind: str) -> bytes:
         return orjson.dumps(
@@ -49,7 +50,11 @@ class AnswerRenderer:
 
     def chunk(self, start: int, end: int) -> bytes:
         """Render the tokens `start + 1` to `end`."""
-        return self._before + self._answer.delta(start, end) + self._after
+        delta = self._answer.delta(start, end)
+        if not self._request.logprobs:
+            return self._before + delta + self._after
+        logprobs = orjson.dumps(self._logprobs(orjson.loads(delta).get("content")))
+        return self._before + delta + b',"logprobs":' + logprobs + self._after_logprobs
 
     def end_chunks(self) -> bytes:
         """Render the end of the stream: finish reason, usage if requested, and `[DONE]`."""
@@ -79,13 +84,24 @@ class AnswerRenderer:
         choice = {
             "index": 0,
             "message": self._answer.message() | self._reasoning(),
-            "logprobs": None,
+            "logprobs": self._logprobs(self._answer.message()["content"]) if self._request.logprobs else None,
             "finish_reason": self._answer.finish_reason,
         }
         rest: dict[str, Any] = {"choices": [choice]}
         if self._knobs.usage:
             rest["usage"] = self._usage()
         return self._common("chat.completion")[:-1] + b"," + orjson.dumps(rest)[1:]
+
+    def _logprobs(self, text: str | None) -> dict[str, Any] | None:
+        """Return the log probabilities of a text, each word of which is a token."""
+        if not text:
+            return None
+        tokens = [_token(token, 0) for token in WORD.findall(text)]
+        for token in tokens:
+            token["top_logprobs"] = [
+                _token(token["token"] + "?" * at, at) for at in range(self._request.top_logprobs or 0)
+            ]
+        return {"content": tokens, "refusal": None}
 
     def _reasoning(self) -> dict[str, Any]:
         words = " ".join([f"r{number}" for number in range(1, self._knobs.reasoning + 1)])
@@ -101,3 +117,8 @@ class AnswerRenderer:
             "prompt_tokens_details": {"cached_tokens": min(self._knobs.cached_tokens, prompt)},
             "completion_tokens_details": {"reasoning_tokens": self._knobs.reasoning_tokens},
         }
+
+
+def _token(text: str, rank: int) -> dict[str, Any]:
+    """Return a token with its log probability: each rank is half as probable as the one before."""
+    return {"token": text, "logprob": -0.5 - 0.7 * rank, "bytes": list(text.encode())}

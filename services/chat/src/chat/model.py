@@ -23,16 +23,19 @@ FIRST_SEQ = 1
 class LogEntry(NamedTuple):
     """One delta of an answer: text, tool calls in OpenAI's delta format, or the model's reasoning before its answer.
 
+    ``logprobs`` are those of the text's tokens, as a JSON array, if the client asked for them.
+
     A tuple, because one is made for every token.
     """
 
     text: str = ""
     tool_calls: tuple[dict[str, Any], ...] = ()
     reasoning: str = ""
+    logprobs: str = ""
 
     def length(self) -> int:
         """Return the number of characters."""
-        text, calls, reasoning = self
+        text, calls, reasoning, _ = self
         return len(text) + len(reasoning) + (sum(len(str(call)) for call in calls) if calls else 0)
 
     def to_json(self) -> str | dict[str, Any]:
@@ -40,6 +43,8 @@ class LogEntry(NamedTuple):
         if self.reasoning:
             # `tool_calls` is there for replicas of an older version, which take the entry for an empty delta.
             return {"tool_calls": [], "reasoning": self.reasoning}
+        if self.logprobs:
+            return {"tool_calls": [], "text": self.text, "logprobs": self.logprobs}
         return {"tool_calls": list(self.tool_calls)} if self.tool_calls else self.text
 
     @classmethod
@@ -47,7 +52,8 @@ class LogEntry(NamedTuple):
         """Return the entry of a stored form."""
         if isinstance(stored, str):
             return cls(stored)
-        return cls("", tuple(stored["tool_calls"]), stored.get("reasoning", ""))
+        text, logprobs = stored.get("text", ""), stored.get("logprobs", "")
+        return cls(text, tuple(stored["tool_calls"]), stored.get("reasoning", ""), logprobs)
 
 
 @dataclass(frozen=True, slots=True)

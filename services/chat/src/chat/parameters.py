@@ -6,8 +6,8 @@ ProviderKind = Literal["openai", "compatible", "anthropic"]
 """OpenAI itself, which refuses unknown parameters, another server with its API, or a server with Anthropic's API."""
 
 _OPENAI = """
-    frequency_penalty logit_bias parallel_tool_calls presence_penalty prompt_cache_key prompt_cache_retention
-    reasoning_effort response_format safety_identifier seed stop tool_choice tools top_p user verbosity
+    frequency_penalty logit_bias logprobs parallel_tool_calls presence_penalty prompt_cache_key prompt_cache_retention
+    reasoning_effort response_format safety_identifier seed stop tool_choice tools top_logprobs top_p user verbosity
 """
 _OTHERS = """
     chat_template_kwargs dry_allowed_length dry_base dry_multiplier enable_thinking grammar guided_choice guided_grammar

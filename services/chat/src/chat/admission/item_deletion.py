@@ -79,7 +79,7 @@ def _without_result(turn: Turn, call_id: str | None) -> tuple[Turn, set[UUID]]:
 
 def _without_output(turn: Turn, item: ItemPlace) -> Turn | None:
     if item.kind == "message" and item.place == 0 and turn.content:
-        entries = tuple(entry._replace(text="", reasoning="") for entry in turn.entries)
+        entries = tuple(entry._replace(text="", reasoning="", logprobs="") for entry in turn.entries)
         return _answered(replace(turn, content="", entries=entries), {})
     if item.kind != "function_call" or not turn.tool_calls:
         return None

@@ -60,7 +60,12 @@ class ResponseCache:
         self._lookups = {result: metrics.cache_lookups.labels(result) for result in ("hit", "miss", "error")}
 
     def lookup(self, request: TurnRequest, model: Model, prompt: Prompt) -> "CacheLookup | None":
-        """Return the cache access of a turn, None if the request permits neither reading nor writing."""
+        """Return the cache access of a turn, None if the request permits neither reading nor writing.
+
+        Cached answers are sent in other pieces than tokens, so they have no log probabilities.
+        """
+        if "logprobs" in request.options:
+            return None
         # A regeneration asks for a different answer, which later turns may reuse.
         read = request.cache_policy.read and request.regenerate is None
         write = request.cache_policy.write

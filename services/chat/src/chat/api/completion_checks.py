@@ -15,10 +15,8 @@ _HINTS = {
     "audio": "Answers are text.",
     "function_call": "Send `tool_choice`.",
     "functions": "Send `tools`.",
-    "logprobs": "Log probabilities are not returned.",
     "modalities": 'Answers are text: send `["text"]`, or omit it.',
     "service_tier": "Send `auto`, or omit it.",
-    "top_logprobs": "Log probabilities are not returned.",
 }
 MISSING_RESULT = "A message with `tool_calls` must be followed by a message with the role `tool` for each of its calls."
 _PART_MEMBERS = {
@@ -44,6 +42,8 @@ def check(body: CompletionRequest, catalogue: Catalogue, allows: Callable[[str],
     for name in body.options():
         if name not in model.parameters:
             raise _unsupported(json_pointer(name), _HINTS.get(name))
+    if body.top_logprobs and not body.logprobs:
+        raise invalid("/top_logprobs", "requires_logprobs", "Send `logprobs: true` with it.")
     for name, value in (body.stream_options.unknown if body.stream_options else {}).items():
         if value is not False:
             raise _unsupported(json_pointer("stream_options", name), None)

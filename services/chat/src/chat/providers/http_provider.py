@@ -64,9 +64,10 @@ class HttpProvider:
 
         Raises AttemptFailed before the first chunk and ProviderFailure afterwards. Closing the generator ends the call.
         """
-        response = await self.post(provider_model, prompt)
+        response, parser = await self.post(provider_model, prompt), self._format.parser()
+        parser.wants_logprobs = bool((prompt.options or {}).get("logprobs"))
         del prompt  # its images are not held while the answer is streamed
-        answer = ResponseReader(response, self._format.parser(), self._timeout)
+        answer = ResponseReader(response, parser, self._timeout)
         started = False
         try:
             while chunks := await answer.read(sink if started else None):

@@ -60,8 +60,6 @@ def test_parameters_of_openai_are_forwarded_to_every_server(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "logprobs",
-        "top_logprobs",
         "functions",
         "audio",
         "best_of",
@@ -184,3 +182,14 @@ def test_a_fallback_that_would_drop_something_does_not_answer(options: Any, mess
     wanted = make_request(options=options, messages=messages)
     context = client_context(wanted, MODEL)
     assert usable([OPENAI, VISION], wanted, context, ChatPlan()) == [VISION]
+
+
+def test_log_probabilities_are_asked_for_where_the_model_takes_them() -> None:
+    wanted = {"logprobs": True, "top_logprobs": 20}
+    for model in (MODEL, OPENAI):
+        assert checked(model, **wanted).options() == wanted
+    assert checked(OPENAI, logprobs=False, top_logprobs=0).options() == {}
+    assert refused(replace(MODEL, parameters=FORWARDED["anthropic"]), **wanted)[0] == "logprobs"
+    assert refused(top_logprobs=2)[0] == "top_logprobs"
+    with pytest.raises(ValueError, match="top_logprobs"):
+        request(logprobs=True, top_logprobs=21)

@@ -9,7 +9,7 @@ from chat.api.request_checks import capabilities, invalid, require_model, requir
 from chat.catalogue import Catalogue, Model
 from chat.input_items import TEXT_PARTS, is_answer
 from chat.protocols.openai_chat.schemas import OpenModel
-from chat.protocols.openai_responses.parameters import STORED_MEMBERS, options_of
+from chat.protocols.openai_responses.parameters import LOGPROBS, STORED_MEMBERS, options_of
 from chat.protocols.openai_responses.schemas import InputItem, InputPart, ResponseRequest
 from parley.errors import InvalidRequest
 from parley.field_errors import json_pointer
@@ -28,10 +28,12 @@ _HINTS = {
     "max_tool_calls": "Hosted tools are not offered.",
     "prompt": "Prompt templates are not offered. Send `instructions` and `input`.",
     "service_tier": "Send `auto`, or omit it.",
-    "top_logprobs": "Log probabilities are not returned.",
 }
-INCLUDES = frozenset({"reasoning.encrypted_content"})
+INCLUDES = frozenset({"reasoning.encrypted_content", LOGPROBS})
 """Accepted values of ``include``. Reasoning items have their whole text, so a client can send them back as they are."""
+
+
+ONLY_INCLUDES = f"Only {' and '.join(f'`{name}`' for name in sorted(INCLUDES))} are supported."
 
 
 def check(body: ResponseRequest, catalogue: Catalogue, allows: Callable[[str], bool]) -> Model:
@@ -43,7 +45,7 @@ def check(body: ResponseRequest, catalogue: Catalogue, allows: Callable[[str], b
     _check_text(body)
     for position, value in enumerate(body.include or ()):
         if value not in INCLUDES:
-            raise invalid(f"/include/{position}", "unsupported", "Only `reasoning.encrypted_content` is supported.")
+            raise invalid(f"/include/{position}", "unsupported", ONLY_INCLUDES)
     if body.reasoning is not None and body.reasoning.summary not in {None, "auto", "detailed"}:
         raise invalid(
             "/reasoning/summary", "unsupported", "The whole reasoning is returned. Send `auto` or `detailed`."
@@ -93,9 +95,12 @@ def check_state(body: ResponseRequest) -> None:
 
 
 def _check_members(body: ResponseRequest, model: Model) -> None:
+    if body.top_logprobs and LOGPROBS not in (body.include or ()):
+        raise invalid("/top_logprobs", "requires_include", f"Send `include` with `{LOGPROBS}`.")
     for name in options_of(body):
         if name not in model.parameters:
-            raise _unsupported(json_pointer(name), _HINTS.get(name))
+            parameter = "include" if name == "logprobs" else name
+            raise _unsupported(json_pointer(parameter), _HINTS.get(name))
     nested = {name: getattr(body, name) for name in ("text", "reasoning", "stream_options", "conversation")}
     for parameter, members in nested.items():
         for name in members.unknown if isinstance(members, OpenModel) else ():

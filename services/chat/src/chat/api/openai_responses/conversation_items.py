@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from chat.admission.conversations import exchange_of
 from chat.api.chat import JSON
 from chat.api.dependencies import Caller, Services
-from chat.api.openai_responses.checks import INCLUDES
+from chat.api.openai_responses.checks import INCLUDES, ONLY_INCLUDES
 from chat.api.openai_responses.conversations import parse_conversation
 from chat.api.openai_responses.documentation import CONVERSATION, ITEMS
 from chat.api.openai_responses.new_items import checked_items, items_request
@@ -96,4 +96,4 @@ def _resource(conversation_id: UUID, kept: dict[str, Any]) -> dict[str, Any]:
 def _check_include(request: Request) -> None:
     for name, value in request.query_params.multi_items():
         if name in _INCLUDE and value not in INCLUDES:
-            raise invalid("/include", "unsupported", "Only `reasoning.encrypted_content` is supported.")
+            raise invalid("/include", "unsupported", ONLY_INCLUDES)

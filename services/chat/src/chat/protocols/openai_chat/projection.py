@@ -1,5 +1,6 @@
 """Turns in OpenAI's format: stream chunks, completions, errors and finish reasons."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -60,8 +61,13 @@ def completion(turn: Turn) -> dict[str, Any]:
     reasoning = "".join(entry.reasoning for entry in turn.entries)
     if reasoning:
         message["reasoning_content"] = reasoning
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason(turn)}
+    choice = {"index": 0, "message": message, "logprobs": _logprobs(turn.entries), "finish_reason": reason(turn)}
     return {**_head(turn, "chat.completion"), "choices": [choice], "usage": usage(turn)}
+
+
+def _logprobs(entries: Sequence[LogEntry]) -> dict[str, Any] | None:
+    parts = [entry.logprobs[1:-1] for entry in entries if entry.logprobs]
+    return {"content": orjson.Fragment(f"[{','.join(parts)}]"), "refusal": None} if parts else None
 
 
 class CompletionChunks:
@@ -79,12 +85,16 @@ class CompletionChunks:
 
     def delta(self, entry: LogEntry) -> bytes:
         """Return the chunk of one log entry."""
-        delta: dict[str, Any] = {"content": entry.text}
-        if entry.tool_calls:
-            delta = {"tool_calls": entry.tool_calls}
-        elif entry.reasoning:
-            delta = {"reasoning_content": entry.reasoning}
-        return b'%b"delta":%b%b' % (self._before, orjson.dumps(delta), self._after)
+        text, tool_calls, reasoning, logprobs = entry
+        if not (tool_calls or reasoning or logprobs):
+            return b'%b"delta":{"content":%b}%b' % (self._before, orjson.dumps(text), self._after)
+        delta: dict[str, Any] = {"content": text}
+        if tool_calls:
+            delta = {"tool_calls": tool_calls}
+        elif reasoning:
+            delta = {"reasoning_content": reasoning}
+        given = b',"logprobs":{"content":%b,"refusal":null}' % logprobs.encode() if logprobs else b""
+        return b'%b"delta":%b%b%b' % (self._before, orjson.dumps(delta), given, self._after)
 
     def finished(self, turn: Turn) -> list[bytes]:
         """Return the final ``data`` values: finish reason, usage if requested and ``[DONE]``, or an error."""

@@ -11,9 +11,12 @@ from parley.web.schemas import MAX_MEMBERS, Text
 from parley.web.validation import FieldValueError
 
 MAX_MESSAGES = 2000
+MAX_TOP_LOGPROBS = 20
+"""Most probable tokens at each place of an answer whose log probabilities a request may ask for."""
 DECLARED_OPTIONS = (
     "frequency_penalty",
     "logit_bias",
+    "logprobs",
     "parallel_tool_calls",
     "presence_penalty",
     "reasoning_effort",
@@ -22,6 +25,7 @@ DECLARED_OPTIONS = (
     "stop",
     "tool_choice",
     "tools",
+    "top_logprobs",
     "top_p",
 )
 NEUTRAL: dict[str, tuple[Any, ...]] = {
@@ -35,6 +39,11 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 TEXT_PARTS = frozenset({"text", "refusal"})
 _FILE_MEMBERS = {"file": "file_id", "image_url": "url"}
 """Members that can have the ID of a file, by the type of the part."""
+
+
+def is_absent(value: object) -> bool:
+    """Tell whether a member was not sent."""
+    return value is None
 
 
 class OpenModel(BaseModel):
@@ -137,6 +146,8 @@ class CompletionRequest(OpenModel):
     metadata: Metadata | None = None
     frequency_penalty: Json = None
     logit_bias: Json = None
+    # Left out of the digest of a request without them, which is compared with those of the release before.
+    logprobs: bool | None = Field(None, strict=True, exclude_if=is_absent)
     parallel_tool_calls: Json = None
     presence_penalty: Json = None
     reasoning_effort: Json = None
@@ -145,6 +156,7 @@ class CompletionRequest(OpenModel):
     stop: Json = None
     tool_choice: Json = None
     tools: Json = None
+    top_logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS, strict=True, exclude_if=is_absent)
     top_p: Json = None
 
     @model_validator(mode="before")
@@ -164,7 +176,8 @@ class CompletionRequest(OpenModel):
     def options(self) -> dict[str, Any]:
         """Return the parameters to forward to the provider."""
         declared = {name: value for name in DECLARED_OPTIONS if (value := getattr(self, name)) is not None}
-        return declared | {name: value for name, value in self.unknown.items() if value not in NEUTRAL.get(name, ())}
+        found = declared | self.unknown
+        return {name: value for name, value in found.items() if value not in NEUTRAL.get(name, ())}
 
     @property
     def output_limit(self) -> int | None:

@@ -4,9 +4,11 @@ The fold is deterministic: a reader who has received some events gets the others
 together give the same items as the stored turn.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
+
+import orjson
 
 from chat.model import LogEntry
 from chat.protocols.openai_responses.ids import PREFIXES, item_id
@@ -31,6 +33,7 @@ class _OutputItem:
         self._call = call or {}
         self.name: str = self._call.get("function", {}).get("name", "")
         self._texts: list[str] = []
+        self.logprobs: list[dict[str, Any]] = []
 
     @property
     def text(self) -> str:
@@ -50,7 +53,7 @@ class _OutputItem:
         """Return the only content part."""
         if self.kind == "reasoning":
             return {"type": "summary_text", "text": text}
-        return {"type": "output_text", "annotations": [], "logprobs": [], "text": text}
+        return {"type": "output_text", "annotations": [], "logprobs": self.logprobs if text else [], "text": text}
 
     def value(self, status: str, *, begun: bool = True) -> dict[str, Any]:
         """Return the item; without content before it has ``begun``."""
@@ -77,8 +80,9 @@ class OutputFold:
     def add(self, entry: LogEntry) -> list[Event]:
         """Return the events of one entry."""
         if not entry.tool_calls:
-            kind, text = ("reasoning", entry.reasoning) if entry.reasoning else ("message", entry.text)
-            return self._grow(kind, text) if text else []
+            if entry.reasoning:
+                return self._grow("reasoning", entry.reasoning)
+            return self._grow("message", entry.text, entry.logprobs) if entry.text or entry.logprobs else []
         events: list[Event] = []
         for delta in entry.tool_calls:
             events += self._call(delta)
@@ -98,14 +102,18 @@ class OutputFold:
     def _status(self, item: _OutputItem, last: str) -> str:
         return last if item is self._items[-1] else "completed"
 
-    def _grow(self, kind: str, text: str) -> list[Event]:
+    def _grow(self, kind: str, text: str, logprobs: str = "") -> list[Event]:
         events: list[Event] = []
         item = self._open
         if item is None or item.kind != kind:
             item, events = self._begin(kind)
             events.append((f"response.{_PARTS[kind]}.added", {**item.position(), "part": item.part("")}))
         item.add(text)
-        return [*events, _delta(item, text)]
+        if not logprobs:
+            return [*events, _delta(item, text)]
+        found = orjson.loads(logprobs)
+        item.logprobs += found
+        return [*events, _delta(item, text, found)]
 
     def _call(self, delta: dict[str, Any]) -> list[Event]:
         item = self._calls.get(delta["index"])
@@ -136,7 +144,7 @@ class OutputFold:
         if item.kind == "function_call":
             done = [("response.function_call_arguments.done", {**where, "name": item.name, "arguments": text})]
         else:
-            logprobs: dict[str, Any] = {"logprobs": []} if item.kind == "message" else {}
+            logprobs = {"logprobs": item.logprobs} if item.kind == "message" else {}
             done = [
                 (f"response.{_DELTAS[item.kind]}.done", {**where, "text": text, **logprobs}),
                 (f"response.{_PARTS[item.kind]}.done", {**where, "part": item.part(text)}),
@@ -144,9 +152,9 @@ class OutputFold:
         return [*done, ("response.output_item.done", {"output_index": item.index, "item": item.value(status)})]
 
 
-def _delta(item: _OutputItem, text: str) -> Event:
-    logprobs: dict[str, Any] = {"logprobs": []} if item.kind == "message" else {}
-    return f"response.{_DELTAS[item.kind]}.delta", {**item.position(), "delta": text, **logprobs}
+def _delta(item: _OutputItem, text: str, logprobs: Sequence[dict[str, Any]] = ()) -> Event:
+    given = {"logprobs": logprobs} if item.kind == "message" else {}
+    return f"response.{_DELTAS[item.kind]}.delta", {**item.position(), "delta": text, **given}
 
 
 def folded(turn_id: UUID, entries: Iterable[LogEntry]) -> OutputFold:

@@ -6,8 +6,10 @@ from chat.protocols.openai_responses.schemas import FORWARDED, FunctionTool, Inp
 
 _REPEATED = (
     *("instructions", "max_output_tokens", "temperature", "top_p", "parallel_tool_calls"),
-    *("truncation", "background", "store", "user", "safety_identifier", "prompt_cache_key"),
+    *("top_logprobs", "truncation", "background", "store", "user", "safety_identifier", "prompt_cache_key"),
 )
+LOGPROBS = "message.output_text.logprobs"
+"""Value of ``include`` that asks for the log probabilities of the answer's tokens."""
 _PART_MEMBERS = {"type", "text", "refusal", "image_url", "file_id", "filename", "file_data", "detail"}
 STORED_MEMBERS = {
     "message": ("role", "content", "phase"),
@@ -43,6 +45,8 @@ def options_of(body: ResponseRequest) -> dict[str, Any]:
         found["reasoning_effort"] = body.reasoning.effort
     if body.text is not None:
         found |= _text_options(body)
+    if LOGPROBS in (body.include or ()):
+        found |= {"logprobs": True, **({"top_logprobs": body.top_logprobs} if body.top_logprobs else {})}
     return found | body.others()
 
 

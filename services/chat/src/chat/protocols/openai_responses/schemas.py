@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from chat.protocols.json_values import Json
-from chat.protocols.openai_chat.schemas import OpenModel
+from chat.protocols.openai_chat.schemas import MAX_TOP_LOGPROBS, OpenModel, is_absent
 from chat.protocols.parley.schemas import Metadata, Temperature
 from parley.web.schemas import MAX_MEMBERS, Text, max_entries
 from parley.web.validation import FieldValueError
@@ -19,17 +19,11 @@ MAX_FILENAME = 1000
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "max_tool_calls": (0,),
     "service_tier": ("auto", "default"),
-    "top_logprobs": (0,),
     "presence_penalty": (0,),
     "frequency_penalty": (0,),
 }
 """Values that ask for nothing, of parameters that are not forwarded."""
 FORWARDED = ("top_p", "parallel_tool_calls", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention")
-
-
-def is_absent(value: object) -> bool:
-    """Tell whether a member was not sent."""
-    return value is None
 
 
 class InputPart(OpenModel):
@@ -138,6 +132,7 @@ class ResponseRequest(OpenModel):
     parallel_tool_calls: bool | None = Field(None, strict=True)
     text: TextOptions | None = None
     reasoning: ReasoningOptions | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS, strict=True, exclude_if=is_absent)
     include: Annotated[list[Text], max_entries(MAX_MEMBERS)] | None = None
     truncation: Literal["auto", "disabled"] | None = None
     user: Text | None = None

@@ -71,6 +71,7 @@ def _is_text_only(document: Any) -> bool:
         choice.get("index", 0) in (0, "0")
         and choice.get("finish_reason") is None
         and "error" not in choice
+        and not choice.get("logprobs")
         and isinstance(delta, dict)
         and list(delta) == ["content"]
         and isinstance(delta["content"], str)

@@ -10,6 +10,7 @@ from chat.providers.parsing import lenient_json
 from chat.providers.parsing.chunk_template import ChunkTemplate
 from chat.providers.parsing.content import reasoning_of, text_of
 from chat.providers.parsing.lenient_json import MalformedJson
+from chat.providers.parsing.logprobs import LogprobParser
 from chat.providers.parsing.reported_usage import parse_usage
 from chat.providers.parsing.text_sanitizing import TextJoiner, storable
 from chat.providers.parsing.tool_call_parser import LEGACY_INDEX, ToolCallParser
@@ -40,7 +41,7 @@ class ChunkParser:
     """Parser of one answer: JSON in, answer chunks out. What is not part of the answer is ignored.
 
     ``failure`` is an error that the provider reported. ``damaged`` means that a part of the answer is lost, ``ended``
-    that no event follows.
+    that no event follows. ``wants_logprobs`` keeps the log probabilities of tokens.
     """
 
     event_names = frozenset({b"", b"message", b"error", b"chat.completion.chunk"})
@@ -50,6 +51,8 @@ class ChunkParser:
         self.failure: AttemptFailed | None = None
         self.damaged = self.begun = self.ended = False
         self.finish_reason: str | None = None
+        self.wants_logprobs = False
+        self._logprobs = LogprobParser()
         self._text, self._reasoning, self._calls = TextJoiner(), TextJoiner(), ToolCallParser()
         self._held_usage: AnswerChunk | None = None
         self._template = ChunkTemplate()
@@ -96,6 +99,8 @@ class ChunkParser:
     def finish(self, reason: str | None = None) -> list[AnswerChunk]:
         """Return the chunks that were held back, and the finish reason if there was none yet."""
         found = self._rest()
+        if self.wants_logprobs:
+            found = self._with_logprobs(found, ended=True)
         if reason is not None and self.finish_reason is None:
             found.append(self._finish_chunk(reason))
         if self._held_usage is not None:
@@ -112,6 +117,9 @@ class ChunkParser:
             thought = reasoning_of(message)
             found = self._reasoning_entries(self._reasoning.add(thought)) if thought else []
             found += self._entries(self._text.add(text_of(message)), self._tool_calls(message))
+        if self.wants_logprobs:
+            self._logprobs.add(choice.get("logprobs"))
+            found = self._with_logprobs(found)
         given = choice.get("finish_reason")
         if given is None and "error" not in choice:
             return found
@@ -122,6 +130,15 @@ class ChunkParser:
             found += self._rest()
             found.append(self._finish_chunk(reason))
         return found
+
+    def _with_logprobs(self, chunks: list[AnswerChunk], *, ended: bool = False) -> list[AnswerChunk]:
+        """Return chunks whose first text has the log probabilities so far. Without a text, they wait for one."""
+        for position, chunk in enumerate(chunks):
+            if chunk.entry is not None and chunk.entry.text:
+                entry = chunk.entry._replace(logprobs=self._logprobs.take())
+                return [*chunks[:position], chunk._replace(entry=entry), *chunks[position + 1 :]]
+        logprobs = self._logprobs.take() if ended and self.begun else ""
+        return [*chunks, AnswerChunk(LogEntry(logprobs=logprobs))] if logprobs else chunks
 
     def _message(self, choice: dict[str, Any]) -> dict[str, Any] | None:
         if "delta" in choice:
