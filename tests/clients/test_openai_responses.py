@@ -231,7 +231,7 @@ def test_log_probabilities_are_streamed_and_stored(client: openai.OpenAI) -> Non
     assert all(len(delta.logprobs[0].top_logprobs or ()) == 2 for delta in deltas)
     last = events[-1]
     assert last.type == "response.completed"
-    stored = client.responses.retrieve(last.response.id).to_dict()
+    stored: Any = client.responses.retrieve(last.response.id).to_dict()
     assert stored["output"] == last.response.to_dict()["output"]
     assert [one["token"] for one in stored["output"][0]["content"][0]["logprobs"]] == ["t1", " t2"]
     asked: Any = [{"role": "user", "content": "Hi [[fake tokens=2]]"}]

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from chat.protocols.json_values import Json
-from chat.protocols.openai_chat.schemas import MAX_MESSAGES, OpenModel
-from chat.protocols.openai_responses.schemas import MAX_FILENAME, MAX_TOOLS, is_absent
+from chat.protocols.openai_chat.schemas import MAX_MESSAGES, OpenModel, is_absent
+from chat.protocols.openai_responses.schemas import MAX_FILENAME, MAX_TOOLS
 from parley.web.schemas import Text, max_entries
 
 MAX_STOP_SEQUENCES = 16
