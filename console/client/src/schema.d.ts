@@ -2339,6 +2339,8 @@ export interface components {
             frequency_penalty?: unknown;
             /** Logit Bias */
             logit_bias?: unknown;
+            /** Logprobs */
+            logprobs?: boolean | null;
             /** Parallel Tool Calls */
             parallel_tool_calls?: unknown;
             /** Presence Penalty */
@@ -2355,6 +2357,8 @@ export interface components {
             tool_choice?: unknown;
             /** Tools */
             tools?: unknown;
+            /** Top Logprobs */
+            top_logprobs?: number | null;
             /** Top P */
             top_p?: unknown;
         } & {
@@ -4489,6 +4493,11 @@ export interface components {
             /** @default null */
             reasoning: components["schemas"]["ReasoningOptions"] | null;
             /**
+             * Top Logprobs
+             * @default null
+             */
+            top_logprobs: number | null;
+            /**
              * Include
              * @default null
              */
@@ -4575,6 +4584,8 @@ export interface components {
             parallel_tool_calls?: boolean | null;
             text?: components["schemas"]["TextOptions"] | null;
             reasoning?: components["schemas"]["ReasoningOptions"] | null;
+            /** Top Logprobs */
+            top_logprobs?: number | null;
             /** Include */
             include?: string[] | null;
             /** Truncation */
