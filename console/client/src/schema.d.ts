@@ -2255,6 +2255,10 @@ export interface components {
         /**
          * CompactRequest
          * @description ``POST /v1/responses/compact``.
+         * @example {
+         *       "model": "default",
+         *       "input": "We launch on Tuesday."
+         *     }
          */
         CompactRequest: {
             /** Model */
