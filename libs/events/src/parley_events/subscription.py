@@ -41,7 +41,8 @@ class Batching:
     """Bytes of data after which no further event is added."""
     interval: float = 0.02
     is_urgent: UrgencyCheck = every_event_is_urgent
-    max_wait: float = 0.5
+    max_wait: float = 0.05
+    """Longer waits can delay the broker's confirm of an event, and with it the next event of its key."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ class WebhookTable:
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
-        self.reads = 0
+        self.reads = self.transactions = 0
         self.is_down = False
         self.now = 0.0
         self.wanted = WantedEvents(cast("Any", self), clock=lambda: self.now)
@@ -43,7 +43,14 @@ class WebhookTable:
             raise ConnectionResetError
         return self.rows[:limit]
 
+    async def matches_any(self, events: Sequence[NewEvent]) -> bool:
+        return bool(self._matches(events))
+
     async def take_in(self, events: Sequence[NewEvent]) -> Sequence[UUID]:
+        self.transactions += 1
+        return self._matches(events)
+
+    def _matches(self, events: Sequence[NewEvent]) -> Sequence[UUID]:
         return [event.id for event in events for row in self.rows if row["user_id"] == event.user_id]
 
 
@@ -61,7 +68,10 @@ async def table() -> WebhookTable:
 
 
 async def test_no_event_is_urgent_without_webhooks_except_those_of_users(table: WebhookTable) -> None:
+    before = table.transactions
     assert not table.intake.is_urgent(_turn(new_id()))
+    assert await table.intake.handle_batch([_turn(new_id())]) == []
+    assert table.transactions == before
     assert table.intake.is_urgent(sample(UserErased))
 
 

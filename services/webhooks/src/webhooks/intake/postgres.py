@@ -10,13 +10,15 @@ from webhooks.deliveries.model import NewEvent
 ALWAYS = ("user.erased", "user.erasure_confirmed")
 """Events about erased users that are still delivered: they contain ids only."""
 
-# The lock on the webhook keeps it until its deliveries are stored.
-_MATCHES = """
-SELECT w.id AS webhook_id, incoming.id AS event_id
+_MATCHING = """
 FROM unnest($1::uuid[], $2::uuid[], $3::text[]) WITH ORDINALITY AS incoming (id, user_id, name, number)
 JOIN webhooks AS w ON w.status <> 'disabled' AND (w.scope = 'all' OR w.user_id = incoming.user_id)
     AND '.' || incoming.name ~ ANY (w.name_patterns)
-WHERE incoming.name = ANY ($4) OR NOT EXISTS (SELECT FROM user_tombstones AS t WHERE t.user_id = incoming.user_id)
+WHERE incoming.name = ANY ($4) OR NOT EXISTS (SELECT FROM user_tombstones AS t WHERE t.user_id = incoming.user_id)"""
+_MATCH_ANY = f"SELECT EXISTS (SELECT {_MATCHING})"
+# The lock on the webhook keeps it until its deliveries are stored.
+_MATCHES = f"""
+SELECT w.id AS webhook_id, incoming.id AS event_id {_MATCHING}
 ORDER BY incoming.number, w.id FOR KEY SHARE OF w"""
 _INSERT_EVENTS = """
 INSERT INTO events (id, user_id, name, version, partition_key, time, body)
@@ -36,14 +38,16 @@ class PostgresIntake:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    async def matches_any(self, events: Sequence[NewEvent]) -> bool:
+        """Return whether a webhook wants one of the events; it costs less than to find none with ``take_in``."""
+        return bool(await self._database.value(_MATCH_ANY, *_matched(events)))
+
     async def take_in(self, events: Sequence[NewEvent]) -> Sequence[UUID]:
         """Store one delivery for each event and matching webhook, in order; return the event of each."""
         keys = {event.id: event.partition_key for event in events}
         async with self._database.transaction() as connection:
             await connection.execute(ERASURE_LOCK)
-            matches = await connection.fetch(
-                _MATCHES, [e.id for e in events], [e.user_id for e in events], [e.name for e in events], list(ALWAYS)
-            )
+            matches = await connection.fetch(_MATCHES, *_matched(events))
             if not matches:
                 return []
             wanted = {match["event_id"] for match in matches}
@@ -56,6 +60,10 @@ class PostgresIntake:
                 [keys[match["event_id"]] for match in matches],
             )
         return [match["event_id"] for match in matches]
+
+
+def _matched(events: Sequence[NewEvent]) -> tuple[list[object], ...]:
+    return [e.id for e in events], [e.user_id for e in events], [e.name for e in events], list(ALWAYS)
 
 
 def _columns(events: Sequence[NewEvent]) -> list[list[object]]:
