@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import sys
+from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 from typing import get_args
@@ -36,17 +37,24 @@ def main() -> int:
         cells = [cell for cell in cells if cell.fault not in CLOCKS]
     if not cells:
         sys.exit("No cell was chosen: nothing was measured.")
-    results = asyncio.run(run(cells, options.logs, promtool))
-    found = {result.cell: result for result in results}
-    print(table(found))
-    if options.write:
-        save(RESULTS, results)
-        RUNBOOK.write_text(with_table(RUNBOOK.read_text(encoding="utf-8"), load(RESULTS)), encoding="utf-8")
+    results = asyncio.run(run(cells, options.logs, promtool, keep if options.write else lambda _: None))
+    print(table({result.cell: result for result in results}))
     return 1 if any(result.problems for result in results) else 0
 
 
-async def run(cells: list[Cell], logs: Path | None, promtool: Path | None) -> list[CellResult]:
-    """Run the cells, those of one rig together; ``logs``: a folder for the logs of all processes."""
+def keep(result: CellResult) -> None:
+    """Write a result to the file of all results, and the runbook's table."""
+    save(RESULTS, [result])
+    RUNBOOK.write_text(with_table(RUNBOOK.read_text(encoding="utf-8"), load(RESULTS)), encoding="utf-8")
+
+
+async def run(
+    cells: list[Cell], logs: Path | None, promtool: Path | None, keep: Callable[[CellResult], None]
+) -> list[CellResult]:
+    """Run the cells, those of one rig together; ``logs``: a folder for the logs of all processes.
+
+    ``keep`` is called with each result: a run that is interrupted loses no more than its last cell.
+    """
     results = []
     for needed, group in groupby(sorted(cells, key=layout), layout):
         with rig_folder(logs and logs / needed.replace(" ", "-")) as folder:
@@ -54,6 +62,7 @@ async def run(cells: list[Cell], logs: Path | None, promtool: Path | None) -> li
                 for cell in group:
                     result = await run_cell(rig, cell, Promtool(promtool, folder) if promtool else None)
                     results.append(result)
+                    keep(result)
                     print(f"{'FAILED' if result.problems else 'ok':6} {table({cell.name: result}).splitlines()[-1]}")
                     for problem in result.problems:
                         print(f"       {problem}", flush=True)
