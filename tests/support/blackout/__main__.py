@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import get_args
@@ -37,12 +38,19 @@ def main() -> int:
         cells = [cell for cell in cells if cell.fault not in CLOCKS]
     if not cells:
         sys.exit("No cell was chosen: nothing was measured.")
-    results = asyncio.run(run(cells, options.logs, promtool, keep if options.write else lambda _: None))
+    keep = {"all": keep_result, "alerts": keep_alerts}.get(options.write, lambda _: None)
+    results = asyncio.run(run(cells, options.logs, promtool, keep))
     print(table({result.cell: result for result in results}))
     return 1 if any(result.problems for result in results) else 0
 
 
-def keep(result: CellResult) -> None:
+def keep_alerts(result: CellResult) -> None:
+    """Write the alerts of a result only, beside the figures of an earlier run."""
+    if earlier := load(RESULTS).get(result.cell):
+        keep_result(replace(earlier, alerts=result.alerts))
+
+
+def keep_result(result: CellResult) -> None:
     """Write a result to the file of all results, and the runbook's table."""
     save(RESULTS, [result])
     RUNBOOK.write_text(with_table(RUNBOOK.read_text(encoding="utf-8"), load(RESULTS)), encoding="utf-8")
@@ -83,7 +91,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("victims", nargs="*", metavar="VICTIM", help=", ".join([*DEPENDENCIES, *REPLICAS]))
     parser.add_argument("--fault", action="append", choices=get_args(Fault), help="only this fault; may be repeated")
     parser.add_argument("--logs", type=Path, help="keep the logs of all processes in this folder")
-    parser.add_argument("--write", action="store_true", help="keep the results and write the runbook's table")
+    parser.add_argument(
+        "--write",
+        nargs="?",
+        const="all",
+        choices=("all", "alerts"),
+        help="keep the results and write the runbook's table; `alerts`: on a machine that is too busy for the figures",
+    )
     options = parser.parse_args()
     if unknown := set(options.victims) - {*DEPENDENCIES, *REPLICAS}:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")

@@ -5,6 +5,7 @@ from blackout.cells import Cell, Fault, Victim
 BURN, LIMITS, MISSING = "ParleyErrorBudgetBurn", "ParleyLimitsLocal", "ParleyServiceMissing"
 OUTBOX, RECOVERED, PROVIDER = "ParleyOutboxOld", "ParleyTurnsRecovered", "ParleyProviderFailing"
 UPSTREAM, CONSUMER, LATE = "ParleyUpstreamFailing", "ParleyConsumerDown", "ParleyConsumerLag"
+REVOCATIONS = "ParleyRevocationsUnknown"
 REFILLED, NOT_CONSUMED = "ParleyHistoryRefilled", "ParleyEventsNotConsumed"
 
 _GONE: tuple[Fault, ...] = ("stopped", "paused", "vanished")
@@ -22,18 +23,21 @@ _MUST: dict[tuple[Victim, Fault], set[str]] = {
     **{(victim, fault): {MISSING} for victim in ("worker", "webhooks") for fault in ("stopped", "paused")},
 }
 _MAY: dict[Victim, set[str]] = {
-    "postgres": {BURN, OUTBOX, RECOVERED, UPSTREAM, CONSUMER, LATE, NOT_CONSUMED},
+    "postgres": {BURN, OUTBOX, RECOVERED, UPSTREAM, CONSUMER, LATE, NOT_CONSUMED, REVOCATIONS},
     "redis": set(),
     "rabbitmq": {OUTBOX, CONSUMER, LATE, NOT_CONSUMED},
     "provider": {BURN, PROVIDER, "ParleyProviderBreakerOpen", "ParleyTurnsFailing"},
     "gateway": set(),
-    "auth": {BURN, UPSTREAM, MISSING},
+    "auth": {BURN, UPSTREAM, MISSING, REVOCATIONS},
     "chat": {BURN, RECOVERED, UPSTREAM},
     "history": {BURN, UPSTREAM},
     "worker": {MISSING, CONSUMER, LATE, NOT_CONSUMED},
     "webhooks": {MISSING, CONSUMER, LATE},
 }
-"""In the replay, a second in which a consumer catches up or the load is high after a fault lasts a minute."""
+"""In the replay, a second in which a consumer catches up or the load is high after a fault lasts a minute.
+
+Revocations are unknown when auth does not answer either, as without Postgres, and a call of Redis takes too long.
+"""
 _BUSY = {"ParleyLoopLag", LIMITS, REFILLED}
 """Alerts that other work on the machine causes in any cell: here a call of Redis may take a quarter of a second only,
 and the reconciler runs every five seconds instead of every minute."""

@@ -1,4 +1,4 @@
-"""The worker: claims of requests in progress are renewed."""
+"""The worker: claims of requests in progress are renewed, and an outage of the database is no failure of its own."""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -7,13 +7,15 @@ from uuid import UUID, uuid4
 
 from prometheus_client import CollectorRegistry
 
+from parley.errors import DependencyUnavailable
+from parley.process.tasks import incidents
 from parley_testing.virtual_time import virtual_time
 from webhooks.requests.http_sender import Response
 from webhooks.requests.signing import SecretBox, new_secret
 from webhooks.sending.backlog import BacklogReporter
 from webhooks.sending.postgres import LEASE, RENEWAL_INTERVAL, AttemptOutcome, ClaimedDelivery
 from webhooks.sending.schedule import RetrySchedule
-from webhooks.sending.worker import DeliveryWorker
+from webhooks.sending.worker import MIN_INTERVAL, POLL_INTERVAL, DeliveryWorker
 
 
 class Queue:
@@ -24,8 +26,13 @@ class Queue:
         self.waiting = [ClaimedDelivery(uuid4(), self.claim_id, uuid4(), uuid4(), 0, "https://example.org", b"{}", ())]
         self.renewals: list[Collection[UUID]] = []
         self.finished: list[str] = []
+        self.outages = 0
+        """Claims that find no database."""
 
     async def claim(self, limit: int, *, only_healthy: bool) -> Sequence[ClaimedDelivery]:
+        if self.outages:
+            self.outages -= 1
+            raise DependencyUnavailable
         found, self.waiting = self.waiting, []
         return found
 
@@ -54,10 +61,8 @@ class Secrets:
         return [new_secret()]
 
 
-@virtual_time
-async def test_a_claim_is_renewed_while_its_request_runs_also_on_shutdown_and_not_after_it() -> None:
-    queue = Queue()
-    worker = DeliveryWorker(
+def worker_of(queue: Queue) -> DeliveryWorker:
+    return DeliveryWorker(
         cast("Any", queue),
         cast("Any", SlowReceiver()),
         cast("SecretBox", Secrets()),
@@ -65,12 +70,27 @@ async def test_a_claim_is_renewed_while_its_request_runs_also_on_shutdown_and_no
         CollectorRegistry(),
         service="webhooks",
     )
-    async with worker.running():
+
+
+@virtual_time
+async def test_a_claim_is_renewed_while_its_request_runs_also_on_shutdown_and_not_after_it() -> None:
+    queue = Queue()
+    async with worker_of(queue).running():
         await asyncio.sleep(RENEWAL_INTERVAL / 2)
     assert queue.finished == ["delivered"]
     assert queue.renewals == [{queue.claim_id}] * int(14 // RENEWAL_INTERVAL)
     # One renewal may fail.
     assert 2 * RENEWAL_INTERVAL < LEASE
+
+
+@virtual_time
+async def test_deliveries_go_on_after_an_outage_of_the_database_that_counts_as_no_incident_of_the_task() -> None:
+    queue, before = Queue(), incidents.total()
+    queue.outages = 60
+    async with worker_of(queue).running():
+        await asyncio.sleep(60 * (POLL_INTERVAL + 2 * MIN_INTERVAL))
+    assert queue.finished == ["delivered"]
+    assert incidents.total() == before
 
 
 @virtual_time

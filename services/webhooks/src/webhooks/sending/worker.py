@@ -11,6 +11,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from parley import __version__
+from parley.errors import DependencyUnavailable
 from parley.process.loop_steps import run_step
 from parley.process.tasks import background
 from parley.process.timeouts import at_most
@@ -88,7 +89,11 @@ class DeliveryWorker:
     async def _run(self) -> None:
         while True:
             self._woken.clear()
-            found = await self._start_due()
+            try:
+                found = await self._start_due()
+            except DependencyUnavailable as error:
+                found = 0
+                log.warning("step_postponed", step="deliveries", reason=str(error))
             await asyncio.sleep(MIN_INTERVAL)
             if not found:
                 async with at_most(POLL_INTERVAL):
