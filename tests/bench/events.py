@@ -29,7 +29,8 @@ MIN_RATIO = 0.60
 """Least CPU time of bare aio-pika for each event, divided by that of the kit. Their rates are not judged, because they
 depend on other processes too."""
 BARE_QUEUE, KIT_QUEUE = "bench.events", "sub.bench.events"
-TIME_LIMIT = 300.0
+MIN_RATE = 100.0
+"""Events per second below which a run is given up."""
 IN_FLIGHT = 64
 NEW_EVENT_INTERVAL = 0.1
 
@@ -149,7 +150,7 @@ async def _ignore(_turn: TurnEnded, _event: CloudEvent) -> None:
 
 async def run(options: argparse.Namespace) -> bool:
     """Print the rates; return whether all is as it must be."""
-    async with SharedBackends() as backends, asyncio.timeout(TIME_LIMIT):
+    async with SharedBackends() as backends, asyncio.timeout(options.events / MIN_RATE + 120):
         url = await backends.amqp_url()
         async with open_rabbit(url, service="bench", queue_type="classic", metrics=Metrics("bench", "0", "-")):
             since = datetime.now(UTC)

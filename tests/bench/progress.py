@@ -54,4 +54,4 @@ class MemoryGrowth:
             self._most = max(self._most, resident_bytes(os.getpid()))
 
     def __str__(self) -> str:
-        return f"memory +{self.bytes / 1e6:.0f} MB"
+        return f"memory +{self.bytes / 1e6:.0f} MB to {self._most / 1e6:.0f} MB"

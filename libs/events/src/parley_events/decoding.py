@@ -13,8 +13,11 @@ E = TypeVar("E", bound=EventData)
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-# Escapes of NUL and of surrogates, paired or not, and surrogates encoded as bytes.
-_MAYBE_UNSTORABLE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])|\xed[\xa0-\xbf]")
+# Two patterns: each begins with bytes that the search skips to, which one pattern for both does not.
+_ESCAPED = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+"""Escapes of NUL and of surrogates, paired or not."""
+_ENCODED = re.compile(rb"\xed[\xa0-\xbf]")
+"""Surrogates encoded as bytes."""
 
 
 def decode(event: CloudEvent) -> EventData | None:
@@ -38,7 +41,7 @@ def decode_as(model: type[E], event: CloudEvent) -> E:
 
 
 def _storable_json(data: bytes) -> bytes:
-    if not _MAYBE_UNSTORABLE.search(data):
+    if not (_ESCAPED.search(data) or _ENCODED.search(data)):
         return data
     return json.dumps(_storable(json.loads(data))).encode()
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ class HeldEvent:
     """One event, and the messages in the broker that hold it."""
 
     event: CloudEvent
-    headers: dict[str, Any]
+    headers: Mapping[str, Any]
     messages: list[ReceivedMessage] = field(default_factory=list)
     """Deliveries to acknowledge when the event is settled."""
     attempts: int = 0
@@ -36,7 +36,7 @@ class HeldEvent:
     def of(cls, message: ReceivedMessage, event: CloudEvent) -> "HeldEvent":
         """Return the event of a delivery; an earlier failure is in its headers."""
         attempts, first_failed = first_failure(message.headers)
-        return cls(event, dict(message.headers), [message], attempts, first_failed)
+        return cls(event, message.headers, [message], attempts, first_failed)
 
     @property
     def is_parked(self) -> bool:

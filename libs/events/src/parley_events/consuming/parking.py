@@ -3,7 +3,7 @@
 import asyncio
 from uuid import uuid4
 
-from parley_events.consuming.acknowledgement import send
+from parley_events.consuming.acknowledgement import Acknowledger
 from parley_events.consuming.held_events import HeldEvent
 from parley_events.consuming.received_messages import ReceivedMessage
 from parley_events.side_queues import COPY, STATE, OwnExchange, failure_headers, own_headers
@@ -16,8 +16,8 @@ MAX_PARKED = 2000
 class ParkingLot:
     """Stores copies of events in the parked queue, and knows which held event each copy belongs to."""
 
-    def __init__(self, own: OwnExchange, limit: int = MAX_PARKED) -> None:
-        self._own, self._limit = own, limit
+    def __init__(self, own: OwnExchange, acknowledger: Acknowledger, limit: int = MAX_PARKED) -> None:
+        self._own, self._acknowledger, self._limit = own, acknowledger, limit
         self._copies: dict[str, HeldEvent] = {}
         # Copies of one key are stored in order: publishes wait for each other.
         self._lock = asyncio.Lock()
@@ -42,7 +42,7 @@ class ParkingLot:
             held.messages = [message for message in held.messages if message not in replaced]
             held.copies -= copies
             self.count -= copies
-            await _acknowledge(replaced)
+            self._acknowledger.add(replaced)
             return True
 
     async def _store(self, held: HeldEvent, state: str) -> None:
@@ -73,19 +73,14 @@ class ParkingLot:
         held.copies += 1
         self.count += 1
 
-    async def settle(self, held: HeldEvent) -> None:
+    def settle(self, held: HeldEvent) -> None:
         """Acknowledge every message of an event."""
         held.is_settled = True
         self.count -= held.copies
         messages, held.messages, held.copies = held.messages, [], 0
-        await _acknowledge(messages)
+        self._acknowledger.add(messages)
 
     def reset(self) -> None:
         """Forget all copies after the loss of the channel."""
         self._copies.clear()
         self.count = 0
-
-
-async def _acknowledge(messages: list[ReceivedMessage]) -> None:
-    for message in messages:
-        await send(message.ack())

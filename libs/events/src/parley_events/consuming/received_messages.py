@@ -28,8 +28,11 @@ class ReceivedMessage(Protocol):
         """The headers."""
         ...
 
-    async def ack(self, multiple: bool = False) -> None:
-        """Acknowledge the message, and with ``multiple`` every earlier one of its channel."""
+    async def ack(self, multiple: bool = False, wait: bool = True) -> None:
+        """Acknowledge the message, and with ``multiple`` every earlier one of its channel.
+
+        ``wait``: return when the acknowledgement is written.
+        """
         ...
 
     async def reject(self, requeue: bool = False) -> None:
@@ -48,9 +51,9 @@ class QueueMessage:
         self.channel: Any = delivered.channel
         self._tag = delivered.delivery_tag
 
-    async def ack(self, multiple: bool = False) -> None:
+    async def ack(self, multiple: bool = False, wait: bool = True) -> None:
         """Acknowledge the message, and with ``multiple`` every earlier one of its channel."""
-        await self.channel.basic_ack(self._tag, multiple=multiple)
+        await self.channel.basic_ack(self._tag, multiple=multiple, wait=wait)
 
     async def reject(self, requeue: bool = False) -> None:
         """Refuse the message."""

@@ -4,13 +4,13 @@ import asyncio
 import logging
 from uuid import uuid4
 
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractQueue
 from aio_pika.exceptions import AMQPChannelError
 
 from parley_events.connection import SupervisedConnection
 from parley_events.consuming.acknowledgement import send
 from parley_events.consuming.consumer import QueueConsumer
-from parley_events.consuming.received_messages import consume
+from parley_events.consuming.received_messages import ReceivedMessage, consume
 from parley_events.consuming.subscriber_dispatcher import SubscriberDispatcher
 from parley_events.side_queues import BATON, OwnExchange
 from parley_events.subscription import Subscription
@@ -56,7 +56,7 @@ class SubscriberConsumer(QueueConsumer):
         self._queue_type, self._own, self._events = queue_type, own, dispatcher
         self._baton, self._marker = asyncio.Event(), asyncio.Event()
         self._marker_id = ""
-        self._held_baton: AbstractIncomingMessage | None = None
+        self._held_baton: ReceivedMessage | None = None
 
     async def _open(self, connection: AbstractConnection) -> None:
         self._baton.clear()
@@ -70,7 +70,7 @@ class SubscriberConsumer(QueueConsumer):
             raise topology_error(error) from None
         await self._own.open(connection)
         await channel.set_qos(prefetch_count=0)
-        await parked.consume(self._on_parked)
+        await consume(channel, parked.name, self._on_parked)
         await self._own.publish(PARKED, b"", {BATON: uuid4().hex})
         self._queue = main
 
@@ -110,7 +110,7 @@ class SubscriberConsumer(QueueConsumer):
             for wait in waits:
                 wait.cancel()
 
-    async def _on_parked(self, message: AbstractIncomingMessage) -> None:
+    async def _on_parked(self, message: ReceivedMessage) -> None:
         mark = message.headers.get(BATON)
         if mark is None:
             await self._events.dispatch_parked(message)

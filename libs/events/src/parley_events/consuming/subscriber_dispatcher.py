@@ -7,7 +7,7 @@ import time
 
 from parley_events.cloudevents import CloudEvent, MalformedEvent, from_headers
 from parley_events.connection import OUTAGES
-from parley_events.consuming.acknowledgement import send
+from parley_events.consuming.acknowledgement import Acknowledger, send
 from parley_events.consuming.dead_letter_writer import Clock, DeadLetterWriter, describe
 from parley_events.consuming.dispatcher import OutcomeObserver, ignore_outcome
 from parley_events.consuming.failure_policy import HANDLER_TIMEOUT, DeadlinePolicy, DeadReason, HandlerTimeout
@@ -59,7 +59,8 @@ class SubscriberDispatcher:
         self._clock = clock or wall_clock()
         self._dead = DeadLetterWriter(queue, own, self._clock)
         self._workers = asyncio.Semaphore(workers)
-        self._lines, self.parking = HeldLines(), ParkingLot(own)
+        self._lines, self._acknowledger = HeldLines(), Acknowledger()
+        self.parking = ParkingLot(own, self._acknowledger)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
         self._is_active = False
@@ -96,12 +97,12 @@ class SubscriberDispatcher:
         self._stopping.set()
         for held in self._lines.all():
             held.changed.set()
-        if not self._tasks:
-            return
-        _, late = await asyncio.wait(self._tasks.values(), timeout=timeout)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks.values(), timeout=timeout)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        await self._acknowledger.finish()
 
     async def _hold(self, message: ReceivedMessage, *, is_copy: bool) -> HeldEvent | None:
         held = self.parking.claim(message) if is_copy else None
@@ -114,7 +115,7 @@ class SubscriberDispatcher:
                 return None
             held = self._add(message, event, is_copy=is_copy)
         if held.is_settled:
-            await self.parking.settle(held)
+            self.parking.settle(held)
         return held
 
     def _add(self, message: ReceivedMessage, event: CloudEvent, *, is_copy: bool) -> HeldEvent:
@@ -177,7 +178,7 @@ class SubscriberDispatcher:
         if error is None:
             self._last_success = self._clock()
             self._on_outcome("handled", held.event)
-            await self.parking.settle(held)
+            self.parking.settle(held)
             return
         held.attempts += 1
         if not held.first_failed:
@@ -235,7 +236,7 @@ class SubscriberDispatcher:
         await self._dead.store(held, reason, error)
         self._on_outcome("dead", held.event)
         if is_skipped:
-            await self.parking.settle(held)
+            self.parking.settle(held)
             return
         await self.parking.park(held, "dead")
         held.is_dead = True
@@ -244,6 +245,6 @@ class SubscriberDispatcher:
     async def _drop(self, message: ReceivedMessage) -> None:
         for held in list(self._lines.line(str(message.headers.get("ce-partitionkey")))):  # it changes meanwhile
             if str(held.event.id) == message.headers[DROPPED]:
-                await self.parking.settle(held)
+                self.parking.settle(held)
                 held.changed.set()
         await send(message.ack())

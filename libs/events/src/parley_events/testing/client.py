@@ -131,8 +131,9 @@ class InProcessChannel:
         """Start to consume a queue."""
         return SimpleNamespace(consumer_tag=await (await self.get_queue(queue)).consume(deliver))
 
-    async def basic_ack(self, message: "InProcessMessage", *, multiple: bool) -> None:
+    async def basic_ack(self, message: "InProcessMessage", *, multiple: bool, wait: bool) -> None:
         """Acknowledge a message, whose delivery tag is itself."""
+        del wait
         await message.ack(multiple)
 
     async def basic_reject(self, message: "InProcessMessage", *, requeue: bool) -> None:

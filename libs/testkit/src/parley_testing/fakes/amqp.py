@@ -6,12 +6,13 @@ from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
-from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
+from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import AMQPConnectionError
 
 from parley_events.cloudevents import CloudEvent, to_headers
+from parley_events.consuming.received_messages import ReceivedMessage
 
-Consume = Callable[[AbstractIncomingMessage], Awaitable[Any]]
+Consume = Callable[[ReceivedMessage], Awaitable[Any]]
 
 
 class Callbacks(set[Callable[..., None]]):
@@ -90,8 +91,9 @@ class FakeChannel:
         """Start to consume as ``consume`` does."""
         return SimpleNamespace(consumer_tag=await self.consume(callback))
 
-    async def basic_ack(self, message: "FakeMessage", *, multiple: bool) -> None:
+    async def basic_ack(self, message: "FakeMessage", *, multiple: bool, wait: bool) -> None:
         """Acknowledge a message, whose delivery tag is itself."""
+        del wait
         await message.ack(multiple)
 
     async def basic_reject(self, message: "FakeMessage", *, requeue: bool) -> None:
@@ -192,12 +194,13 @@ class FakeMessage:
         self.outcome = "pending"
         """``pending``, ``acknowledged``, or ``dead-lettered``."""
 
-    def as_incoming(self) -> AbstractIncomingMessage:
-        """Return the message under aio-pika's type."""
-        return cast("AbstractIncomingMessage", self)
+    def as_incoming(self) -> ReceivedMessage:
+        """Return the message under the type of a received one."""
+        return self
 
-    async def ack(self, multiple: bool = False) -> None:
+    async def ack(self, multiple: bool = False, wait: bool = True) -> None:
         """Acknowledge the message, and with ``multiple`` every earlier one of its channel."""
+        del wait
         assert self.outcome == "pending"
         if multiple:
             earlier = self.channel.delivered[: self.channel.delivered.index(self)]
