@@ -163,6 +163,10 @@ bench-history: setup ## Run the benchmark of reading and searching a million mes
 bench-events: setup ## Measure the subscriber kit beside bare aio-pika
 	@$(PY) tests/bench/run.py events $(ARGS)
 
+.PHONY: bench-catch-up
+bench-catch-up: setup ## Measure a subscriber that missed 100,000 events, and a replay of them while new ones come
+	@$(PY) tests/bench/run.py events --events 100000 --keys 2000 --rounds 1 --alone $(ARGS)
+
 ##@ Check
 
 .PHONY: check

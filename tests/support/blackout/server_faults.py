@@ -1,8 +1,10 @@
 """Faults inside a server: no room left, and a password that is no longer right."""
 
+import asyncio
 import contextlib
-import os
+import errno
 from collections.abc import AsyncIterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -17,6 +19,7 @@ from parley_testing.waiting import eventually
 OTHER_PASSWORD = "another-password"
 NO_MEMORY, MEMORY = "1mb", "256mb"
 CALL_TIMEOUT = 10.0
+_BLOCK = bytes(1024 * 1024)
 _GROW = "CREATE TABLE filled AS SELECT repeat('x', 1000) AS text FROM generate_series(1, 100000)"
 _END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1"
 
@@ -25,15 +28,24 @@ _END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE us
 async def full_postgres(rig: Rig) -> AsyncIterator[None]:
     """Leave no byte on Postgres's disk; start it again if it has ended."""
     filler = rig.disk / "filler"
-    free = os.statvfs(rig.disk)
-    with filler.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_frsize)
     try:
+        await asyncio.to_thread(_fill, filler)
         await eventually(lambda: _cannot_grow(rig), within=CALL_TIMEOUT, message="Postgres has room left")
         yield
     finally:
         filler.unlink()
         await rig.servers.postgres.start()
+
+
+def _fill(path: Path) -> None:
+    """Write until the disk is full, however much room Postgres takes meanwhile."""
+    with path.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(_BLOCK)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
 
 
 async def _cannot_grow(rig: Rig) -> bool:
