@@ -68,9 +68,13 @@ async def run(
         with rig_folder(logs and logs / needed.replace(" ", "-")) as folder:
             async with open_rig(folder, needed) as rig:
                 for cell in group:
-                    result = await run_cell(rig, cell, Promtool(promtool, folder) if promtool else None)
+                    try:
+                        result = await run_cell(rig, cell, Promtool(promtool, folder) if promtool else None)
+                    except Exception as error:  # noqa: BLE001 - the next cells are run all the same
+                        result = CellResult(cell.name, cell.seconds, problems=[f"broken off: {error!r}"])
+                    else:
+                        keep(result)
                     results.append(result)
-                    keep(result)
                     print(f"{'FAILED' if result.problems else 'ok':6} {table({cell.name: result}).splitlines()[-1]}")
                     for problem in result.problems:
                         print(f"       {problem}", flush=True)

@@ -108,7 +108,7 @@ def _row(result: CellResult) -> str:
     streams = ", ".join(f"{count} {status}" for status, count in sorted(result.streams.items()))
     if result.resumed:
         streams += f", {result.resumed} resumed"
-    kinds = [str(result.kinds[kind]) for kind in KINDS]
+    kinds = [str(result.kinds.get(kind, "-")) for kind in KINDS]
     noticed = "-" if result.noticed is None else _seconds(result.noticed)
     alerts = "-" if result.alerts is None else ", ".join(result.alerts).replace("Parley", "") or "none"
     cells = [result.cell, f"{result.seconds:g}", streams, *kinds, noticed, _seconds(result.recovered), alerts]
