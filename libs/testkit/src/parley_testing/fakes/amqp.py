@@ -210,7 +210,7 @@ class FakeMessage:
         self.channel.acks += 1
         self.outcome = "acknowledged"
 
-    async def reject(self, *, requeue: bool) -> None:
+    async def reject(self, requeue: bool = False) -> None:
         assert self.outcome == "pending"
         assert not requeue
         self.outcome = "dead-lettered"
