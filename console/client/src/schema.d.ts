@@ -3504,6 +3504,15 @@ export interface components {
         /**
          * NewItemsRequest
          * @description ``POST /v1/conversations/{id}/items``.
+         * @example {
+         *       "items": [
+         *         {
+         *           "type": "message",
+         *           "role": "user",
+         *           "content": "We launch on Tuesday."
+         *         }
+         *       ]
+         *     }
          */
         NewItemsRequest: {
             /** Items */
