@@ -18,9 +18,10 @@ SELECT m.id, m.conversation_id, m.turn_id, m.number, m.parent_id, m.role, m.cont
     t.prompt_tokens, t.completion_tokens, t.total_tokens, t.cached_tokens,
     t.reasoning_tokens, t.estimated, m.imported_details->'usage' AS imported_usage,
     coalesce(t.cost, (m.imported_details->>'cost')::numeric) AS cost,
-    CASE WHEN EXISTS (SELECT FROM messages AS p WHERE p.id = m.parent_id AND p.hidden)
-        THEN shown_ancestor(m.parent_id) ELSE m.parent_id END AS shown_parent_id"""
-_TURN = "LEFT JOIN LATERAL (SELECT * FROM turns WHERE id = m.id OFFSET 0) AS t ON true"
+    CASE WHEN parent.hidden THEN shown_ancestor(m.parent_id) ELSE m.parent_id END AS shown_parent_id"""
+_TURN = f"""
+LEFT JOIN LATERAL (SELECT * FROM turns WHERE id = m.id OFFSET 0) AS t ON true
+LEFT JOIN {_ONE.format("m.parent_id")} AS parent ON true"""  # noqa: S608 - only a constant is interpolated
 _PATH = f"""
 WITH RECURSIVE path (id, parent_id, step, hidden) AS (
     SELECT m.id, m.parent_id, 1, m.hidden FROM {_ONE.format("$2")} AS m WHERE m.conversation_id = $1
