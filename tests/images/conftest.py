@@ -38,3 +38,9 @@ def build(root: Path) -> Iterator[list[str]]:
 def images(build: list[str]) -> list[str]:
     """The images of the services."""
     return [name for name in build if name.partition(":")[0] not in {"parley/fake-provider", "parley/local-model"}]
+
+
+@pytest.fixture(scope="session")
+def each(images: list[str]) -> dict[str, str]:
+    """The images by their service."""
+    return {image.rpartition("/")[2].partition(":")[0]: image for image in images}

@@ -7,6 +7,14 @@ from pathlib import Path
 from typing import Any
 
 DOCKER_TIMEOUT = 180.0
+HARDENED = (
+    "--read-only",
+    "--cap-drop=ALL",
+    "--security-opt=no-new-privileges:true",
+    "--tmpfs=/tmp:size=16m",
+    "--network=none",
+)
+"""Options of a container as the deployments run it: it can change nothing and reach nothing."""
 
 
 class DockerError(AssertionError):
@@ -29,6 +37,11 @@ def run(
     if check and done.returncode != 0:
         raise DockerError(f"{' '.join(command)}: status {done.returncode}\n{done.stdout[-4000:]}")
     return done
+
+
+def in_image(image: str, *command: str, options: tuple[str, ...] = ()) -> "subprocess.CompletedProcess[str]":
+    """Run a command in a hardened container of an image and return its status and its output."""
+    return run("run", "--rm", *HARDENED, *options, "--entrypoint", command[0], image, *command[1:])
 
 
 def missing_program() -> str:
