@@ -1,12 +1,10 @@
 """In-memory turn store. It passes the same contract tests as the Postgres store."""
 
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from chat.admission.budgets import BudgetUse
-from chat.admission.conversations import exchange_of
 from chat.admission.new_turn import admitted_turn
 from chat.errors import Erased
 from chat.input_items import files_of_input
@@ -14,6 +12,7 @@ from chat.model import ConversationState, IdempotencyKey, NewTurn, Outcome, Rese
 from chat.past_exchanges import PastExchange
 from chat.turn_store import AdmissionResult, IdempotencyRecord, TurnRefused
 from chat_testing.budgets import InMemoryBudgets
+from chat_testing.turn_chain import chain_of
 from parley.errors import DependencyUnavailable
 
 
@@ -201,16 +200,7 @@ class InMemoryTurnStore:
 
     async def chain(self, conversation_id: UUID, turn_id: UUID, *, characters: int, limit: int) -> list[PastExchange]:
         self._require_available()
-        found: list[PastExchange] = []
-        read = 0
-        turn = self.turns.get(turn_id)
-        while turn is not None and turn.conversation_id == conversation_id and (found or not turn.running):
-            found.append(replace(exchange_of(turn), stored_length=_length(turn)))
-            read += found[-1].length
-            if len(found) >= limit or read >= characters:
-                break
-            turn = self.turns.get(turn.parent_id) if turn.parent_id else None
-        return found
+        return chain_of(self.turns, conversation_id, turn_id, characters=characters, limit=limit)
 
     async def hide_response(self, turn_id: UUID) -> None:
         turn = self.turns[turn_id]
@@ -257,11 +247,3 @@ class InMemoryTurnStore:
             raise self.failure
         if self.unavailable:
             raise DependencyUnavailable
-
-
-def _length(turn: Turn) -> int:
-    items = (turn.response or {}).get("input") or []
-    texts = [turn.user_message, turn.content or "", *(result.content for result in turn.tool_results)]
-    parts = [part for item in items if isinstance(item.get("content"), list) for part in item["content"]]
-    images = sum(len(part.get("image_url", "")) for part in parts)
-    return sum(map(len, texts)) + (len(json.dumps(items)) if items else 0) - images * 3 // 4

@@ -1,12 +1,14 @@
-"""Contract tests of turn stores. A test class inherits them and defines the fixture ``store``."""
+"""Contract tests of turn stores: admission, outcomes, budgets, and keys.
+
+A test class inherits them and defines the fixture ``store``.
+"""
 
 from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
-from chat.input_items import message_with_files
-from chat.model import IdempotencyKey, NewTurn, Outcome, Reservation, ToolResult, Turn, TurnError
+from chat.model import IdempotencyKey, NewTurn, Outcome, Reservation, Turn, TurnError
 from chat.turn_store import BudgetExceeded, TurnRefused, TurnStore
 from chat_testing.turns import conversation_of, make_new_turn, make_outcome
 from parley.ids import new_id
@@ -110,31 +112,6 @@ class TurnStoreContract:
         await store.finish(turn, make_outcome("Hello"))
         assert not await store.move_reservation(turn, "other", Reservation())
 
-    async def test_tool_results_are_stored_and_in_the_chain(self, store: TurnStore) -> None:
-        first = await admitted(store, make_new_turn())
-        await store.finish(first, make_outcome("call"))
-        results = (ToolResult(new_id(), "c1", "Rain"), ToolResult(new_id(), None, "Wind"))
-        second = await admitted(
-            store,
-            make_new_turn(
-                user_id=first.user_id,
-                conversation_id=first.conversation_id,
-                parent_id=first.id,
-                tool_results=results,
-                continues=True,
-            ),
-        )
-        assert (second.tool_results, second.continues) == (results, True)
-        await store.finish(second, make_outcome("answer"))
-        chain = await store.chain(conversation_of(first), second.id, characters=1000, limit=10)
-        assert [(one.continues, len(one.before)) for one in chain] == [(True, 2), (False, 0)]
-        longer = await store.chain(conversation_of(first), second.id, characters=chain[0].length + 1, limit=10)
-        assert longer == chain, "the limit counts what an exchange counts as its length"
-        assert [(step.role, step.content, step.tool_call_id) for step in chain[0].before] == [
-            ("tool", "Rain", "c1"),
-            ("tool", "Wind", None),
-        ]
-
     async def test_finishing_twice_keeps_the_first_outcome(self, store: TurnStore) -> None:
         turn = await admitted(store, make_new_turn())
         await store.finish(turn, make_outcome("first"))
@@ -203,66 +180,3 @@ class TurnStoreContract:
         found = await store.get(turn.id)
         assert found is not None
         assert found.cancel_requested
-
-    async def test_turns_are_listed_newest_first(self, store: TurnStore) -> None:
-        first = make_new_turn()
-        await store.finish(await admitted(store, first), make_outcome("done"))
-        second = next_turn(first)
-        await admitted(store, second)
-        found = await store.list_turns(first.user_id, conversation_id=None, status=None, before=None, limit=10)
-        assert [turn.id for turn in found] == [second.id, first.id]
-        running = await store.list_turns(first.user_id, conversation_id=None, status="running", before=None, limit=10)
-        assert [turn.id for turn in running] == [second.id]
-        earlier = await store.list_turns(first.user_id, conversation_id=None, status=None, before=second.id, limit=10)
-        assert [turn.id for turn in earlier] == [first.id]
-
-    async def test_turns_are_listed_by_their_files(self, store: TurnStore) -> None:
-        first = make_new_turn(response={"input": [message_with_files("Look", [new_id()])]})
-        await store.finish(await admitted(store, first), make_outcome("done"))
-        typed = {"type": "message", "role": "user", "content": "Hello"}
-        second = next_turn(first, response={"input": [typed]})
-        await store.finish(await admitted(store, second), make_outcome("done"))
-        await admitted(store, next_turn(second))
-        for conversation_id in (None, conversation_of(await _stored(store, second))):
-            found = await store.list_turns(
-                first.user_id,
-                conversation_id=conversation_id,
-                status=None,
-                before=None,
-                limit=10,
-                with_files=True,
-            )
-            assert [turn.id for turn in found] == [first.id]
-
-    async def test_the_chain_leads_from_a_turn_to_the_root(self, store: TurnStore) -> None:
-        first = make_new_turn(user_message="one")
-        await store.finish(await admitted(store, first), make_outcome("1"))
-        second = next_turn(first, parent_id=first.id, user_message="two")
-        await store.finish(await admitted(store, second), make_outcome("2"))
-        conversation_id = conversation_of(await _stored(store, second))
-        chain = await store.chain(conversation_id, second.id, characters=1000, limit=10)
-        assert [(e.user_message, e.answer) for e in chain] == [("two", "2"), ("one", "1")]
-        assert len(await store.chain(conversation_id, second.id, characters=1000, limit=1)) == 1
-        assert len(await store.chain(conversation_id, second.id, characters=1, limit=10)) == 1
-
-    async def test_the_chain_stops_where_the_lengths_of_its_exchanges_say(self, store: TurnStore) -> None:
-        call = {"type": "function_call", "call_id": "c1", "name": "weather", "arguments": "x" * 50}
-        image = {"type": "input_image", "image_url": "x" * 800, "detail": "auto"}
-        response = {"input": [{"type": "message", "role": "user", "content": [image]}, call]}
-        first = make_new_turn(response=response)
-        await store.finish(await admitted(store, first), make_outcome("1"))
-        second = next_turn(first, parent_id=first.id, response=response)
-        await store.finish(await admitted(store, second), make_outcome("2"))
-        conversation_id = conversation_of(await _stored(store, second))
-        whole = await store.chain(conversation_id, second.id, characters=1000, limit=10)
-        length = whole[0].length
-        assert length == whole[1].length
-        assert 250 < length < 800, "the image counts as a quarter"
-        assert len(await store.chain(conversation_id, second.id, characters=length, limit=10)) == 1
-        assert await store.chain(conversation_id, second.id, characters=length + 1, limit=10) == whole
-
-
-async def _stored(store: TurnStore, new: NewTurn) -> Turn:
-    turn = await store.get(new.id)
-    assert turn is not None
-    return turn
