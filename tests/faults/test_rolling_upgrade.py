@@ -5,6 +5,8 @@ Kubernetes. Each process is replaced in turn: a new one starts and becomes ready
 its preStop hook sleeps, then it gets SIGTERM and must end with status 0 within its grace period.
 """
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import itertools
@@ -14,9 +16,9 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-import openai
 import pytest
 
 from fake_provider.process import FakeProvider
@@ -28,6 +30,9 @@ from parley_testing.stacks.commands import run_parley
 from parley_testing.stacks.separate_processes import SeparateStack
 from parley_testing.stacks.service_process import ServiceProcess
 from parley_testing.workload.event_recorder import record_events
+
+if TYPE_CHECKING:
+    import openai
 
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 
@@ -78,7 +83,7 @@ class SdkLoad:
         while not self._ending.is_set():
             await self._try(act, client)
 
-    async def _request(self, clients: "itertools.cycle[openai.AsyncOpenAI]", group: asyncio.TaskGroup) -> None:
+    async def _request(self, clients: itertools.cycle[openai.AsyncOpenAI], group: asyncio.TaskGroup) -> None:
         for number in itertools.count():
             if self._ending.is_set():
                 return
@@ -219,6 +224,8 @@ async def test_a_rolling_upgrade_fails_no_request_and_loses_no_token_and_no_even
 @contextlib.asynccontextmanager
 async def open_client(account: Account) -> AsyncIterator[openai.AsyncOpenAI]:
     """Open the official client without retries."""
+    import openai
+
     async with openai.AsyncOpenAI(
         base_url=f"{account.url}/v1", api_key=account.key, max_retries=0, timeout=60
     ) as client:

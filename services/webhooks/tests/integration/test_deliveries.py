@@ -6,10 +6,8 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from openai import AsyncOpenAI, InvalidWebhookSignatureError
 from prometheus_client import CollectorRegistry
 from standardwebhooks.webhooks import Webhook
-from svix.webhooks import Webhook as SvixWebhook
 
 from parley.ids import new_id
 from parley_events import CloudEvent
@@ -56,6 +54,9 @@ async def _delivered(user: WebhookOwner, webhook: dict[str, Any]) -> dict[str, A
 
 
 async def test_the_clients_of_svix_and_openai_verify_a_delivery(webhooks: RunningWebhooks, receiver: Receiver) -> None:
+    from openai import AsyncOpenAI, InvalidWebhookSignatureError  # each takes a quarter of a second in every worker
+    from svix.webhooks import Webhook as SvixWebhook
+
     user = webhooks.user()
     webhook = await user.create(receiver.url)
     event = user.turn()
