@@ -114,7 +114,7 @@ STORE = "globalThis.storeOnce = async (id) => { await undefined; console.log(id)
 async def test_the_recipe_runs_with_amqplib_and_declares_a_deleted_queue_again(
     tmp_path: Path, node: str, packages: Path, backends: SharedBackends
 ) -> None:
-    url, queue = await backends.amqp_url(), f"sub.test.{new_id()}"
+    url, queue = await backends.fresh_amqp_url(), f"sub.test.{new_id()}"
     (tmp_path / "node_modules").symlink_to(packages / "node_modules")
     (tmp_path / "preload.mjs").write_text(STORE)
     (tmp_path / "recipe.mjs").write_text(recipe().replace("sub.analytics.turns", queue))

@@ -24,6 +24,8 @@ INITDB_OPTIONS = (
     "--builtin-locale=C.UTF-8",
     "--no-instructions",
 )
+# Passwords of tests are random and live for minutes, and each of thousands of connections would repeat the iterations.
+NOT_DURABLE_OPTIONS = ("--no-sync", "-c", "scram_iterations=1")
 # The statement contains a password, so that no error may quote it.
 SINGLE_USER_OPTIONS = ("-c", "exit_on_error=on", "-c", "log_min_error_statement=panic")
 
@@ -48,7 +50,7 @@ class ClusterFiles:
         account.take_ownership(self.password_file)
         status, output = await run_tool(
             *(*account.command("initdb"), "-D", str(new), *INITDB_OPTIONS),
-            *(f"--pwfile={self.password_file}", *([] if durable else ["--no-sync"])),
+            *(f"--pwfile={self.password_file}", *(() if durable else NOT_DURABLE_OPTIONS)),
             seconds=INITDB_TIMEOUT,
             folder=self.folder.parent,
             environment=postgres_environment(),
