@@ -1,8 +1,13 @@
 """Groups of tests that run in one worker."""
 
+import contextlib
+from collections.abc import Generator
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
-from parley_testing.scheduling import Groups
+from parley_testing.scheduling import GroupEnds, Groups
 
 GROUPS = Groups(["stack tests/first.py", "other tests/second.py", "files tests/third.py"])
 
@@ -33,3 +38,22 @@ def test_a_test_that_uses_the_fixture_of_a_group_must_be_in_it(
     nodeid: str, fixtures: list[str], missing: str | None
 ) -> None:
     assert GROUPS.missing(nodeid, fixtures) == missing
+
+
+def run(hook: Generator[None, object, object]) -> None:
+    next(hook)
+    with contextlib.suppress(StopIteration):
+        hook.send(None)
+
+
+def test_the_servers_of_a_group_end_once_before_a_test_of_another_group() -> None:
+    ended: list[object] = []
+    first, second, other = (SimpleNamespace(nodeid=f"tests/{name}") for name in ("first.py::a", "first.py::b", "x.py"))
+    fixture: Any = SimpleNamespace(argname="stack", scope="session", finish=ended.append)
+    ends: Any = GroupEnds(GROUPS)
+    run(ends.pytest_fixture_setup(fixture, "request"))
+    run(ends.pytest_runtest_teardown(first, second))
+    assert ended == []
+    run(ends.pytest_runtest_teardown(second, other))
+    run(ends.pytest_runtest_teardown(second, other))
+    assert ended == ["request"]

@@ -47,7 +47,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     if is_worker(config):
+        from parley_testing.scheduling import ONE_WORKER, GroupEnds, Groups
+
         _rotate_arguments(config)
+        config.pluginmanager.register(GroupEnds(Groups(config.getini(ONE_WORKER))))
     elif config.getoption("dist", "no") != "no":
         config.pluginmanager.register(Controller())
 

@@ -1,7 +1,7 @@
 """Assignment of test files to the workers of pytest-xdist."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -12,6 +12,10 @@ ONE_WORKER = "one_worker"
 
 A group with the name of a fixture has all tests that use it, unless they are in another group of this kind.
 """
+
+
+SERVERS = {"separate": "private_backends"}
+"""The fixture with the servers of a group, unless it has the group's name."""
 
 
 class Groups:
@@ -36,6 +40,33 @@ class Groups:
         """Return the group that a test with these fixtures must be in but is not."""
         wanted = [name for name in self._names if name in fixtures]
         return wanted[0] if wanted and self.of(nodeid) not in wanted else None
+
+
+class GroupEnds:
+    """Ends the servers of a group after its last test, because idle services need processor time and memory."""
+
+    def __init__(self, groups: Groups) -> None:
+        self._groups = groups
+        self._fixtures: dict[str, tuple[pytest.FixtureDef[Any], Any]] = {}
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any], request: Any) -> Generator[None, object, object]:
+        """Remember the fixtures that live as long as the session."""
+        result = yield
+        if fixturedef.scope == "session":
+            self._fixtures[fixturedef.argname] = fixturedef, request
+        return result
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_teardown(self, item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None]:
+        """Finish the fixture of a group, and the fixtures that use it, before the test of another group."""
+        yield
+        group = self._groups.of(item.nodeid)
+        if nextitem is not None and self._groups.of(nextitem.nodeid) != group:
+            name = SERVERS.get(group, group)
+            if name in self._fixtures:
+                fixture, request = self._fixtures.pop(name)
+                fixture.finish(request)
 
 
 class FileScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
