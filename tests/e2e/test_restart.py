@@ -1,4 +1,4 @@
-"""Embedded profile after SIGKILL of every process, at a second start, and after Ctrl-C."""
+"""Embedded profile after SIGKILL of every process, at a second start with the local model, and after Ctrl-C."""
 
 import contextlib
 import os
@@ -12,8 +12,8 @@ import pytest
 from fake_provider.process import FakeProvider
 from parley_embedded.process.tool import run_tool
 from parley_testing import eventually
-from parley_testing.http.client import open_http, register
-from parley_testing.stacks.commands import command_path, environment
+from parley_testing.http.client import UserClient, open_http, register
+from parley_testing.stacks.commands import command_path, environment, free_ports
 from parley_testing.stacks.embedded import EmbeddedStack
 
 pytestmark = pytest.mark.e2e
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture(scope="module")
 async def stack(provider: FakeProvider, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedStack]:
-    """The stack of all tests in this module; the last one stops it."""
+    """The stack of all tests in this module: the first starts it again without the provider, the last ones stop it."""
     async with EmbeddedStack(tmp_path_factory.mktemp("restart"), provider.base_url) as running:
         yield running
 
@@ -70,6 +70,7 @@ async def test_a_conversation_is_complete_after_kill_9_of_the_whole_stack(stack:
     await eventually(lambda: not any(alive(pid) for pid in processes))
     await eventually(lambda: all(refuses(stack.port + offset) for offset in range(4)))
 
+    stack.forget_provider()
     await stack.start()
     async with open_http(stack.url) as http:
         user.http = http
@@ -84,6 +85,44 @@ async def test_a_conversation_is_complete_after_kill_9_of_the_whole_stack(stack:
             ]
 
         await eventually(complete, within=20)
+
+
+@pytest.fixture
+async def demo(stack: EmbeddedStack) -> AsyncIterator[UserClient]:
+    password = (stack.folder / "data" / "demo-password").read_text().strip()
+    async with open_http(stack.url) as http:
+        client = UserClient(http, "demo", password)
+        await client.log_in()
+        yield client
+
+
+async def test_the_local_model_streams_an_answer_with_its_usage(demo: UserClient) -> None:
+    events = [e.data async for e in demo.stream("Say hello.", max_tokens=24)]
+    deltas = [e["delta"] for e in events if e["delta"]]
+    assert len(deltas) > 1
+    last = events[-1]
+    assert last["status"] == "completed"
+    assert last["usage"]["prompt_tokens"] > 0
+    assert 0 < last["usage"]["completion_tokens"] <= 24
+    assert last["usage"]["estimated"] is False
+
+
+async def test_the_catalogue_names_the_local_model(demo: UserClient) -> None:
+    models = (await demo.request("GET", "/api/v1/models")).json()
+    assert models["default"] == "default"
+    assert [(m["provider"], m["context_window"]) for m in models["data"]] == [("local", 8192)]
+
+
+def secret_files(folder: Path) -> list[Path]:
+    return [
+        p for p in folder.glob("*") if p.is_file() and any(w in p.name for w in ("password", "secret", "key", "log"))
+    ]
+
+
+async def test_only_the_owner_can_read_secrets_and_logs(stack: EmbeddedStack) -> None:
+    files = secret_files(stack.folder / "data")
+    assert len(files) >= 4
+    assert {p.stat().st_mode & 0o077 for p in files} == {0}
 
 
 @pytest.mark.chaos
@@ -122,3 +161,20 @@ async def test_an_account_of_a_stopped_stack_is_administered(stack: EmbeddedStac
             assert f"http://localhost:{stack.port}/reset#token=prs_" in output
     assert statuses == [0, 3]
     assert not list((stack.folder / "data").glob("**/*.sock"))
+
+
+@pytest.mark.chaos
+async def test_a_model_that_cannot_start_is_reported_in_one_line(tmp_path: Path) -> None:
+    broken = tmp_path / "modules"
+    broken.mkdir()
+    (broken / "xllamacpp.py").write_text("raise ImportError('broken for this test')\n")
+    status, output = await run_tool(
+        command_path("parley"),
+        *("run", "--data-dir", str(tmp_path / "data"), "--port", str(free_ports()), "--admin-port", str(free_ports())),
+        seconds=60,
+        environment=environment(PYTHONPATH=str(broken)),
+    )
+    assert status == 1
+    [line] = [line for line in output.splitlines() if line.startswith("parley:")]
+    assert "Model ended during its start" in line
+    assert "OPENAI_BASE_URL" in line

@@ -47,6 +47,10 @@ class EmbeddedStack:
         assert self._child is not None
         return self._child
 
+    def forget_provider(self) -> None:
+        """Answer with the local model from the next start on."""
+        self._environment.pop("OPENAI_BASE_URL", None)
+
     async def start(self) -> None:
         """Start the process and wait until the gateway is ready; reap a killed one first."""
         await self.stop()
