@@ -11,9 +11,9 @@ import pytest
 from fake_provider.process import RunningProvider
 from parley_testing import eventually
 from parley_testing.deployment.compose import ComposeProject
-from parley_testing.deployment.compose_clients import SERVICES, STORES, numbered, open_edge
 from parley_testing.deployment.docker import docker, inspect
 from parley_testing.http.client import UserClient, open_http
+from parley_testing.workload.compose_clients import SERVICES, STORES, numbered, open_edge
 
 pytestmark = pytest.mark.chaos
 

@@ -8,7 +8,8 @@ import pytest
 
 from parley_testing import eventually
 from parley_testing.deployment.compose import ComposeProject
-from parley_testing.deployment.compose_clients import (
+from parley_testing.http.client import UserClient, open_http, register
+from parley_testing.workload.compose_clients import (
     SERVICES,
     STORES,
     TOKENS,
@@ -17,7 +18,6 @@ from parley_testing.deployment.compose_clients import (
     open_edge,
     streams_during,
 )
-from parley_testing.http.client import UserClient, open_http, register
 from parley_testing.workload.turns import stored_exactly_once
 
 pytestmark = pytest.mark.chaos
