@@ -2,17 +2,17 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
-
-from starlette.types import Receive, Scope, Send
-from uvicorn.server import ServerState
+from typing import Any, TypeAlias
 
 from parley.config.settings import ServiceSettings, load
 from parley.web.server import make_server
 from parley.web.service_protocol import ServiceHttpProtocol
 from parley_testing.waiting import eventually
 
+Message: TypeAlias = MutableMapping[str, Any]
+"""A scope, an event that is received, or one that is sent, as ASGI says."""
 REQUEST = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 
 
@@ -25,7 +25,9 @@ class ProtocolService:
     headers: list[dict[bytes, bytes]] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(
+        self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
+    ) -> None:
         more = True
         while more:
             message = await receive()
@@ -51,16 +53,16 @@ async def open_service(
     """Serve, and open one connection."""
     app, loop = app or ProtocolService(), asyncio.get_running_loop()
     app.gate.set()
-    config = make_server(app, load(ServiceSettings, admin_port=0)).config
+    server = make_server(app, load(ServiceSettings, admin_port=0))
+    config, state = server.config, server.server_state
     config.load()
-    state = ServerState()
 
     def protocol() -> ServiceHttpProtocol:
         app.connections.append(ServiceHttpProtocol(config, state, {}, loop))
         return app.connections[-1]
 
-    async with await loop.create_server(protocol, "127.0.0.1", 0) as server:
-        app.port = server.sockets[0].getsockname()[1]
+    async with await loop.create_server(protocol, "127.0.0.1", 0) as listening:
+        app.port = listening.sockets[0].getsockname()[1]
         reader, writer = await asyncio.open_connection("127.0.0.1", app.port)
         await eventually(lambda: app.connections)
         yield app, reader, writer
