@@ -13,7 +13,8 @@ import sys
 import httpx2
 from pod_traffic.load import Load
 
-USERS = 5
+MIN_USERS, STREAMS_OF_A_USER = 5, 4
+"""A plan permits 20 open streams and turns."""
 CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 20.0
 """A silent stream sends a ping every 15 s."""
 
@@ -37,7 +38,7 @@ async def main(url: str, streams: int, rate: float) -> None:
     async with contextlib.AsyncExitStack() as opened:
         clients = [
             await opened.enter_async_context(httpx2.AsyncClient(base_url=url, timeout=timeout, trust_env=False))
-            for _ in range(USERS)
+            for _ in range(max(MIN_USERS, streams // STREAMS_OF_A_USER))
         ]
         for client in clients:
             client.headers["Authorization"] = f"Bearer {await sign_up_for_key(client)}"
