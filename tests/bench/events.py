@@ -34,7 +34,7 @@ MIN_RATIO = 0.60
 """Least CPU time of bare aio-pika for each event, divided by that of the kit. Their rates are not judged, because they
 depend on other processes too."""
 BARE_QUEUE, KIT_QUEUE = "bench.events", "sub.bench.events"
-MIN_RATE = 100.0
+MIN_RATE = 40.0
 """Events per second below which a run is given up."""
 NEW_EVENT_INTERVAL = 0.1
 
@@ -192,9 +192,9 @@ async def run(options: argparse.Namespace) -> bool:
             await fill(url, options.events, options.keys)
         missed = OrderCheck(options.events)
         bare, kit = await drain_in_turns(url, missed, options)
+        print(f"kit {kit}; {missed}", flush=True)
         replayed = OrderCheck(options.events)
         again = await replay(url, replayed, since)
-    print(f"kit {kit}; {missed}")
     print(f"replay while new events come {again}; {replayed}")
     complete = all(not each.countdown.left and not each.misplaced for each in (missed, replayed))
     growth = max(missed.growth.bytes, replayed.growth.bytes)
