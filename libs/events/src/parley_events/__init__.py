@@ -8,21 +8,18 @@ from parley_events.decoding import decode, decode_as
 from parley_events.gaps import Gap
 from parley_events.models import (
     ApiKeyRevoked,
-    AssistantMessage,
     ConversationCreated,
     ConversationDeleted,
     ConversationUpdated,
-    ErrorInfo,
     EventData,
     SessionRevoked,
     TurnEnded,
     TurnStarted,
-    Usage,
     UserChanged,
     UserErased,
     UserErasureConfirmed,
-    UserMessage,
 )
+from parley_events.parts import AssistantMessage, ErrorInfo, Usage, UserMessage
 from parley_events.subscription import Rejected
 from parley_events.webhook_models import WebhookDisabled
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from chat.catalogue import Model
 from chat.model import LogEntry
-from parley_events.models import Usage
+from parley_events.parts import Usage
 
 UNUSABLE_USAGE = Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0, estimated=True)
 """Reported usage whose counts cannot be true. Parley estimates them."""

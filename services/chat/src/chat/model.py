@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from parley_events.models import Usage
+from parley_events.parts import Usage
 
 Status = Literal["running", "completed", "incomplete", "failed", "cancelled"]
 FinalStatus = Literal["completed", "incomplete", "failed", "cancelled"]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from parley_events.models import Usage
+from parley_events.parts import Usage
 
 MILLION = Decimal(1_000_000)
 PLACES = Decimal("0.000000001")

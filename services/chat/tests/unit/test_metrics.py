@@ -17,7 +17,7 @@ from chat.providers.circuit_breaker import FAILURE_THRESHOLD, CircuitBreakers
 from chat.providers.failures import AttemptFailed
 from chat.providers.retry_and_fallback import FallbackGenerator
 from parley import times
-from parley_events.models import Usage
+from parley_events.parts import Usage
 
 SMALL = Model("small", "small-1", "Small", "fake", Target("http://127.0.0.1:9", None), 4096, 512)
 COMPLETED = Outcome(

@@ -13,7 +13,7 @@ from history.transfer.entry_scanner import RawEntry
 from history.transfer.export_service import export_head
 from history.transfer.parsing import parse_entry
 from parley.ids import new_id
-from parley_events.models import Usage
+from parley_events.parts import Usage
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)

@@ -13,7 +13,7 @@ from chat.errors import QuotaExceeded
 from chat.model import Reservation
 from chat.price import Price
 from parley import times
-from parley_events.models import Usage
+from parley_events.parts import Usage
 
 MAX_TOKENS = 2**31 - 1
 

@@ -5,15 +5,8 @@ from uuid import UUID
 
 from chat.admission.item_deletion import deleted_messages, revision
 from chat.model import EMPTY_USAGE, NewTurn, Outcome, Turn
-from parley_events.models import (
-    AssistantMessage,
-    ErrorInfo,
-    ToolResult,
-    TurnEnded,
-    TurnRedacted,
-    TurnStarted,
-    UserMessage,
-)
+from parley_events.models import TurnEnded, TurnRedacted, TurnStarted
+from parley_events.parts import AssistantMessage, ErrorInfo, ToolResult, UserMessage
 
 PENDING_NUMBER = 0
 """Number in ``turn.started`` until the admission statement replaces it."""

@@ -14,7 +14,7 @@ from chat.providers.http_provider import HttpProvider
 from chat.providers.openai_format import OpenAIFormat
 from chat.providers.parsing.reported_usage import MAX_COUNT
 from parley.process.timeouts import at_most
-from parley_events.models import Usage
+from parley_events.parts import Usage
 
 MAX_RESULT_BYTES = 16_777_216
 """Maximum size of a provider's answer: 2,048 embeddings of 1,536 numbers in base64."""

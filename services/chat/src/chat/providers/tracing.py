@@ -11,7 +11,7 @@ from chat.generation import UNUSABLE_USAGE, AnswerChunk, ChunkSink, Prompt, Prov
 from chat.providers.failures import AttemptFailed
 from parley.observability import tracing
 from parley.observability.tracing import Span, SpanKind, Tracer
-from parley_events.models import Usage
+from parley_events.parts import Usage
 
 
 class TracedProvider:

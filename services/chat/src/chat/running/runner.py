@@ -23,7 +23,7 @@ from chat.running.usage import estimated_usage, is_plausible
 from chat.turn_store import TurnStore
 from parley import times
 from parley.errors import DependencyUnavailable
-from parley_events.models import Usage
+from parley_events.parts import Usage
 
 log = structlog.get_logger()
 

@@ -9,7 +9,7 @@ from chat.catalogue import Model
 from chat.generation import UNUSABLE_USAGE, Prompt, has_images
 from chat.model import LogEntry
 from chat.token_estimate import estimate
-from parley_events.models import Usage
+from parley_events.parts import Usage
 
 TEMPLATE_TOKENS = 1024
 """Tokens that a server may add to a prompt, for its chat template."""

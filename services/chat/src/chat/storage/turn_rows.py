@@ -7,7 +7,7 @@ from uuid import UUID
 from chat.input_items import messages_of_input
 from chat.model import ConversationState, LogEntry, Outcome, ToolResult, Turn, TurnError
 from chat.past_exchanges import PastExchange, result_steps, stands_alone
-from parley_events.models import Usage
+from parley_events.parts import Usage
 
 _CONVERTED = {"entries", "usage", "error", "cancel_requested", "tool_results"}
 _COLUMNS = [field.name for field in dataclasses.fields(Turn) if field.name not in _CONVERTED]

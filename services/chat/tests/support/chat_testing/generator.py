@@ -8,7 +8,7 @@ from chat.catalogue import Model
 from chat.errors import ProviderFailure
 from chat.generation import AnswerChunk, ChunkSink, EmbeddingCall, ModelSelected, Prompt, PromptFor
 from chat.model import LogEntry
-from parley_events.models import Usage
+from parley_events.parts import Usage
 
 
 @dataclass

@@ -9,7 +9,7 @@ from chat.generation import AnswerChunk
 from chat.model import LogEntry
 from chat.providers.parsing.chunks import ChunkParser
 from chat.running.tool_calls import join_calls
-from parley_events.models import Usage
+from parley_events.parts import Usage
 
 
 def chunk(content: Any, finish_reason: Any = None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from chat.model import LogEntry, NewTurn, Outcome, Turn
 from chat.turn_store import AdmissionResult
 from parley import times
 from parley.ids import new_id
-from parley_events.models import Usage
+from parley_events.parts import Usage
 
 MODEL = Model("default", "fake-1", "Fake", "fake", Target("http://fake/v1", "key"), 8192, 1024)
 SEES = replace(MODEL, capabilities=("stream", "vision"))

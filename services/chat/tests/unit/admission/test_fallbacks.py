@@ -16,7 +16,7 @@ from chat_testing.bench import EngineBench
 from chat_testing.generator import ScriptedGenerator, answer_of
 from chat_testing.service_bench import ServiceBench
 from chat_testing.turns import MODEL, make_request
-from parley_events.models import Usage
+from parley_events.parts import Usage
 
 PRICE = Price(Decimal(1), Decimal(1), None, "test")
 PRIMARY = replace(MODEL, fallbacks=("second", "third"), price=PRICE)

@@ -15,7 +15,7 @@ from chat_testing.generator import answer_of
 from chat_testing.published_schemas import check_body, check_socket_frame
 from chat_testing.service_bench import ServiceBench
 from parley.ids import new_id
-from parley_events.models import Usage
+from parley_events.parts import Usage
 from parley_testing.security.token_issuer import TestIssuer
 
 ISSUER = TestIssuer()

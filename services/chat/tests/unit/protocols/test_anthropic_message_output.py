@@ -18,7 +18,7 @@ from chat.protocols.anthropic_messages.message import message
 from chat.protocols.sse import MOVED
 from chat.running.turn_updates import StreamInterrupted, StreamStarted, TurnDelta, TurnFinished, TurnUpdate
 from chat_testing.turns import ended_turn, make_turn
-from parley_events.models import Usage
+from parley_events.parts import Usage
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from chat.protocols.websocket.projection import frame, turn_frames
 from chat.protocols.websocket.server_frames import DrainingFrame, ErrorFrame, OkFrame, ReadyFrame, TurnEventFrame
 from chat.running.turn_updates import StreamStarted, TurnDelta, TurnFinished, TurnUpdate
 from chat_testing.turns import ended_turn, make_turn
-from parley_events.models import Usage
+from parley_events.parts import Usage
 
 TURN = replace(
     ended_turn(make_turn(), "Hel", "lo"),

@@ -18,7 +18,7 @@ from chat.protocols.ui_messages.events import UiMessageEvents
 from chat.running.tool_calls import join_calls
 from chat.running.turn_updates import TurnDelta
 from chat_testing.turns import ended_turn, make_turn
-from parley_events.models import Usage
+from parley_events.parts import Usage
 
 Folded = tuple[str, str, list[tuple[str, str]]]
 """Text, reasoning, and the calls with their names and arguments."""

@@ -25,7 +25,7 @@ from chat.running.turn_updates import (
 )
 from chat.running.turn_view import TurnView
 from chat_testing.turns import ended_turn, make_turn
-from parley_events.models import Usage
+from parley_events.parts import Usage
 
 USAGE = Usage(prompt_tokens=41, completion_tokens=16, total_tokens=57)
 CALL: dict[str, Any] = {"index": 0, "id": "c", "type": "function", "function": {"name": "f"}}

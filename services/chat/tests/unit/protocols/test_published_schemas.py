@@ -14,7 +14,7 @@ from chat.running.tool_calls import join_calls
 from chat.running.turn_updates import StreamStarted, TurnDelta, TurnFinished, TurnUpdate
 from chat_testing.published_schemas import check
 from chat_testing.turns import ended_turn, make_turn
-from parley_events.models import Usage
+from parley_events.parts import Usage
 
 USAGE = Usage(prompt_tokens=7, completion_tokens=3, total_tokens=10, cached_tokens=2, reasoning_tokens=1)
 MESSAGE_EVENTS = {

@@ -29,7 +29,7 @@ from chat_testing.published_schemas import check_event
 from chat_testing.turns import make_turn
 from parley import times
 from parley.ids import new_id
-from parley_events.models import Usage
+from parley_events.parts import Usage
 
 USAGE = Usage(prompt_tokens=7, completion_tokens=3, total_tokens=10, cached_tokens=2, reasoning_tokens=1)
 

@@ -15,7 +15,7 @@ from chat.providers import catalogue_file
 from chat.providers.catalogue_file import load_catalogue
 from chat.settings import OPENAI_BASE_URL, ChatSettings
 from parley.config.settings import SettingsError
-from parley_events.models import Usage
+from parley_events.parts import Usage
 
 
 def catalogue_of(**settings: Any) -> Catalogue:

@@ -16,7 +16,7 @@ from chat_testing.stores import InMemoryResponseIndex
 from chat_testing.turns import MODEL, ended_turn, make_request, make_turn
 from parley import times
 from parley.ids import new_id
-from parley_events.models import Usage
+from parley_events.parts import Usage
 from parley_testing import eventually
 
 USAGE = Usage(prompt_tokens=5, completion_tokens=2, total_tokens=7)

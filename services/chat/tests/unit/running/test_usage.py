@@ -8,7 +8,7 @@ from chat.generation import UNUSABLE_USAGE, Prompt
 from chat.model import LogEntry
 from chat.running.usage import TEMPLATE_TOKENS, estimated_usage, is_plausible
 from chat_testing.turns import MODEL
-from parley_events.models import Usage
+from parley_events.parts import Usage
 
 PROMPT = Prompt([{"role": "user", "content": "Hi"}], 10)
 IMAGE = Prompt([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://x"}}]}], 10)

@@ -6,7 +6,7 @@ from uuid import UUID
 from history.database import Database, Row
 from history.messages.schemas import BranchMessage, BranchResponse, Message
 from history.messages.store import MAX_SIBLING_COUNT, MAX_SIBLING_IDS, BranchQuery, MessagePosition
-from parley_events.models import Usage
+from parley_events.parts import Usage
 
 # LATERAL (… OFFSET 0) allows Postgres one plan only, a loop over one key of an index: see docs/query-plans.md.
 _ONE = "LATERAL (SELECT * FROM messages WHERE id = {} OFFSET 0)"

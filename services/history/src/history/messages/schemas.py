@@ -7,7 +7,7 @@ from pydantic import Field
 
 from parley.times import Timestamp
 from parley.web.schemas import Money, ResponseBody
-from parley_events.models import Usage
+from parley_events.parts import Usage
 
 Role = Literal["user", "assistant", "tool"]
 Order = Literal["asc", "desc"]

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from history.messages.schemas import Role
-from parley_events.models import Usage
+from parley_events.parts import Usage
 
 MAX_CONTENT_LENGTH = 1_000_000
 """Characters of an imported message."""

@@ -8,7 +8,7 @@ from history.conversations.schemas import Conversation
 from history.messages.schemas import Message
 from history_testing.turn_events import SampleTurn
 from parley.times import now
-from parley_events.models import Usage
+from parley_events.parts import Usage
 
 TURN_DURATION = timedelta(seconds=2)
 

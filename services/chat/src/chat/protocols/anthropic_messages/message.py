@@ -6,7 +6,7 @@ from chat.errors import failure
 from chat.model import EMPTY_USAGE, Turn
 from chat.protocols.anthropic_messages.content import content_of
 from parley.web.problems import anthropic_error
-from parley_events.models import Usage
+from parley_events.parts import Usage
 
 PENDING = "The answer is complete but cannot be stored at the moment. Fetch it later by the X-Turn-Id."
 INTERRUPTED = "The answer was interrupted."

@@ -9,7 +9,7 @@ from chat.model import LogEntry, Turn
 from chat.protocols.parley.schemas import ChatAnswer, TurnResource, TurnUserMessage
 from chat.running.turn_view import TurnView
 from parley.web.schemas import money
-from parley_events.models import ErrorInfo
+from parley_events.parts import ErrorInfo
 
 
 def cost_fields(turn: Turn) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from chat.protocols.parley.tools import ToolOptions
 from parley.times import Timestamp
 from parley.web.schemas import Id, Page, ResponseBody, Text, max_entries
 from parley.web.validation import FieldValueError
-from parley_events.models import ErrorInfo, Usage
+from parley_events.parts import ErrorInfo, Usage
 
 MAX_TEXT = 32_000
 MAX_METADATA = 16

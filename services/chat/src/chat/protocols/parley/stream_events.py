@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from chat.protocols.parley.schemas import TurnStatus
-from parley_events.models import ErrorInfo, Usage
+from parley_events.parts import ErrorInfo, Usage
 
 
 class TurnStartedEvent(BaseModel):

@@ -3,7 +3,7 @@
 from typing import Any
 
 from chat.generation import UNUSABLE_USAGE
-from parley_events.models import Usage
+from parley_events.parts import Usage
 
 MAX_COUNT = 2**31 - 1
 

@@ -23,7 +23,7 @@ from history.transfer.formats.lenient import validate
 from history.transfer.formats.message_order import Ancestors, TooManyMessages, in_order
 from parley.web.schemas import Text, max_entries
 from parley.web.validation import FieldValueError
-from parley_events.models import Usage
+from parley_events.parts import Usage
 
 NAME = "Parley's export (`format` is `parley.conversation/1`)"
 MAX_INVALID = 100
