@@ -152,6 +152,7 @@ class Outcome:
     finished_at: datetime
     time_to_first_token_ms: int | None = None
     log_lost: bool = False
+    """Whether readers may have seen events that were lost with the runner before they were in its log."""
     cached: bool = False
     """The answer comes from the response cache."""
 

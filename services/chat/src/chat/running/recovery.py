@@ -88,7 +88,7 @@ class Recovery:
         Raises DependencyUnavailable. A failure leaves the turn to the next scan.
         """
         entries, lost = await self._seal(turn)
-        outcome = self.outcome(turn, entries, lost=lost)
+        outcome = self.outcome(turn, entries)
         ended = await self._store.finish(turn, outcome)
         if ended is not None:
             self._metrics.recovered.inc()
@@ -106,7 +106,7 @@ class Recovery:
                     return (), True
             await asyncio.sleep(SEAL_RETRY_INTERVAL)
 
-    def outcome(self, turn: Turn, entries: tuple[LogEntry, ...], *, lost: bool) -> Outcome:
+    def outcome(self, turn: Turn, entries: tuple[LogEntry, ...]) -> Outcome:
         """Return the outcome of a turn that ended with these entries, at the price of the model that gave them."""
         stopped: StopReason = "cancelled" if turn.cancel_requested else "interrupted"
         end = decide(stopped, None, finish_reason=None, has_output=bool(entries))
@@ -126,7 +126,7 @@ class Recovery:
             provider_model=model.provider_model if model and entries else None,
             error=end.error,
             finished_at=times.now(),
-            log_lost=lost,
+            log_lost=True,
         )
 
     def _model(self, turn: Turn) -> Model | None:

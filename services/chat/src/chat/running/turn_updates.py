@@ -124,7 +124,7 @@ def _interrupted(log: TurnLog) -> StreamInterrupted:
 
 async def from_row(turn: Turn, after: int) -> AsyncGenerator[TurnUpdate, None]:
     """Yield the updates of an ended turn behind a cursor. A cursor at the end repeats the last update."""
-    # A log that was lost with its runner may have shown more entries than were stored.
+    # A runner that was lost may have shown more entries than were stored.
     check_cursor(min(after, turn.last_seq) if turn.log_lost else after, turn.last_seq)
     if after < FIRST_SEQ:
         yield StreamStarted(turn)

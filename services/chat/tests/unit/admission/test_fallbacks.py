@@ -125,7 +125,7 @@ async def test_a_recovered_answer_is_priced_at_the_model_that_gave_it(fallback: 
         assert job.fallback_terms is not None
         assert await job.fallback_terms(bench.engine.catalogue.find("second")) is not None
     turn = bench.engine.turns.turns[job.turn.id]
-    outcome = bench.engine.recovery.outcome(turn, (LogEntry("yes"),), lost=False)
+    outcome = bench.engine.recovery.outcome(turn, (LogEntry("yes"),))
     price = EXPENSIVE if fallback else PRICE
     usage = Usage(
         prompt_tokens=turn.prompt_tokens,

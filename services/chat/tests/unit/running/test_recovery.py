@@ -9,6 +9,7 @@ from chat.model import LogEntry, Turn
 from chat.running.lease import LEASE_LENGTH
 from chat.running.recovery import contiguous
 from chat.running.turn_log_store import LogAppend, LogItem
+from chat.running.turn_updates import TurnFinished, from_row
 from chat_testing.bench import EngineBench
 from parley.errors import DependencyUnavailable
 from parley.ids import new_id
@@ -31,8 +32,17 @@ async def test_a_turn_with_output_ends_as_interrupted_with_the_entries_of_its_lo
     ended = bench.turns.turns[turn.id]
     assert (ended.status, ended.finish_reason, ended.content) == ("incomplete", "interrupted", "Hello")
     assert ended.usage is not None
-    assert (ended.usage.prompt_tokens, ended.usage.estimated, ended.log_lost) == (9, True, False)
+    assert (ended.usage.prompt_tokens, ended.usage.estimated) == (9, True)
     assert bench.registry.get_sample_value("chat_turns_recovered_total") == 1
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+async def test_a_reader_who_has_seen_more_than_the_log_gets_the_end_of_the_turn(is_cancelled: bool) -> None:
+    bench = EngineBench()
+    turn = replace(await orphan(bench, "Hel"), cancel_requested=is_cancelled)
+    await bench.recovery.recover(turn)
+    ended = bench.turns.turns[turn.id]
+    assert [update async for update in from_row(ended, 9)] == [TurnFinished(ended.last_seq, ended)]
 
 
 async def test_a_turn_whose_log_is_lost_fails_and_says_so() -> None:
