@@ -46,7 +46,8 @@ def test_an_exact_path_wins_over_a_template() -> None:
 def test_routes_have_the_scopes_of_their_service() -> None:
     assert {(r.service, r.scope) for r in TABLE.routes} == {
         ("auth", None), ("auth", ""), ("auth", "account"), ("auth", "admin"),
-        ("chat", ""), ("chat", "chat:write"), ("chat", "history:read"), ("chat", "admin"),
+        ("chat", ""), ("chat", "chat:write"), ("chat", "history:read"), ("chat", "history:write"),
+        ("chat", "admin"),
         ("history", "history:read"), ("history", "history:write"), ("history", "events:read"), ("history", "admin"),
         ("webhooks", ""), ("webhooks", "admin"),
     }  # fmt: skip
