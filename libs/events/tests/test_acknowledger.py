@@ -20,8 +20,8 @@ class Channel:
         self.is_closed = False
 
 
-class Message:
-    """A delivery."""
+class UnacknowledgedMessage:
+    """A message whose acknowledgement waits for its channel."""
 
     def __init__(self, channel: Channel, tag: int) -> None:
         self._channel, self._tag = channel, tag
@@ -35,7 +35,7 @@ class Message:
 
 
 def messages(channel: Channel, *tags: int) -> list[ReceivedMessage]:
-    return [cast("ReceivedMessage", Message(channel, tag)) for tag in tags]
+    return [cast("ReceivedMessage", UnacknowledgedMessage(channel, tag)) for tag in tags]
 
 
 async def test_messages_are_acknowledged_in_order_and_once() -> None:

@@ -15,7 +15,7 @@ from fake_provider.wire_format import AnswerRenderer
 DEFAULT_DIMENSIONS = 8
 
 
-class EmbeddingCall(ModelRequest):
+class EmbeddingModelRequest(ModelRequest):
     """Members of an embeddings request. The texts are also the message, for the knobs in them."""
 
     input: list[str | list[int]]
@@ -28,7 +28,7 @@ class EmbeddingRenderer(AnswerRenderer):
 
     def completion(self) -> bytes:
         request = self._request
-        assert isinstance(request, EmbeddingCall)
+        assert isinstance(request, EmbeddingModelRequest)
         data = [
             {"object": "embedding", "index": index, "embedding": _encoded(_vector(each, request.dimensions), request)}
             for index, each in enumerate(request.input)
@@ -44,13 +44,13 @@ class EmbeddingsApi:
 
     renderer = EmbeddingRenderer
 
-    def parse(self, document: object) -> EmbeddingCall:
+    def parse(self, document: object) -> EmbeddingModelRequest:
         given = document if isinstance(document, dict) else {}
         found = given.get("input")
         inputs = found if isinstance(found, list) and not all(isinstance(each, int) for each in found) else [found]
         text = "\n".join(each for each in inputs if isinstance(each, str))
         try:
-            return EmbeddingCall.model_validate(
+            return EmbeddingModelRequest.model_validate(
                 {**given, "input": inputs, "messages": [{"role": "user", "content": text}]}
             )
         except ValidationError as error:
@@ -68,7 +68,7 @@ def _vector(given: str | list[int], dimensions: int) -> list[float]:
     ]
 
 
-def _encoded(vector: list[float], request: EmbeddingCall) -> list[float] | str:
+def _encoded(vector: list[float], request: EmbeddingModelRequest) -> list[float] | str:
     if request.encoding_format != "base64":
         return vector
     return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
