@@ -48,6 +48,14 @@ async def test_packages_and_the_libraries_the_system_lacks_are_unpacked(tmp_path
     assert "download libmissing tool" in (tmp_path / "calls").read_text()
 
 
+def test_libraries_in_a_folder_of_one_package_are_found(tmp_path: Path) -> None:
+    shared = tmp_path / "usr/lib/x86_64-linux-gnu"
+    for name in ("libpulse.so.0", "pulseaudio/libpulsecommon-16.1.so", "gconv/UTF-16.so"):
+        (shared / name).parent.mkdir(parents=True, exist_ok=True)
+        (shared / name).touch()
+    assert library_folders(tmp_path) == (shared, shared / "pulseaudio")
+
+
 async def test_unpacked_packages_are_reused_without_a_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "tool").mkdir()
     monkeypatch.setenv("PATH", "/nowhere")

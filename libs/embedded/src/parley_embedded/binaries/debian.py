@@ -45,8 +45,14 @@ async def unpack_debian(
 
 
 def library_folders(root: Path) -> tuple[Path, ...]:
-    """Return the folders of shared libraries below an unpacked root."""
-    return tuple(sorted([*root.glob("usr/lib/*-linux-*"), *root.glob("lib/*-linux-*")]))
+    """Return the folders of shared libraries below an unpacked root.
+
+    Libraries that only one package uses are in a folder of their own. An installed package finds them by an absolute
+    path, which is wrong below `root`.
+    """
+    shared = [*root.glob("usr/lib/*-linux-*"), *root.glob("lib/*-linux-*")]
+    private = {library.parent for folder in shared for library in folder.glob("*/lib*.so*")}
+    return tuple(sorted([*shared, *private]))
 
 
 @asynccontextmanager
