@@ -84,6 +84,8 @@ def test_the_defaults_are_valid_and_a_misspelt_name_is_not_at_any_depth(values: 
     [
         {"workloads": {"chat": {"replicas": 0}}},
         {"workloads": {"chat": {"settings": {"OPENAI_API_KEY": "sk"}}}},
+        {"workloads": {"chat": {"settings": {"AWS_ACCESS_KEY_ID": "key"}}}},
+        {"workloads": {"chat": {"settings": {"AZURE_STORAGE_SAS_TOKEN": "sig"}}}},
         {"settings": {"log_level": "info"}},
         {"image": {"tag": "latest"}},
         {"image": {"digests": {"chat": "0.1.0"}}},

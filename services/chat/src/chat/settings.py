@@ -6,18 +6,20 @@ from typing import ClassVar
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from chat.bucket_settings import BucketSettings
 from parley.config.settings import DataSettings
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 DEFAULT_FINISH_PENDING_AFTER: float = 30
 
 
-class ChatSettings(DataSettings):
+class ChatSettings(DataSettings, BucketSettings):
     """Settings of the chat service, read from the environment."""
 
     model_config = SettingsConfigDict(protected_namespaces=())
     service: ClassVar[str] = "chat"
     speaks_websocket: ClassVar[bool] = True
+    prefixes_of_tools: ClassVar[tuple[str, ...]] = ("AWS_", "AZURE_", "GOOGLE_")
 
     port: int = Field(8002, ge=0, le=65535, description="Port to listen on.")
     admin_port: int = Field(9002, ge=0, le=65535, description="Admin port. 0 selects a free port.")
@@ -54,7 +56,8 @@ class ChatSettings(DataSettings):
     files_url: str | None = Field(
         None,
         description="Where files of users are stored: a folder (`file:///var/lib/parley/files`), or a bucket "
-        "(`s3://bucket/prefix`, `gs://…`, `az://…`) with the credentials of its provider in the environment. "
+        "of S3 (`s3://bucket/prefix`), Google Cloud Storage (`gs://bucket/prefix`) or Azure "
+        "(`az://container/prefix`) with the settings `AWS_…`, `GOOGLE_…` or `AZURE_…`. "
         "All replicas need the same one: a folder serves one host, unless the others mount it. "
         "Without it, files are not offered. `make run` uses a folder.",
     )

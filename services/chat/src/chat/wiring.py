@@ -111,7 +111,9 @@ async def open_adapters(
         open_log_store(settings) as logs,
         open_generators(settings, metrics, runtime.tracer) as generators,
     ):
-        objects = ObjectStorage(settings.files_url) if settings.files_url else None
+        objects = ObjectStorage(settings.files_url, settings) if settings.files_url else None
+        if objects is not None:
+            runtime.pings["files"] = objects.ping
         answers = ImageLoader(generators.answers, objects)
         yield EngineAdapters(turns, PostgresRunnerStore(turns), logs, answers, generators, objects)
 

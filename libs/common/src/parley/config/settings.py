@@ -55,6 +55,8 @@ class ServiceSettings(TraceSettings):
     service: ClassVar[str] = "service"
     speaks_websocket: ClassVar[bool] = False
     """Whether the server accepts WebSockets, which needs the package ``websockets``."""
+    prefixes_of_tools: ClassVar[tuple[str, ...]] = ()
+    """Beginnings of variables that libraries read themselves: such a name is never a misspelt setting."""
 
     environment: Literal["production", "development"] = Field(
         "production", description="`development` permits settings that are unsafe on a network."
@@ -196,7 +198,7 @@ def unknown_settings(kind: type[ServiceSettings], environ: Mapping[str, str]) ->
             or name in _ADDRESSES
             or _SERVICE_LINK.search(name)
             or not name.isupper()
-            or name.startswith(_OTHER_SIGNALS)
+            or name.startswith((*_OTHER_SIGNALS, *kind.prefixes_of_tools))
         ):
             continue
         own = name.startswith((f"{kind.service.upper()}_", _TRACES_ONLY))
