@@ -81,6 +81,10 @@ test-e2e: setup ## Run the end-to-end tests of the whole product
 test-clients: setup ## Run the clients and frameworks of others against the product, each with its own packages
 	@$(PYTEST) -m "e2e or chaos" tests/clients $(ARGS)
 
+.PHONY: storage-test
+storage-test: setup ## Run the files of users on S3, Google Cloud Storage and Azure, as emulators; needs Go, downloads 400 MB once
+	@scripts/storage-test $(ARGS)
+
 .PHONY: coverage
 coverage: setup ## Measure branch coverage of the unit and integration tests; prints a table of the packages
 	@$(PY) -m coverage erase
@@ -97,7 +101,7 @@ isolated: ## Install each package alone, import it, run its unit tests
 
 .PHONY: chaos
 chaos: setup ## Run the long fault tests: kills, freezes and network faults
-	@$(PYTEST) -m chaos --ignore=tests/security --ignore=tests/images --ignore=tests/compose --ignore=tests/cluster $(ARGS)
+	@$(PYTEST) -m chaos --ignore=tests/security --ignore=tests/images --ignore=tests/compose --ignore=tests/cluster --ignore=tests/storage $(ARGS)
 
 .PHONY: blackout
 blackout: setup ## Break each dependency and replica under load and measure: ARGS="redis --fault vanished", ARGS=--write
@@ -184,7 +188,7 @@ format-check: setup
 .PHONY: lint
 lint: setup ## Check for errors and style
 	@.venv/bin/ruff check
-	@for script in scripts/asyncapi/check scripts/bootstrap scripts/environment.sh scripts/check-isolation scripts/console scripts/fresh scripts/helm scripts/lint-manifests scripts/lock scripts/openapi-client scripts/release scripts/security scripts/setup deploy/docker/install-sources deploy/docker/make-secrets deploy/docker/rotate-secrets deploy/docker/upgrade deploy/k8s/make-secrets deploy/k8s/keep-replicas .ci/run; do bash -n $$script; done
+	@for script in scripts/asyncapi/check scripts/bootstrap scripts/environment.sh scripts/check-isolation scripts/console scripts/fresh scripts/helm scripts/lint-manifests scripts/lock scripts/openapi-client scripts/release scripts/security scripts/setup scripts/storage-test deploy/docker/install-sources deploy/docker/make-secrets deploy/docker/rotate-secrets deploy/docker/upgrade deploy/k8s/make-secrets deploy/k8s/keep-replicas .ci/run; do bash -n $$script; done
 
 .PHONY: types
 types: setup ## Check the types

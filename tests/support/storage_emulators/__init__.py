@@ -1,0 +1,1 @@
+"""Emulators of S3, Google Cloud Storage and Azure for `make storage-test`."""
