@@ -12,7 +12,8 @@ Message = dict[str, Any]
 TEXT_PARTS = frozenset({"input_text", "output_text", "text", "refusal", "reasoning_text", "summary_text"})
 """Types of parts that are text. The member of a refusal has the name of its type."""
 DELETED = "deleted"
-"""Type of an item that was deleted. It keeps the place of the item, because places are parts of the items' IDs."""
+"""Type of an item that was deleted. It keeps the place of the item, because places are parts of the items' IDs, and a
+role, because the items around it are read by who wrote what."""
 
 
 def messages_of_input(response: Mapping[str, Any] | None) -> list[Message] | None:
@@ -53,6 +54,12 @@ def items_of_turn(turn: Turn) -> list[Item]:
     return [*own, *map(_output_item, turn.tool_results)]
 
 
+def deleted(item: Item) -> Item:
+    """Return what takes the place of an item that is deleted."""
+    role = "assistant" if is_answer(item) else "tool" if item["type"] == "function_call_output" else item["role"]
+    return {"type": DELETED, "role": role}
+
+
 def message_with_files(text: str, file_ids: Iterable[UUID]) -> Item:
     """Return a user's message with files as an item."""
     files = [{"type": "input_file", "file_id": openai_id(file_id)} for file_id in file_ids]
@@ -84,15 +91,21 @@ def text_of(content: str | Sequence[Item] | None) -> str:
     return "".join(_text(part) for part in content)
 
 
-def user_text(items: Sequence[Item]) -> str:
-    """Return what the user wrote after the last answer, or their last message if there is none."""
-    latest: list[str] = []
-    for item in reversed(items):
+def latest_user_items(items: Iterable[Item]) -> list[Item]:
+    """Return the messages of the user after the last answer, or the last ones if there is none, also deleted ones."""
+    latest: list[Item] = []
+    for item in reversed(list(items)):
         if latest and is_answer(item):
             break
-        if item["type"] == "message" and item["role"] == "user":
-            latest.append(text_of(item["content"]))
-    return "\n\n".join(reversed(latest))
+        if item.get("role") == "user":
+            latest.append(item)
+    return latest[::-1]
+
+
+def user_text(items: Iterable[Item]) -> str:
+    """Return what the user wrote after the last answer, or their last message if there is none."""
+    latest = (item for item in latest_user_items(items) if item["type"] != DELETED)
+    return "\n\n".join(text_of(item["content"]) for item in latest)
 
 
 def is_answer(item: Item) -> bool:

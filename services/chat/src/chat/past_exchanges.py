@@ -54,9 +54,9 @@ class PastExchange:
         return len(self.user_message) + len(self.answer) + steps
 
 
-def stands_alone(finish_reason: str | None, response: Mapping[str, Any] | None) -> bool:
+def stands_alone(turn_id: UUID, finish_reason: str | None, response: Mapping[str, Any] | None) -> bool:
     """Tell whether the exchange of an ended turn counts without an answer; ``response`` as the turn has it."""
-    return finish_reason == INSERTED or bool((response or {}).get("revision"))
+    return finish_reason == INSERTED or str(turn_id) in (response or {}).get("deleted_messages", ())
 
 
 def call_places(deleted: Collection[int]) -> Iterator[int]:

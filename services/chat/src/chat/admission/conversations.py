@@ -30,7 +30,7 @@ def exchange_of(turn: Turn) -> PastExchange:
         input=given,
         items=response.get("input"),
         deleted_calls=response.get("deleted_calls", ()),
-        stands_alone=stands_alone(turn.finish_reason, turn.response),
+        stands_alone=stands_alone(turn.id, turn.finish_reason, turn.response),
     )
 
 

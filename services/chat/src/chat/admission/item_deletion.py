@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from chat.input_items import DELETED, items_of_turn, user_text
+from chat.input_items import DELETED, Item, deleted, items_of_turn, latest_user_items, user_text
 from chat.item_store import ItemPlace
 from chat.model import LogEntry, ToolResult, Turn
 from chat.past_exchanges import call_places
@@ -51,7 +51,7 @@ def without_shared(turn: Turn, item: ItemPlace, changed: Turn) -> Turn | None:
     if turn.parent_id == changed.parent_id and turn.continues == changed.continues:
         return without(turn, item)
     if turn.continues and not changed.continues and turn.user_message != changed.user_message:
-        return replace(turn, user_message=changed.user_message)
+        return _revised(replace(turn, user_message=changed.user_message), (), {})
     return None
 
 
@@ -59,22 +59,31 @@ def _without_input(turn: Turn, item: ItemPlace) -> Turn | None:
     items = items_of_turn(turn)
     if item.place >= len(items) or items[item.place]["type"] != item.kind:
         return None
-    gone = items[item.place]
-    left = [*items[: item.place], {"type": DELETED}, *items[item.place + 1 :]]
+    gone, later = items[item.place], items[item.place + 1 :]
+    left = [*items[: item.place], deleted(gone), *later]
     changed, messages = turn, set[UUID]()
     if item.kind == "function_call_output":
-        changed, messages = _without_result(turn, gone["call_id"])
+        changed, messages = _without_result(turn, sum(map(_is_output, later)))
     elif gone.get("role") == "user" and not turn.continues:
         changed = replace(turn, user_message=user_text(left))
-        if not any(one.get("role") == "user" for one in left):
+        if all(one["type"] == DELETED for one in latest_user_items(left)):
             messages = {turn.user_message_id}
     return _revised(changed, messages, {"input": left})
 
 
-def _without_result(turn: Turn, call_id: str | None) -> tuple[Turn, set[UUID]]:
-    gone = {one.id for one in turn.tool_results if one.tool_call_id == call_id}
-    results = (ToolResult(one.id, one.tool_call_id, "") if one.id in gone else one for one in turn.tool_results)
-    return replace(turn, tool_results=tuple(results)), gone
+def _is_output(item: Item) -> bool:
+    """Tell whether an item is the output of a function, also a deleted one."""
+    return item["type"] == "function_call_output" or item.get("role") == "tool"
+
+
+def _without_result(turn: Turn, later: int) -> tuple[Turn, set[UUID]]:
+    """Return the turn without the result that ``later`` ones follow. The results are the last outputs of the input."""
+    place = len(turn.tool_results) - 1 - later
+    if place < 0:
+        return turn, set()
+    results, gone = list(turn.tool_results), turn.tool_results[place]
+    results[place] = ToolResult(gone.id, gone.tool_call_id, "")
+    return replace(turn, tool_results=tuple(results)), {gone.id}
 
 
 def _without_output(turn: Turn, item: ItemPlace) -> Turn | None:
@@ -88,16 +97,22 @@ def _without_output(turn: Turn, item: ItemPlace) -> Turn | None:
     if item.place not in places:
         return None
     calls = [call for place, call in zip(places, turn.tool_calls, strict=True) if place != item.place]
-    entries = tuple(_without_call(entry, item.place) for entry in turn.entries)
+    # The log has numbers of its own: a call that a provider began and never named has one, too.
+    numbers = sorted({delta["index"] for entry in turn.entries for delta in entry.tool_calls})
+    number = dict(zip(places, numbers, strict=False)).get(item.place)
+    entries = tuple(_without_call(entry, number) for entry in turn.entries)
     return _answered(replace(turn, tool_calls=calls or None, entries=entries), {"deleted_calls": [*gone, item.place]})
 
 
-def _without_call(entry: LogEntry, index: int) -> LogEntry:
-    return entry._replace(tool_calls=tuple(delta for delta in entry.tool_calls if delta["index"] != index))
+def _without_call(entry: LogEntry, number: int | None) -> LogEntry:
+    return entry._replace(tool_calls=tuple(delta for delta in entry.tool_calls if delta["index"] != number))
 
 
 def _answered(turn: Turn, members: dict[str, Any]) -> Turn:
-    return _revised(turn, () if turn.content or turn.tool_calls else {turn.id}, members)
+    if turn.content or turn.tool_calls:
+        return _revised(turn, (), members)
+    nothing = tuple(LogEntry("") for _ in turn.entries)
+    return _revised(replace(turn, entries=nothing), {turn.id}, members)
 
 
 def _revised(turn: Turn, messages: Iterable[UUID], members: dict[str, Any]) -> Turn:

@@ -9,6 +9,7 @@ from uuid import UUID
 from chat.admission.turn_request import TurnRequest
 from chat.errors import ConversationNotFound, HistoryUnavailable, MessageNotFound, TurnInProgress
 from chat.history import History, RegenerationSource
+from chat.input_items import messages_of_input
 from chat.model import ConversationState, ToolResult
 from chat.turn_store import TurnStore
 from parley.errors import InvalidRequest
@@ -163,6 +164,8 @@ class PositionResolver:
         self, request: TurnRequest, conversation_id: UUID, answer_id: UUID, head: _ConversationHead
     ) -> TurnPosition:
         source = await self._source(request, conversation_id, answer_id)
+        if _is_blank(source):
+            raise MessageNotFound
         return TurnPosition(
             conversation_id,
             source.user_message,
@@ -197,6 +200,12 @@ class PositionResolver:
         if source is None:
             raise MessageNotFound
         return source
+
+
+def _is_blank(source: RegenerationSource) -> bool:
+    """Tell whether nothing is left of what an answer answers, because its user deleted it."""
+    messages = messages_of_input(source.response)
+    return not (source.user_message or source.tool_results) if messages is None else not messages
 
 
 def _require_pairs(calls: set[str], results: Sequence[ToolResult], pointer: str) -> None:

@@ -23,6 +23,8 @@ class AcceptedTurn:
     confirmed: bool
     has_event: bool
     sent: bool
+    redacting: bool = False
+    """Items of it were deleted, and the event that says so is not sent, or was not long ago."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ async def _compare(page: list[AcceptedTurn], history: History, report: Verificat
         kind = _finding_kind(turn, stored.get(turn.turn_id))
         if kind is not None:
             report.findings.append(TurnFinding(turn.turn_id, kind))
-        elif not turn.sent and not turn.confirmed:
+        elif turn.redacting or (not turn.sent and not turn.confirmed):
             report.waiting += 1
 
 
@@ -113,7 +115,7 @@ def _finding_kind(accepted: AcceptedTurn, stored: StoredTurn | None) -> FindingK
     if stored.status != accepted.status:
         return "altered" if accepted.sent or accepted.confirmed else None
     same = stored.sha256 is None or stored.sha256 == accepted.sha256
-    return None if same else "altered"
+    return None if same or accepted.redacting else "altered"
 
 
 def _findings(kind: FindingKind, turn_ids: Iterable[UUID]) -> list[TurnFinding]:

@@ -58,9 +58,12 @@ WHERE id = :id""")
 # As erasure does: an event that is published again does not have what was deleted.
 _BLANK_EVENTS = """
 WITH locked AS (
-    SELECT o.id, c.members FROM outbox AS o
+    SELECT o.id, m.members FROM outbox AS o
     JOIN jsonb_to_recordset($2::jsonb) AS c (turn_id text, event_id uuid, members jsonb)
         ON o.data ->> 'turn_id' = c.turn_id AND o.id <> c.event_id
+    CROSS JOIN LATERAL (
+        SELECT jsonb_object_agg(key, value) AS members FROM jsonb_each(c.members) WHERE o.data ? key
+    ) AS m
     WHERE o.partition_key = $1 AND o.name LIKE 'conversation.turn.%'
     ORDER BY o.id FOR NO KEY UPDATE OF o
 )
@@ -137,7 +140,11 @@ async def _without(connection: Connection, conversation_id: UUID, item: ItemPlac
     rows = await connection.fetch(_LOCK_TURNS, conversation_id, item.turn_id)
     turns = {row["id"]: to_turn(row) for row in rows}
     found = turns.pop(item.turn_id, None)
-    changed = without(found, item) if found is not None and not found.running else None
+    if found is None:
+        return []
+    if found.running:
+        raise TurnInProgress(found.id)
+    changed = without(found, item)
     if changed is None:
         return []
     shared = [without_shared(turn, item, changed) for turn in turns.values()] if item.in_input else []

@@ -7,7 +7,13 @@ from chat.storage.postgres_turns import PostgresTurnStore
 
 _ACCEPTED = """
 SELECT t.id, t.status, encode(sha256(convert_to(coalesce(t.content, ''), 'UTF8')), 'hex') AS sha256,
-    t.confirmed_at IS NOT NULL AS confirmed, o.id IS NOT NULL AS has_event, o.sent_at IS NOT NULL AS sent
+    t.confirmed_at IS NOT NULL AS confirmed, o.id IS NOT NULL AS has_event, o.sent_at IS NOT NULL AS sent,
+    CASE WHEN t.response ? 'revision' THEN EXISTS (
+        SELECT FROM outbox AS r
+        WHERE r.partition_key = t.conversation_id::text AND r.name = 'conversation.turn.redacted'
+            AND r.data ->> 'turn_id' = t.id::text
+            AND (r.sent_at IS NULL OR r.sent_at > now() - make_interval(secs => $1))
+    ) ELSE false END AS redacting
 FROM turns AS t
 CROSS JOIN LATERAL (SELECT erased_at FROM accounts WHERE user_id = t.user_id OFFSET 0) AS a
 LEFT JOIN LATERAL (SELECT deleted_at FROM conversations WHERE id = t.conversation_id OFFSET 0) AS c ON true
@@ -23,8 +29,13 @@ WHERE name = ANY ($1::text[]) GROUP BY data ->> 'turn_id' HAVING count(*) > 1"""
 # Both lock their rows in the order of their keys first: see docs/locks.md.
 _REPUBLISH = """
 WITH locked AS (
-    SELECT o.id FROM outbox AS o JOIN turns AS t ON o.id IN (t.started_event_id, t.ended_event_id)
-    WHERE t.id = ANY ($1::uuid[]) ORDER BY o.id FOR NO KEY UPDATE OF o
+    SELECT o.id FROM outbox AS o WHERE o.id IN (
+        SELECT unnest(ARRAY[t.started_event_id, t.ended_event_id]) FROM turns AS t WHERE t.id = ANY ($1::uuid[])
+        UNION ALL
+        SELECT r.id FROM turns AS t JOIN outbox AS r ON r.partition_key = t.conversation_id::text
+        WHERE t.id = ANY ($1::uuid[]) AND t.response ? 'revision'
+            AND r.name = 'conversation.turn.redacted' AND r.data ->> 'turn_id' = t.id::text
+    ) ORDER BY o.id FOR NO KEY UPDATE
 )
 UPDATE outbox AS o SET sent_at = NULL, next_attempt_at = NULL FROM locked WHERE o.id = locked.id RETURNING o.id"""
 _UNCONFIRM = """
@@ -44,7 +55,10 @@ class PostgresVerificationSource:
         async with self._turns.connection() as connection:
             rows = await connection.fetch(_ACCEPTED, older_than, after, limit)
         return [
-            AcceptedTurn(r["id"], r["status"], r["sha256"], r["confirmed"], r["has_event"], r["sent"]) for r in rows
+            AcceptedTurn(
+                r["id"], r["status"], r["sha256"], r["confirmed"], r["has_event"], r["sent"], redacting=r["redacting"]
+            )
+            for r in rows
         ]
 
     async def overdue_turns(self, *, overdue: float) -> list[UUID]:

@@ -58,7 +58,7 @@ def to_exchange(row: Any) -> PastExchange:
         input=given,
         items=response["input"] if given is not None else None,
         deleted_calls=(response or {}).get("deleted_calls", ()),
-        stands_alone=stands_alone(row["finish_reason"], response),
+        stands_alone=stands_alone(row["id"], row["finish_reason"], response),
         stored_length=row["length"],
     )
 

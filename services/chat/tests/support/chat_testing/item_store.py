@@ -46,11 +46,16 @@ class InMemoryItemStore:
 
     async def delete(self, user_id: UUID, conversation_id: UUID, item: ItemPlace) -> bool:
         found = self._turns.turns.get(item.turn_id)
-        if found is None or found.conversation_id != conversation_id or found.user_id != user_id or found.running:
+        if found is None or found.conversation_id != conversation_id or found.user_id != user_id:
             return False
+        if found.running:
+            raise TurnInProgress(found.id)
         changed = without(found, item)
         if changed is None:
             return False
+        state = await self._turns.conversation(conversation_id)
+        if state is not None and state.running_turn_id is not None:
+            raise TurnInProgress(state.running_turn_id)
         others = [turn for turn in self._turns.turns.values() if turn.user_message_id == changed.user_message_id]
         shared = [without_shared(turn, item, changed) for turn in others if item.in_input and turn.id != changed.id]
         everyone = [changed, *(turn for turn in shared if turn is not None)]

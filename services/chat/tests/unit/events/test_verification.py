@@ -1,5 +1,6 @@
 """Verification of accepted turns against history."""
 
+from dataclasses import replace
 from uuid import UUID
 
 from chat.events.verification import AcceptedTurn, VerificationReport, verify
@@ -45,6 +46,13 @@ async def test_a_turn_with_a_different_text_or_status_is_altered() -> None:
     )
     report = await compared(InMemoryVerificationSource(text, status), history)
     assert set(report.of("altered")) == {text.turn_id, status.turn_id}
+
+
+async def test_a_turn_whose_items_were_just_deleted_waits_for_history() -> None:
+    kept = replace(turn(), redacting=True)
+    history = history_with(**{str(kept.turn_id): StoredTurn("completed", "with the deleted text")})
+    report = await compared(InMemoryVerificationSource(kept), history)
+    assert (report.findings, report.waiting) == ([], 1)
 
 
 async def test_a_turn_without_a_terminal_event_is_unpublished() -> None:

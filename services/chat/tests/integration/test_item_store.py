@@ -1,0 +1,104 @@
+"""Contract of the Postgres item store, and what a deletion leaves in the outbox and in the verification."""
+
+from collections.abc import AsyncIterator
+
+import orjson
+import pytest
+
+from chat.events.verification import AcceptedTurn
+from chat.item_store import ItemPlace
+from chat.model import ToolResult
+from chat.storage.postgres_items import PostgresItemStore
+from chat.storage.postgres_turns import PostgresTurnStore
+from chat.storage.postgres_verification import PostgresVerificationSource
+from chat_testing.item_store_contract import ItemStoreContract, answer_of, ended
+from chat_testing.replica import NewDatabase
+from chat_testing.turns import conversation_of
+from parley.ids import new_id
+from parley.storage.postgres import Pool, open_pool
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+async def pool(new_database: NewDatabase) -> AsyncIterator[Pool]:
+    async with open_pool(await new_database(), size=2) as opened:
+        yield opened
+
+
+@pytest.fixture
+def turns(pool: Pool) -> PostgresTurnStore:
+    return PostgresTurnStore(pool, lambda: None)
+
+
+@pytest.fixture
+def items(turns: PostgresTurnStore) -> PostgresItemStore:
+    return PostgresItemStore(turns)
+
+
+class TestPostgresItemStore(ItemStoreContract):
+    pass
+
+
+async def test_no_event_keeps_the_text_and_each_one_keeps_its_members(
+    pool: Pool, turns: PostgresTurnStore, items: PostgresItemStore
+) -> None:
+    result = ToolResult(new_id(), "c1", "Secret")
+    first = await ended(turns, user_message="Secret")
+    again = await ended(
+        turns,
+        user_id=first.user_id,
+        conversation_id=first.conversation_id,
+        parent_id=first.id,
+        user_message_id=first.user_message_id,
+        user_message="Secret",
+        continues=True,
+        tool_results=(result,),
+    )
+    before = {row["id"]: set(row["data"]) for row in await pool.fetch("SELECT id, data FROM outbox")}
+    for item in (
+        ItemPlace(first.id, "message", 0, in_input=True),
+        ItemPlace(again.id, "function_call_output", 0, in_input=True),
+    ):
+        assert await items.delete(first.user_id, conversation_of(first), item)
+    rows = await pool.fetch("SELECT id, name, data FROM outbox ORDER BY sequence")
+    assert b"Secret" not in orjson.dumps([row["data"] for row in rows])
+    assert {row["id"]: set(row["data"]) for row in rows if row["id"] in before} == before
+    redactions = [row["data"] for row in rows if row["name"] == "conversation.turn.redacted"]
+    assert [(one["turn_id"], one["revision"]) for one in redactions] == [
+        *((str(first.id), 1), (str(again.id), 1), (str(again.id), 2))
+    ]
+
+
+async def test_a_deletion_is_verified_once_its_event_was_sent_for_some_time(
+    pool: Pool, turns: PostgresTurnStore, items: PostgresItemStore
+) -> None:
+    source = PostgresVerificationSource(turns)
+    turn = await ended(turns)
+    await pool.execute("UPDATE turns SET finished_at = now() - interval '1 hour'")
+    await pool.execute("UPDATE outbox SET sent_at = now() - interval '1 hour'")
+
+    async def compared() -> AcceptedTurn:
+        (found,) = await source.accepted(None, older_than=60, limit=10)
+        return found
+
+    assert not (await compared()).redacting
+    assert await items.delete(turn.user_id, conversation_of(turn), answer_of(turn))
+    assert (await compared()).redacting
+    redactions = "UPDATE outbox SET sent_at = now() - make_interval(secs => $1) WHERE name LIKE '%redacted'"
+    await pool.execute(redactions, 30.0)
+    assert (await compared()).redacting
+    await pool.execute(redactions, 90.0)
+    assert not (await compared()).redacting
+
+
+async def test_a_repair_publishes_the_deletion_after_the_turn_again(
+    pool: Pool, turns: PostgresTurnStore, items: PostgresItemStore
+) -> None:
+    turn, untouched = await ended(turns), await ended(turns)
+    assert await items.delete(turn.user_id, conversation_of(turn), answer_of(turn))
+    await pool.execute("UPDATE outbox SET sent_at = now()")
+    assert await PostgresVerificationSource(turns).republish([turn.id]) == 3
+    waiting = await pool.fetch("SELECT name, data FROM outbox WHERE sent_at IS NULL ORDER BY sequence")
+    assert [row["name"].rpartition(".")[2] for row in waiting] == ["started", "completed", "redacted"]
+    assert {row["data"]["turn_id"] for row in waiting} == {str(turn.id)} != {str(untouched.id)}
