@@ -16,7 +16,7 @@ from webhooks.deliveries.postgres import PostgresDeliveryLog
 from webhooks.deliveries.service import DeliveryService
 from webhooks.endpoints.postgres import PostgresWebhookStore
 from webhooks.endpoints.service import WebhookService
-from webhooks.erasure.postgres import PostgresUserWebhooks
+from webhooks.erasure.postgres import PostgresRedactions, PostgresUserWebhooks
 from webhooks.intake.consumer import EventIntake, consume_events
 from webhooks.intake.postgres import PostgresIntake
 from webhooks.intake.wanted import WantedEvents
@@ -73,6 +73,7 @@ async def wire(
         intake = EventIntake(
             PostgresIntake(own_work),
             PostgresUserWebhooks(own_work),
+            PostgresRedactions(own_work),
             WantedEvents(own_work),
             registry,
             wake=worker.wake,

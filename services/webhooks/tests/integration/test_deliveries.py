@@ -13,7 +13,7 @@ from parley.ids import new_id
 from parley_events import CloudEvent
 from parley_testing.waiting import eventually
 from webhooks.database import Database
-from webhooks.erasure.postgres import PostgresUserWebhooks
+from webhooks.erasure.postgres import PostgresRedactions, PostgresUserWebhooks
 from webhooks.intake.consumer import EventIntake
 from webhooks.intake.postgres import PostgresIntake
 from webhooks.intake.wanted import WantedEvents
@@ -223,6 +223,7 @@ async def test_a_new_webhook_gets_the_next_event_although_the_intake_does_not_kn
     intake = EventIntake(
         PostgresIntake(database),
         PostgresUserWebhooks(database),
+        PostgresRedactions(database),
         wanted,
         CollectorRegistry(),
         wake=lambda: None,

@@ -28,6 +28,7 @@ class WebhookTable:
         self.intake = EventIntake(
             cast("Any", self),
             cast("Any", None),
+            cast("Any", None),
             self.wanted,
             CollectorRegistry(),
             wake=lambda: None,

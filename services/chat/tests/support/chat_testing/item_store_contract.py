@@ -118,5 +118,9 @@ class ItemStoreContract:
 
 
 def _moved(turn: Turn, conversation: UUID) -> Turn:
-    members: dict[str, Any] = {"conversation_id": conversation, "response": {"input": [], "inserted_turns": 1}, "usage": None}
+    members: dict[str, Any] = {
+        "conversation_id": conversation,
+        "response": {"input": [], "inserted_turns": 1},
+        "usage": None,
+    }
     return replace(turn, id=new_id(), user_message_id=new_id(), finish_reason="inserted", **members)

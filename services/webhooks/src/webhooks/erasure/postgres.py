@@ -1,10 +1,11 @@
-"""Webhooks of users who were erased, disabled, or lost a scope."""
+"""Webhooks of users who were erased, disabled, or lost a scope, and stored events of which items were deleted."""
 
 from parley.messaging import outbox
 from parley.times import now
-from parley_events.models import UserChanged, UserErased, UserErasureConfirmed
+from parley_events.models import TurnRedacted, UserChanged, UserErased, UserErasureConfirmed
 from parley_events.webhook_models import WebhookDisabledReason
-from webhooks.database import EXCLUSIVE_ERASURE_LOCK, Database
+from webhooks.database import ERASURE_LOCK, EXCLUSIVE_ERASURE_LOCK, Database
+from webhooks.deliveries.body import redacted_body
 from webhooks.endpoints.disabling import disable_webhooks
 from webhooks.scopes import SCOPE_ALL, SCOPE_OWN
 
@@ -16,6 +17,32 @@ _ERASE = (
     "DELETE FROM events WHERE user_id = $1",
 )
 _OF_USER = "SELECT id FROM webhooks WHERE user_id = $1 AND scope = ANY ($2) AND status <> 'disabled' FOR NO KEY UPDATE"
+# Events that name the turn, and the one that has the title of a conversation.
+_LOCK_EVENTS = """
+SELECT id, body FROM events WHERE partition_key = $1 AND (
+    name LIKE 'conversation.turn.%' AND position(convert_to($2, 'UTF8') IN body) > 0
+    OR $3 AND name = 'conversation.created'
+) ORDER BY id FOR NO KEY UPDATE"""
+_REDACT = """
+UPDATE events AS e SET body = new.body FROM unnest($1::uuid[], $2::bytea[]) AS new (id, body) WHERE e.id = new.id"""
+
+
+class PostgresRedactions:
+    """Takes what users deleted out of the stored events, which later attempts send."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def apply(self, partition_key: str, redaction: TurnRedacted) -> None:
+        """Change the stored events of a turn in one transaction. It is safe to repeat."""
+        question = redaction.user_message
+        opens = redaction.parent_id is None and question is not None and question.id in redaction.deleted_message_ids
+        async with self._database.transaction() as connection:
+            await connection.execute(ERASURE_LOCK)
+            rows = await connection.fetch(_LOCK_EVENTS, partition_key, str(redaction.turn_id), opens)
+            bodies = {row["id"]: redacted_body(row["body"], redaction) for row in rows}
+            changed = {event_id: body for event_id, body in bodies.items() if body is not None}
+            await connection.execute(_REDACT, list(changed), list(changed.values()))
 
 
 class PostgresUserWebhooks:

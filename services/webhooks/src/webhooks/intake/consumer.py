@@ -1,4 +1,4 @@
-"""Event consumer: stores the deliveries of every event, and follows erased and changed users."""
+"""Event consumer: stores the deliveries of every event, and follows changed users and deletions of items."""
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
@@ -12,11 +12,11 @@ from parley.messaging.bus import Bus
 from parley.process.loop_steps import run_step
 from parley_events.cloudevents import CloudEvent
 from parley_events.decoding import decode
-from parley_events.models import UserChanged, UserErased
+from parley_events.models import TurnRedacted, UserChanged, UserErased
 from parley_events.subscription import Batching, Rejected, Subscription
 from webhooks.deliveries.body import delivery_body
 from webhooks.deliveries.model import NewEvent
-from webhooks.erasure.postgres import PostgresUserWebhooks
+from webhooks.erasure.postgres import PostgresRedactions, PostgresUserWebhooks
 from webhooks.intake.postgres import PostgresIntake
 from webhooks.intake.wanted import WantedEvents
 
@@ -33,6 +33,7 @@ class EventIntake:
         self,
         intake: PostgresIntake,
         users: PostgresUserWebhooks,
+        redactions: PostgresRedactions,
         wanted: WantedEvents,
         registry: CollectorRegistry,
         *,
@@ -40,7 +41,7 @@ class EventIntake:
         wake_relay: Callable[[], None],
     ) -> None:
         """``wake`` tells the sender of new deliveries, ``wake_relay`` the outbox relay of new events."""
-        self._intake, self._users, self._wanted = intake, users, wanted
+        self._intake, self._users, self._redactions, self._wanted = intake, users, redactions, wanted
         self._wake, self._wake_relay = wake, wake_relay
         self._stored = Counter("webhooks_deliveries_created_total", "Deliveries of events.", registry=registry)
 
@@ -54,17 +55,27 @@ class EventIntake:
             await self._users.follow_access(data)
             self._wake_relay()
         await self._take_in([event])
+        if isinstance(data, TurnRedacted):
+            await self._redactions.apply(event.partition_key, data)
 
     async def handle_batch(self, events: Sequence[CloudEvent]) -> Sequence[CloudEvent]:
         """Store the deliveries of events in one transaction; return events of users, which do more."""
         simple = [event for event in events if not _is_of_users(event)]
         try:
             matched = await self._take_in(simple)
+            await self._redact(simple)
         except Rejected:
             return events
         unforeseen = any(event.id in matched and not self.is_urgent(event) for event in simple)
         await run_step("refresh wanted events", partial(self._wanted.refresh, at_once=unforeseen))
         return [event for event in events if _is_of_users(event)]
+
+    async def _redact(self, events: Sequence[CloudEvent]) -> None:
+        """Apply deletions of items, also those whose event no webhook wants."""
+        for event in events:
+            data = decode(event) if event.name in TurnRedacted.names else None
+            if isinstance(data, TurnRedacted):
+                await self._redactions.apply(event.partition_key, data)
 
     def is_urgent(self, event: CloudEvent) -> bool:
         """Return whether the event has to be handled soon: a webhook probably wants it, or it changes webhooks."""

@@ -1,0 +1,100 @@
+"""Stored events after their user deleted items of a conversation."""
+
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+from prometheus_client import CollectorRegistry
+
+from parley.ids import new_id
+from parley_events.cloudevents import CloudEvent
+from parley_events.models import ConversationCreated, TurnEnded, TurnRedacted, TurnStarted
+from parley_events.testing.samples import sample
+from parley_testing.waiting import eventually
+from webhooks.database import Database
+from webhooks.erasure.postgres import PostgresRedactions, PostgresUserWebhooks
+from webhooks.intake.consumer import EventIntake
+from webhooks.intake.postgres import PostgresIntake
+from webhooks.intake.wanted import WantedEvents
+from webhooks_testing.app import RunningWebhooks
+from webhooks_testing.receiver import Receiver
+
+pytestmark = pytest.mark.integration
+
+SECRET = "Xylophone"
+CREATED_AT = "2026-11-22T10:00:00.000Z"
+
+
+def events_of(user_id: UUID, text: str = SECRET, conversation_id: UUID | None = None) -> list[CloudEvent]:
+    """Return the events of a conversation and its first turn, and the one that says that its user deleted all of it."""
+    turn_id = new_id()
+    ids: dict[str, Any] = {"user_id": user_id, "conversation_id": conversation_id or new_id()}
+    question = {"id": new_id(), "content": text, "created_at": CREATED_AT}
+    answer = {"id": turn_id, "content": text, "created_at": CREATED_AT}
+    turn: dict[str, Any] = {**ids, "turn_id": turn_id, "parent_id": None, "user_message": question}
+    blank = {"user_message": {**question, "content": ""}, "message": {**answer, "content": ""}, "revision": 2}
+    return [
+        sample(ConversationCreated, **ids, title=text),
+        sample(TurnStarted, **turn),
+        sample(TurnEnded, **turn, message=answer),
+        sample(TurnRedacted, **{**turn, **blank}, deleted_message_ids=[question["id"], turn_id]),
+    ]
+
+
+def intake_of(webhooks: RunningWebhooks) -> EventIntake:
+    database = Database(webhooks.pool)
+    return EventIntake(
+        PostgresIntake(database),
+        PostgresUserWebhooks(database),
+        PostgresRedactions(database),
+        WantedEvents(database),
+        CollectorRegistry(),
+        wake=lambda: None,
+        wake_relay=lambda: None,
+    )
+
+
+@pytest.mark.parametrize("batched", [False, True])
+async def test_what_is_deleted_leaves_the_stored_events_and_is_not_sent_again(
+    webhooks: RunningWebhooks, receiver: Receiver, batched: bool
+) -> None:
+    user = webhooks.user()
+    webhook = await user.create(receiver.url, "conversation.created", "conversation.turn.completed")
+    events, kept = events_of(user.id), events_of(user.id, "Kept")[:3]
+    created, started, ended, redacted = events
+    if batched:
+        intake = intake_of(webhooks)
+        assert await intake.handle_batch([*events, *kept]) == []
+        assert await intake.handle_batch([redacted, started, ended]) == []
+    else:
+        await webhooks.publish(*events, *kept, redacted)
+    query = "SELECT id, body FROM events WHERE user_id = $1"
+    stored = {row["id"]: row["body"] for row in await webhooks.pool.fetch(query, user.id)}
+    assert stored.keys() == {created.id, ended.id, kept[0].id, kept[2].id}, "the webhook wants no redactions"
+    assert SECRET.encode() not in b"".join(stored.values())
+    assert orjson.loads(stored[created.id])["data"] == {**created.json(), "title": None}
+    text = {name: {**ended.json()[name], "content": ""} for name in ("user_message", "message")}
+    assert orjson.loads(stored[ended.id])["data"] == {**ended.json(), **text}
+    assert orjson.loads(stored[kept[2].id])["data"] == kept[2].json()
+
+    await eventually(lambda: len(receiver.ids) == 4)
+    (delivery,) = await user.deliveries(webhook, event_id=str(ended.id))
+    await user.send("POST", f"/{webhook['id']}/deliveries/{delivery['id']}/redeliver", status=202)
+    await eventually(lambda: receiver.ids.count(str(ended.id)) == 2)
+    assert SECRET.encode() not in receiver.requests[-1].body
+
+
+async def test_another_turn_that_names_the_changed_one_keeps_its_text(webhooks: RunningWebhooks) -> None:
+    user = webhooks.user()
+    await user.create("http://127.0.0.1:9/", "#")
+    first = events_of(user.id)
+    ids: dict[str, Any] = {
+        "user_id": user.id,
+        "conversation_id": first[2].json()["conversation_id"],
+        "turn_id": new_id(),
+    }
+    second = sample(TurnEnded, **ids, parent_id=first[2].json()["turn_id"])
+    await webhooks.publish(*first[:3], second, first[3])
+    body = await webhooks.pool.fetchval("SELECT body FROM events WHERE id = $1", second.id)
+    assert orjson.loads(body)["data"] == second.json()
