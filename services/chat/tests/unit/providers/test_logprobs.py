@@ -9,7 +9,7 @@ from chat.model import LogEntry
 from chat.protocols.openai_chat import projection
 from chat.protocols.openai_responses.output import folded
 from chat.providers.parsing.chunks import ChunkParser
-from chat.providers.parsing.logprobs import MAX_LOGPROBS_LENGTH, LogprobParser
+from chat.providers.parsing.logprobs import MAX_LOGPROBS_LENGTH, MAX_TOKEN_LENGTH, MAX_TOP_LOGPROBS, LogprobParser
 from chat_testing.turns import make_turn
 from parley.ids import new_id
 
@@ -73,16 +73,33 @@ def test_numbers_that_json_does_not_have_and_text_that_cannot_be_stored_are_repl
     assert [(one["token"], one["logprob"]) for one in token["top_logprobs"]] == [("b", -9999.0), ("c", -1.0)]
 
 
-def test_the_log_probabilities_of_an_answer_are_bounded() -> None:
+@pytest.mark.parametrize(("given", "kept"), [("9" * 400, 0.0), ("-" + "9" * 400, -9999.0), ("-1e999", -9999.0)])
+def test_numbers_that_no_float_holds_are_cut_to_the_range_of_log_probabilities(given: str, kept: float) -> None:
+    data = b'{"choices":[{"index":0,"delta":{"content":"a"},"logprobs":{"content":[{"token":"a","logprob":%b}]}}]}'
+    (entry,) = entries_of(data % given.encode())
+    assert [token["logprob"] for token in logprobs_of(entry)] == [kept]
+
+
+def test_nothing_of_a_token_is_longer_than_tokens_are() -> None:
+    long = {"token": "a" * 1000, "logprob": -1, "bytes": [97] * 1000}
+    (entry,) = entries_of(chunk("a", {"content": [{**long, "top_logprobs": [long] * 50}]}))
+    (token,) = logprobs_of(entry)
+    assert len(token["top_logprobs"]) == MAX_TOP_LOGPROBS
+    for one in (token, *token["top_logprobs"]):
+        assert (len(one["token"]), one["bytes"]) == (MAX_TOKEN_LENGTH, None)
+
+
+@pytest.mark.parametrize("tokens", [1, 1000])
+def test_the_log_probabilities_of_an_answer_are_bounded_although_no_text_takes_them(tokens: int) -> None:
     parser = LogprobParser()
-    token = {"token": "a" * 1000, "logprob": -1, "top_logprobs": [{"token": "b" * 1000, "logprob": -2}] * 50}
-    parser.add({"content": [token]})
+    token = {"token": "a" * 200, "logprob": -1, "top_logprobs": [{"token": "b" * 200, "logprob": -2}] * 20}
+    for _ in range(2000 // tokens):
+        parser.add({"content": [token] * tokens})
     taken = parser.take()
-    assert len(orjson.loads(taken)[0]["top_logprobs"]) == 20
-    for _ in range(MAX_LOGPROBS_LENGTH // len(taken) + 1):
-        parser.add({"content": [token]})
-        taken = parser.take()
-    assert taken == ""
+    assert MAX_LOGPROBS_LENGTH * 0.99 < len(taken) <= MAX_LOGPROBS_LENGTH
+    assert orjson.loads(taken)[-1]["token"] == token["token"]
+    parser.add({"content": [HEL]})
+    assert parser.take() == ""
 
 
 def test_completions_and_their_chunks_have_them_in_openais_form() -> None:
