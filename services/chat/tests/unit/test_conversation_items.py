@@ -77,6 +77,10 @@ async def test_a_repeated_request_with_the_same_key_inserts_once(user: ItemsUser
         ([said("user", " ")], "items.0.content"),
         ([{"role": "user", "content": [{"type": "input_image", "image_url": "data:"}]}], "items.0.content.0.type"),
         ([{**HELLO, "mood": "good"}], "items.0.mood"),
+        (
+            [{**HELLO, "content": [{"type": "input_text", "text": "a", "image_url": "b"}]}],
+            "items.0.content.0.image_url",
+        ),
     ],
 )
 async def test_a_wrong_item_is_refused_by_its_name(user: ItemsUser, items: list[Any], param: str) -> None:
@@ -84,6 +88,25 @@ async def test_a_wrong_item_is_refused_by_its_name(user: ItemsUser, items: list[
     refused = await user.insert(conversation, *items, status=400)
     assert (refused["error"]["type"], refused["error"]["param"]) == ("invalid_request_error", param)
     assert await user.items(conversation) == []
+
+
+@pytest.mark.parametrize("path", ["conversations", "conversations/{}/items"])
+async def test_a_parameter_that_is_not_supported_is_named_as_it_is(user: ItemsUser, path: str) -> None:
+    body = {"items": [HELLO], "a/b": 1}
+    refused = await user.send("POST", path.format(await user.conversation()), 400, json=body)
+    assert (refused["error"]["param"], refused["error"]["code"]) == ("a/b", "invalid_request")
+
+
+async def test_items_and_responses_without_what_is_to_be_included_are_refused(user: ItemsUser) -> None:
+    conversation = await user.conversation(HELLO)
+    made = await user.send("POST", "responses", json={"model": "default", "input": "Hi"})
+    items = f"conversations/{conversation}/items"
+    (item,) = await user.items(conversation)
+    for path in (items, f"{items}/{item['id']}", f"responses/{made['id']}", f"responses/{made['id']}/input_items"):
+        for name in ("include", "include[]"):
+            refused = await user.send("GET", f"{path}?{name}=web_search_call.action.sources", 400)
+            assert refused["error"]["param"] == "include"
+            await user.send("GET", f"{path}?{name}=message.output_text.logprobs")
 
 
 async def test_nothing_is_inserted_while_a_turn_runs(bench: ServiceBench, user: ItemsUser) -> None:

@@ -5,11 +5,19 @@ from typing import Any
 
 from chat import errors
 from chat.api.file_checks import check_file, check_image, is_address
-from chat.api.request_checks import capabilities, invalid, require_model, require_tools, unsupported_type
+from chat.api.request_checks import (
+    capabilities,
+    invalid,
+    refuse_options,
+    refuse_parameters,
+    require_model,
+    require_tools,
+    unsupported_type,
+)
 from chat.catalogue import Catalogue, Model
 from chat.protocols.openai_chat.schemas import CompletionMessage, CompletionRequest, ContentPart
-from parley.errors import InvalidRequest, ValidationFailed
-from parley.field_errors import FieldError, json_pointer
+from parley.errors import ValidationFailed
+from parley.field_errors import FieldError
 
 _HINTS = {
     "audio": "Answers are text.",
@@ -39,14 +47,11 @@ def check(body: CompletionRequest, catalogue: Catalogue, allows: Callable[[str],
         detail = "At least one message with role `user` is required."
         raise ValidationFailed([FieldError("/messages", "required", detail)])
     model = catalogue.find(body.model, allows)
-    for name in body.options():
-        if name not in model.parameters:
-            raise _unsupported(json_pointer(name), _HINTS.get(name))
+    refuse_options(model, body.options(), _HINTS)
     if body.top_logprobs and not body.logprobs:
         raise invalid("/top_logprobs", "requires_logprobs", "Send `logprobs: true` with it.")
-    for name, value in (body.stream_options.unknown if body.stream_options else {}).items():
-        if value is not False:
-            raise _unsupported(json_pointer("stream_options", name), None)
+    stream_options = body.stream_options.unknown if body.stream_options else {}
+    refuse_parameters((name for name, value in stream_options.items() if value is not False), "/stream_options")
     _check_tool_choice(body, model)
     for position, message in enumerate(body.messages):
         _check_message(message, f"/messages/{position}", model)
@@ -94,12 +99,9 @@ def _check_tool_choice(body: CompletionRequest, model: Model) -> None:
 
 
 def _check_message(message: CompletionMessage, pointer: str, model: Model) -> None:
-    for name in message.unknown:
-        hint = "Send `tool_calls`." if name == "function_call" else None
-        raise _unsupported(pointer + json_pointer(name), hint)
-    for name in ("reasoning_content", "reasoning"):
-        if getattr(message, name) and name not in model.parameters:
-            raise _unsupported(f"{pointer}/{name}", None)
+    refuse_parameters(message.unknown, pointer, {"function_call": "Send `tool_calls`."})
+    thoughts = {name: f"{pointer}/{name}" for name in ("reasoning_content", "reasoning") if getattr(message, name)}
+    refuse_options(model, thoughts, places=thoughts)
     for position, part in enumerate(message.parts):
         _check_part(part, f"{pointer}/content/{position}", model)
 
@@ -111,9 +113,7 @@ def _check_part(part: ContentPart, pointer: str, model: Model) -> None:
     if members is None:
         detail = "Parts of the types `text`, `image_url` and `file` are supported."
         raise unsupported_type(pointer, detail)
-    for name in part.unknown:
-        if name not in members:
-            raise _unsupported(pointer + json_pointer(name), None)
+    refuse_parameters((name for name in part.unknown if name not in members), pointer)
     if part.type == "file":
         _check_file(part.unknown.get("file"), f"{pointer}/file")
     if part.type == "image_url":
@@ -126,10 +126,4 @@ def _check_part(part: ContentPart, pointer: str, model: Model) -> None:
 
 def _check_file(file: Any, pointer: str) -> None:
     check_file(file, pointer)
-    for name in file.keys() - {"file_id", "filename", "file_data"}:
-        raise _unsupported(pointer + json_pointer(name), None)
-
-
-def _unsupported(pointer: str, hint: str | None) -> InvalidRequest:
-    detail = "This model does not support the parameter."
-    return invalid(pointer, "unsupported_parameter", f"{detail} {hint or 'Remove it.'}")
+    refuse_parameters(sorted(file.keys() - {"file_id", "filename", "file_data"}), pointer)

@@ -9,7 +9,7 @@ from chat.admission.turn_request import CachePolicy, TurnRequest
 from chat.api.chat import JSON, failure_of
 from chat.api.dependencies import Caller, Services
 from chat.api.documentation import COMPLETION_ERRORS, json_docs
-from chat.api.request_checks import invalid, require_model
+from chat.api.request_checks import refuse_parameters, require_model
 from chat.api.request_parsing import opened_headers
 from chat.generation import EmbeddingCall
 from chat.protocols.openai_embeddings import EmbeddingRequest, answer, inputs_of, tokens_of
@@ -69,5 +69,4 @@ def _check(body: EmbeddingRequest, request: Request) -> None:
     if "idempotency-key" in request.headers:
         raise InvalidRequest(NO_KEY)
     require_model(body.model)
-    for name in body.unknown:
-        raise invalid(f"/{name}", "unsupported_parameter", "The parameter is not supported. Remove it.")
+    refuse_parameters(body.unknown)

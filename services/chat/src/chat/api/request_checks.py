@@ -1,15 +1,42 @@
 """Checks that the routes of OpenAI's and Anthropic's APIs share: their errors, and what a model can do."""
 
+from collections.abc import Iterable, Mapping
+
 from chat import errors
 from chat.admission.admission import NO_TOOLS
 from chat.catalogue import Model
 from parley.errors import InvalidRequest
-from parley.field_errors import FieldError
+from parley.field_errors import FieldError, json_pointer
+
+_NO_HINTS: Mapping[str, str] = {}
 
 
 def invalid(pointer: str, code: str, detail: str) -> InvalidRequest:
     """Return the error of one parameter."""
     return InvalidRequest(errors=[FieldError(pointer, code, detail)])
+
+
+def refuse_parameters(names: Iterable[str], at: str = "", hints: Mapping[str, str] = _NO_HINTS) -> None:
+    """Raise InvalidRequest for the first of the parameters, which are members of the object ``at`` a pointer.
+
+    ``hints`` say what to do instead, by name.
+    """
+    for name in names:
+        detail = f"The parameter is not supported. {hints.get(name, 'Remove it.')}"
+        raise invalid(at + json_pointer(name), "unsupported_parameter", detail)
+
+
+def refuse_options(
+    model: Model, options: Iterable[str], hints: Mapping[str, str] = _NO_HINTS, places: Mapping[str, str] = _NO_HINTS
+) -> None:
+    """Raise InvalidRequest for the first option that the model does not take.
+
+    ``places`` are the pointers of the parameters that become options of other names.
+    """
+    for name in options:
+        if name not in model.parameters:
+            detail = f"This model does not support the parameter. {hints.get(name, 'Remove it.')}"
+            raise invalid(places.get(name) or json_pointer(name), "unsupported_parameter", detail)
 
 
 def unsupported_type(pointer: str, detail: str) -> errors.UnsupportedContent:

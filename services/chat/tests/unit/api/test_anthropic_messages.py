@@ -71,6 +71,8 @@ def answered(*results: Any, call: Any = CALL) -> list[Any]:
         ({"messages": asked()}, "messages.0.content"),
         ({"messages": asked({"type": "text"})}, "messages.0.content.0.text"),
         ({"messages": asked({"type": "text", "text": "a", "x": 1})}, "messages.0.content.0.x"),
+        ({"messages": asked({"type": "text", "text": "a", "is_error": True})}, "messages.0.content.0.is_error"),
+        ({"messages": asked({**IMAGE, "text": "a"})}, "messages.0.content.0.text"),
         ({"messages": asked({"type": "document", "source": {}})}, "messages.0.content.0.source.type"),
         (
             {"messages": asked({"type": "document", "source": {"type": "url", "url": "https://a.example"}})},

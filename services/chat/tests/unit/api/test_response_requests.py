@@ -8,11 +8,13 @@ from pydantic import ValidationError
 
 from chat.api.openai_responses.checks import check, check_calls
 from chat.errors import UnsupportedContent
+from chat.file_references import openai_id
 from chat.input_items import messages_of_items, user_text
 from chat.protocols.openai_responses.parameters import item_of, options_of, repeated
 from chat.protocols.openai_responses.schemas import ResponseRequest
 from chat_testing.turns import MODEL, make_catalogue
 from parley.errors import InvalidRequest
+from parley.ids import new_id
 
 TOOL = {"type": "function", "name": "weather", "parameters": {"type": "object"}}
 CALL = {"type": "function_call", "call_id": "c1", "name": "weather", "arguments": "{}"}
@@ -45,6 +47,14 @@ def items(given: list[Any]) -> list[dict[str, Any]]:
         ({"text": {"format": {"type": "grammar"}}}, "text.format.type"),
         ({"text": {"format": {"type": "json_schema", "name": "a"}}}, "text.format"),
         ({"text": {"tone": "kind"}}, "text.tone"),
+        *(
+            ({"input": [{"role": "user", "content": [part]}]}, f"input.0.content.0.{name}")
+            for part, name in (
+                ({"type": "input_text", "text": "a", "file_id": "file-1"}, "file_id"),
+                ({"type": "input_image", "file_id": openai_id(new_id()), "filename": "a"}, "filename"),
+                ({"type": "input_file", "file_data": "data:text/plain;base64,YQ==", "image_url": "a"}, "image_url"),
+            )
+        ),
         ({"stream_options": {"include_obfuscation": True}}, "stream_options.include_obfuscation"),
         ({"background": True, "store": False}, "background"),
         ({"conversation": "conv_1", "store": False}, "conversation"),
@@ -89,6 +99,24 @@ def test_what_is_not_offered_is_refused_by_name(members: dict[str, Any], paramet
     with pytest.raises(InvalidRequest) as caught:
         check(parsed(**members), make_catalogue(TOOLS_MODEL), lambda _: True)
     assert caught.value.errors[0].name == parameter
+
+
+@pytest.mark.parametrize(
+    ("members", "parameter"),
+    [
+        ({"text": {"verbosity": "low"}}, "text.verbosity"),
+        ({"text": {"format": {"type": "json_object"}}}, "text.format"),
+        ({"reasoning": {"effort": "high"}}, "reasoning.effort"),
+        ({"include": ["message.output_text.logprobs"]}, "include"),
+        ({"top_p": 0.5}, "top_p"),
+    ],
+)
+def test_a_parameter_that_the_model_lacks_is_named_as_it_was_sent(members: dict[str, Any], parameter: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        check(parsed(**members), make_catalogue(replace(MODEL, parameters=frozenset())), lambda _: True)
+    (error,) = caught.value.errors
+    assert (error.name, error.code) == (parameter, "unsupported_parameter")
+    assert error.detail == "This model does not support the parameter. Remove it."
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,19 @@ from typing import Any
 
 from chat import errors
 from chat.api.file_checks import check_file_id, check_image
-from chat.api.request_checks import capabilities, invalid, require_tools, unsupported_type
+from chat.api.request_checks import (
+    capabilities,
+    invalid,
+    refuse_options,
+    refuse_parameters,
+    require_tools,
+    unsupported_type,
+)
 from chat.catalogue import Catalogue, Model
 from chat.files.model import IMAGE_TYPES
-from chat.protocols.anthropic_messages.prompt import MEMBERS, address_of, options_of
+from chat.protocols.anthropic_messages.prompt import PLACES, address_of, options_of
 from chat.protocols.anthropic_messages.schemas import InputBlock, MessageRequest, PromptRequest
 from chat.protocols.openai_chat.schemas import OpenModel
-from parley.errors import InvalidRequest
-from parley.field_errors import json_pointer
 
 BLOCKS: dict[str, dict[str, tuple[str, ...]]] = {
     "user": {"text": ("text",), "image": ("source",), "document": ("source",), "tool_result": ("tool_use_id",)},
@@ -25,6 +30,17 @@ BLOCKS: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 """Required members of content blocks, by role and type."""
+_EVERYWHERE = frozenset({"type", "cache_control"})
+_OPTIONAL: dict[str, tuple[str, ...]] = {
+    "text": ("citations",),
+    "image": (),
+    "document": ("title", "context", "citations"),
+    "tool_result": ("content", "is_error"),
+    "tool_use": ("caller",),
+    "thinking": ("signature",),
+    "redacted_thinking": (),
+}
+"""Other members of content blocks, by type."""
 _SOURCES = {"base64": ("media_type", "data"), "url": ("url",), "file": ("file_id",)}
 _DOCUMENT_SOURCES = {"base64": ("media_type", "data"), "text": ("media_type", "data"), "file": ("file_id",)}
 _DOCUMENT_TYPES = {"base64": "application/pdf", "text": "text/plain"}
@@ -35,14 +51,11 @@ def check(body: PromptRequest, catalogue: Catalogue, allows: Callable[[str], boo
     """Return the model; raise InvalidRequest, UnsupportedContent or ModelNotFound."""
     model = catalogue.find(body.model, allows)
     for pointer, part in _parts(body):
-        for name in part.others() if isinstance(part, PromptRequest) else part.unknown:
-            raise _unsupported(pointer + json_pointer(name))
+        refuse_parameters(part.others(), pointer)
     _check_tools(body, model)
     if body.thinking is not None and not (isinstance(body.thinking, dict) and body.thinking.get("type") in _THINKING):
         raise invalid("/thinking", "unsupported", "Must be an object of the type `enabled`, `disabled` or `adaptive`.")
-    for name in options_of(body):
-        if name not in model.parameters:
-            raise _unsupported(f"/{MEMBERS.get(name, name).replace('.', '/')}")
+    refuse_options(model, options_of(body), places=PLACES)
     for position, message in enumerate(body.messages):
         for number, block in enumerate(message.blocks):
             _check_block(block, message.role, f"/messages/{position}/content/{number}", model)
@@ -82,8 +95,7 @@ def _check_tools(body: PromptRequest, model: Model) -> None:
             raise invalid(f"{pointer}/type", "unsupported", "Anthropic's tools are not offered: send `custom`.")
         if not isinstance(tool.input_schema, dict):
             raise invalid(f"{pointer}/input_schema", "required", "Must be an object: a JSON schema.")
-        for name in tool.unknown:
-            raise _unsupported(pointer + json_pointer(name))
+        refuse_parameters(tool.unknown, pointer)
     choice = body.tool_choice
     if choice is None:
         return
@@ -107,6 +119,10 @@ def _check_block(block: InputBlock, role: str, pointer: str, model: Model) -> No
     for name in required:
         if getattr(block, name) is None:
             raise invalid(f"{pointer}/{name}", "required", "This field is required.")
+    others = (
+        name for name in InputBlock.model_fields if name not in _EVERYWHERE.union(required, _OPTIONAL[block.type])
+    )
+    refuse_parameters((name for name in others if getattr(block, name)), pointer)
     if block.type == "image":
         if "vision" not in model.capabilities:
             raise errors.UnsupportedContent
@@ -122,8 +138,9 @@ def _check_block(block: InputBlock, role: str, pointer: str, model: Model) -> No
 
 
 def _check_document(block: InputBlock, pointer: str) -> None:
-    if block.context or (isinstance(block.citations, dict) and block.citations.get("enabled")):
-        raise _unsupported(f"{pointer}/{'context' if block.context else 'citations'}")
+    cites = isinstance(block.citations, dict) and block.citations.get("enabled")
+    asked = {"context": block.context, "citations": cites}
+    refuse_parameters((name for name, value in asked.items() if value), pointer)
     kind, _ = _members_of_source(block.source, f"{pointer}/source", _DOCUMENT_SOURCES)
     media_type = _DOCUMENT_TYPES.get(kind)
     if media_type is not None and block.source["media_type"] != media_type:
@@ -141,8 +158,7 @@ def _members_of_source(source: Any, pointer: str, kinds: dict[str, tuple[str, ..
     for name in required:
         if not (isinstance(source.get(name), str) and source[name]):
             raise invalid(f"{pointer}/{name}", "required", "This field is required.")
-    for name in source.keys() - {"type", *required}:
-        raise _unsupported(pointer + json_pointer(name))
+    refuse_parameters(sorted(source.keys() - {"type", *required}), pointer)
     return kind, required
 
 
@@ -177,7 +193,3 @@ def _check_order(body: PromptRequest) -> None:
     if body.messages[-1].role != "user":
         detail = "The last message must be one of the user: the beginning of an answer cannot be given."
         raise invalid(f"/messages/{len(body.messages) - 1}/role", "unsupported", detail)
-
-
-def _unsupported(pointer: str) -> InvalidRequest:
-    return invalid(pointer, "unsupported_parameter", "This model does not support the parameter. Remove it.")

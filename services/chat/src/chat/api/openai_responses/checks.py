@@ -3,15 +3,24 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from fastapi import Depends, Request
+
 from chat import errors
 from chat.api.file_checks import check_file, check_file_id, check_image, is_address
-from chat.api.request_checks import capabilities, invalid, require_model, require_tools, unsupported_type
+from chat.api.request_checks import (
+    capabilities,
+    invalid,
+    refuse_options,
+    refuse_parameters,
+    require_model,
+    require_tools,
+    unsupported_type,
+)
 from chat.catalogue import Catalogue, Model
 from chat.input_items import TEXT_PARTS, is_answer
 from chat.protocols.openai_chat.schemas import OpenModel
 from chat.protocols.openai_responses.parameters import LOGPROBS, STORED_MEMBERS, options_of
 from chat.protocols.openai_responses.schemas import InputItem, InputPart, ResponseRequest
-from parley.errors import InvalidRequest
 from parley.field_errors import json_pointer
 
 ITEMS = "Must be `message`, `function_call`, `function_call_output`, `reasoning`, `compaction` or `item_reference`."
@@ -29,11 +38,36 @@ _HINTS = {
     "prompt": "Prompt templates are not offered. Send `instructions` and `input`.",
     "service_tier": "Send `auto`, or omit it.",
 }
+_PLACES = {
+    "logprobs": "/include",
+    "reasoning_effort": "/reasoning/effort",
+    "response_format": "/text/format",
+    "verbosity": "/text/verbosity",
+}
+"""Pointers of parameters by the option that they become, where the names differ."""
+_PART_MEMBERS = [name for name in InputPart.model_fields if name != "type"]
+_MEMBERS_OF_TEXT = {"text", "refusal", "annotations", "logprobs"}
+_MEMBERS_OF_PARTS = {
+    "input_image": {"image_url", "file_id", "detail"},
+    "input_file": {"file_id", "filename", "file_data", "detail"},
+}
+"""Members of parts by type; every other type is a text."""
 INCLUDES = frozenset({"reasoning.encrypted_content", LOGPROBS})
 """Accepted values of ``include``. Reasoning items have their whole text, so a client can send them back as they are."""
 
 
 ONLY_INCLUDES = f"Only {' and '.join(f'`{name}`' for name in sorted(INCLUDES))} are supported."
+
+
+async def _check_include(request: Request) -> None:
+    """Raise InvalidRequest for a value of the query parameter ``include``, which OpenAI's clients send as a list."""
+    for name, value in request.query_params.multi_items():
+        if name in {"include", "include[]"} and value not in INCLUDES:
+            raise invalid("/include", "unsupported", ONLY_INCLUDES)
+
+
+CHECKS_INCLUDE = [Depends(_check_include)]
+"""Dependencies of the routes that return items."""
 
 
 def check(body: ResponseRequest, catalogue: Catalogue, allows: Callable[[str], bool]) -> Model:
@@ -97,14 +131,10 @@ def check_state(body: ResponseRequest) -> None:
 def _check_members(body: ResponseRequest, model: Model) -> None:
     if body.top_logprobs and LOGPROBS not in (body.include or ()):
         raise invalid("/top_logprobs", "requires_include", f"Send `include` with `{LOGPROBS}`.")
-    for name in options_of(body):
-        if name not in model.parameters:
-            parameter = "include" if name == "logprobs" else name
-            raise _unsupported(json_pointer(parameter), _HINTS.get(name))
+    refuse_options(model, options_of(body), _HINTS, _PLACES)
     nested = {name: getattr(body, name) for name in ("text", "reasoning", "stream_options", "conversation")}
     for parameter, members in nested.items():
-        for name in members.unknown if isinstance(members, OpenModel) else ():
-            raise _unsupported(json_pointer(parameter, name), None)
+        refuse_parameters(members.unknown if isinstance(members, OpenModel) else (), f"/{parameter}")
 
 
 def _check_tools(body: ResponseRequest, model: Model) -> None:
@@ -116,8 +146,7 @@ def _check_tools(body: ResponseRequest, model: Model) -> None:
             raise invalid(f"{pointer}/name", "required", "This field is required.")
         if not isinstance(tool.parameters, dict | None):
             raise invalid(f"{pointer}/parameters", "object_type", "Must be an object: a JSON schema.")
-        for name in tool.unknown:
-            raise _unsupported(pointer + json_pointer(name), None)
+        refuse_parameters(tool.unknown, pointer)
     _check_tool_choice(body, {tool.name for tool in body.tools or ()})
     if _requires_call(body):
         require_tools(model)
@@ -155,8 +184,7 @@ def _check_text(body: ResponseRequest) -> None:
         raise invalid("/text/format/type", "unsupported", "Must be `text`, `json_object` or `json_schema`.")
     if wanted.type == "json_schema" and not (wanted.name and isinstance(wanted.schema_, dict)):
         raise invalid("/text/format", "required", "A format of the type `json_schema` needs `name` and `schema`.")
-    for name in wanted.unknown:
-        raise _unsupported("/text/format" + json_pointer(name), None)
+    refuse_parameters(wanted.unknown, "/text/format")
 
 
 def check_item(item: InputItem, pointer: str, model: Model | None) -> None:
@@ -168,8 +196,7 @@ def check_item(item: InputItem, pointer: str, model: Model | None) -> None:
         if getattr(item, name) is None:
             raise invalid(f"{pointer}/{name}", "required", "This field is required.")
     others = [name for name in InputItem.model_fields if name not in _IGNORED.union(STORED_MEMBERS[item.type])]
-    for name in (*item.unknown, *(name for name in others if getattr(item, name))):
-        raise _unsupported(pointer + json_pointer(name), None)
+    refuse_parameters((*item.unknown, *(name for name in others if getattr(item, name))), pointer)
     for where, part in _parts(item):
         if item.type == "function_call_output" and part.type not in TEXT_PARTS:
             raise unsupported_type(f"{pointer}{where}", "The output of a function is text. Send `input_text`.")
@@ -203,9 +230,5 @@ def _check_part(part: InputPart, pointer: str, model: Model | None) -> None:
         raise unsupported_type(
             pointer, "Parts of the types `input_text`, `input_image` and `input_file` are supported."
         )
-    for name in part.unknown:
-        raise _unsupported(pointer + json_pointer(name), None)
-
-
-def _unsupported(pointer: str, hint: str | None) -> InvalidRequest:
-    return invalid(pointer, "unsupported_parameter", f"The parameter is not supported. {hint or 'Remove it.'}")
+    others = (name for name in _PART_MEMBERS if name not in _MEMBERS_OF_PARTS.get(part.type, _MEMBERS_OF_TEXT))
+    refuse_parameters((*part.unknown, *(name for name in others if getattr(part, name))), pointer)

@@ -12,13 +12,12 @@ from chat.api.dependencies import Caller, Service, Services
 from chat.api.documentation import COMPLETION_ERRORS, TURN_PARAMETERS
 from chat.api.openai_responses.documentation import COMPACTION
 from chat.api.openai_responses.requests import open_response
-from chat.api.request_checks import invalid
+from chat.api.request_checks import invalid, refuse_parameters
 from chat.api.request_parsing import cache_policy_of, idempotency_key_of, opened_headers
 from chat.api.streaming import StreamingTurnResponse, abandonment
 from chat.model import Turn
 from chat.protocols.openai_responses.compaction import MARK, CompactRequest, compaction, is_whole
 from chat.service import ChatService
-from parley.field_errors import json_pointer
 from parley.web.app import JsonRoute
 
 router = APIRouter(prefix="/v1/responses", route_class=JsonRoute, tags=["openai"])
@@ -57,8 +56,7 @@ async def compact_response(
 
 
 def _check(body: CompactRequest) -> None:
-    for name in body.others():
-        raise invalid(json_pointer(name), "unsupported_parameter", "The parameter is not supported. Remove it.")
+    refuse_parameters(body.others())
     if not body.input and body.previous_response_id is None:
         raise invalid("/input", "required", "Send `input`, `previous_response_id`, or both.")
 

@@ -11,11 +11,11 @@ from fastapi.responses import Response
 from chat.admission.conversations import exchange_of
 from chat.api.chat import JSON
 from chat.api.dependencies import Caller, Services
-from chat.api.openai_responses.checks import INCLUDES, ONLY_INCLUDES
+from chat.api.openai_responses.checks import CHECKS_INCLUDE
 from chat.api.openai_responses.conversations import parse_conversation
 from chat.api.openai_responses.documentation import CONVERSATION, ITEMS
 from chat.api.openai_responses.new_items import checked_items, items_request
-from chat.api.request_checks import invalid
+from chat.api.request_checks import invalid, refuse_parameters
 from chat.api.request_parsing import idempotency_key_of
 from chat.errors import (
     ConversationNotFound,
@@ -34,7 +34,7 @@ from parley.security.identity import Principal, caller
 from parley.web.app import JsonRoute
 from parley.web.openapi import problems
 
-router = APIRouter(prefix="/v1/conversations", route_class=JsonRoute, tags=["openai"])
+router = APIRouter(prefix="/v1/conversations", route_class=JsonRoute, tags=["openai"], dependencies=CHECKS_INCLUDE)
 
 CREATION_ERRORS = problems(
     InvalidJson,
@@ -49,8 +49,6 @@ CREATION_ERRORS = problems(
 )
 DELETION_ERRORS = problems(ConversationNotFound, MessageNotFound, TurnInProgress, HistoryUnavailable)
 Writer = Annotated[Principal, Depends(caller("history:write"))]
-_INCLUDE = ("include", "include[]")
-"""Names of the query parameter, as OpenAI's clients send a list."""
 
 
 @router.post("/{conversation_id}/items", response_class=Response, responses={**ITEMS, **CREATION_ERRORS})
@@ -58,9 +56,7 @@ async def create_conversation_items(
     conversation_id: str, body: NewItemsRequest, request: Request, principal: Caller, services: Services
 ) -> Response:
     """Put up to 20 items into a conversation, behind its newest answer. No model is asked, and nothing is charged."""
-    _check_include(request)
-    for name in body.unknown:
-        raise invalid(f"/{name}", "unsupported_parameter", "The parameter is not supported. Remove it.")
+    refuse_parameters(body.unknown)
     if not body.items:
         raise invalid("/items", "required", "At least one item is required.")
     items = checked_items(body.items)
@@ -91,9 +87,3 @@ def _resource(conversation_id: UUID, kept: dict[str, Any]) -> dict[str, Any]:
     created_at = int(datetime.fromisoformat(kept["created_at"]).timestamp())
     members = {"created_at": created_at, "metadata": kept["metadata"]}
     return {"id": ids.conversation_id(conversation_id), "object": "conversation", **members}
-
-
-def _check_include(request: Request) -> None:
-    for name, value in request.query_params.multi_items():
-        if name in _INCLUDE and value not in INCLUDES:
-            raise invalid("/include", "unsupported", ONLY_INCLUDES)

@@ -11,10 +11,11 @@ from fastapi.responses import Response
 from chat.admission.conversations import ConversationReader
 from chat.api.chat import JSON
 from chat.api.dependencies import Caller, Services
+from chat.api.openai_responses.checks import CHECKS_INCLUDE
 from chat.api.openai_responses.documentation import CONVERSATION, ITEM, ITEMS
 from chat.api.openai_responses.new_items import checked_items, items_request
 from chat.api.pages import DEFAULT_LIMIT, After, Limit, Order
-from chat.api.request_checks import invalid
+from chat.api.request_checks import invalid, refuse_parameters
 from chat.errors import ConversationNotFound, Erased, HistoryUnavailable, MessageNotFound
 from chat.protocols.openai_responses import ids
 from chat.protocols.openai_responses.conversation_items import items_of
@@ -26,7 +27,7 @@ from parley.ids import new_id
 from parley.web.app import JsonRoute
 from parley.web.openapi import problems
 
-router = APIRouter(prefix="/v1/conversations", route_class=JsonRoute, tags=["openai"])
+router = APIRouter(prefix="/v1/conversations", route_class=JsonRoute, tags=["openai"], dependencies=CHECKS_INCLUDE)
 
 FOREIGN_ITEM = "`after` is no item of this conversation."
 NOT_FOUND = problems(
@@ -49,8 +50,7 @@ async def create_openai_conversation(
 ) -> Response:
     """Create a conversation with up to 20 items, in which ``conversation`` of a response goes on."""
     items = checked_items(body.items or ())
-    for name in body.unknown:
-        raise invalid(f"/{name}", "unsupported_parameter", "The parameter is not supported. Remove it.")
+    refuse_parameters(body.unknown)
     conversation_id, metadata = new_id(), dict(body.metadata or {})
     await services.conversations.create(principal.user_id, conversation_id, metadata)
     if items:

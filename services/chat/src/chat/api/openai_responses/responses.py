@@ -11,6 +11,7 @@ from chat import errors
 from chat.api.chat import JSON, failure_of
 from chat.api.dependencies import Caller, Service, Services
 from chat.api.documentation import COMPLETION_ERRORS, TURN_NOT_FOUND, TURN_PARAMETERS
+from chat.api.openai_responses.checks import CHECKS_INCLUDE
 from chat.api.openai_responses.documentation import DELETED, INPUT_ITEMS, RESPONSE, STORED_RESPONSE
 from chat.api.openai_responses.requests import find_response, open_response
 from chat.api.openai_responses.stream import stream_of
@@ -28,7 +29,7 @@ from parley.errors import InvalidRequest, ValidationFailed
 from parley.web.app import JsonRoute
 from parley.web.openapi import problems
 
-router = APIRouter(prefix="/v1/responses", route_class=JsonRoute, tags=["openai"])
+router = APIRouter(prefix="/v1/responses", route_class=JsonRoute, tags=["openai"], dependencies=CHECKS_INCLUDE)
 
 MAX_SEQUENCE = 1_000_000_000
 NOT_READ = problems(errors.TurnNotFound, InvalidRequest, ValidationFailed)

@@ -11,11 +11,11 @@ from chat.input_items import part_of_file, reference_of
 from chat.protocols.anthropic_messages.schemas import InputBlock, InputMessage, MessageRequest, PromptRequest
 
 Message = dict[str, Any]
-MEMBERS = {
-    "stop": "stop_sequences",
-    "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
+PLACES = {
+    "stop": "/stop_sequences",
+    "parallel_tool_calls": "/tool_choice/disable_parallel_tool_use",
 }
-"""Members of a request by the option that they become, where the names differ."""
+"""Pointers of members of a request by the option that they become, where the names differ."""
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 _FUNCTION = ["name", "description", "strict"]
 _SAMPLING = {"stop_sequences": "stop", "top_p": "top_p", "top_k": "top_k"}

@@ -98,6 +98,8 @@ class MessageMetadata(OpenModel):
 class PromptRequest(OpenModel):
     """``POST /v1/messages/count_tokens``: what a model reads."""
 
+    neutral = NEUTRAL
+
     model: Text = Field(min_length=1, max_length=200)
     messages: list[InputMessage] = Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)
     system: Text | Annotated[list[SystemBlock], Field(fail_fast=True)] | None = None
@@ -112,10 +114,6 @@ class PromptRequest(OpenModel):
         if isinstance(self.system, list):
             return "\n".join(block.text for block in self.system)
         return self.system or ""
-
-    def others(self) -> dict[str, Any]:
-        """Return the undeclared members that ask for something."""
-        return {name: value for name, value in self.unknown.items() if value not in NEUTRAL.get(name, ())}
 
 
 class MessageRequest(PromptRequest):

@@ -1,6 +1,7 @@
 """Request schemas of OpenAI's API. Members that are not declared here are parameters of the provider."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -51,6 +52,8 @@ class OpenModel(BaseModel):
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Json] = Field(init=False)
+    neutral: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+    """Values that ask for nothing, of undeclared members."""
 
     @model_validator(mode="before")
     @classmethod
@@ -63,6 +66,10 @@ class OpenModel(BaseModel):
     def unknown(self) -> dict[str, Any]:
         """Return the members that are not declared and say something."""
         return {name: value for name, value in (self.model_extra or {}).items() if value not in (None, "", [], {})}
+
+    def others(self) -> dict[str, Any]:
+        """Return the undeclared members that ask for something."""
+        return {name: value for name, value in self.unknown.items() if value not in self.neutral.get(name, ())}
 
 
 class ContentPart(OpenModel):

@@ -27,16 +27,14 @@ SUMMARY = "Summary of the conversation so far:\n\n"
 class CompactRequest(OpenModel):
     """``POST /v1/responses/compact``."""
 
+    neutral = NEUTRAL
+
     model: Text | None = Field(None, max_length=200)
     input: Text | Annotated[list[InputItem], Field(max_length=MAX_ITEMS, fail_fast=True)] | None = None
     instructions: Text | None = None
     previous_response_id: Text | None = Field(None, max_length=100)
     prompt_cache_key: Text | None = None
     prompt_cache_retention: Json = None
-
-    def others(self) -> list[str]:
-        """Return the undeclared members that ask for something."""
-        return [name for name, value in self.unknown.items() if value not in NEUTRAL.get(name, ())]
 
     def as_response_request(self) -> ResponseRequest:
         """Return the request for a response that is the summary."""

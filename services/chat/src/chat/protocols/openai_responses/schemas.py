@@ -114,6 +114,8 @@ class ConversationReference(OpenModel):
 class ResponseRequest(OpenModel):
     """``POST /v1/responses``."""
 
+    neutral = NEUTRAL
+
     model: Text | None = Field(None, max_length=200)
     input: Text | Annotated[list[InputItem], Field(max_length=MAX_ITEMS, fail_fast=True)] | None = None
     instructions: Text | None = None
@@ -157,10 +159,6 @@ class ResponseRequest(OpenModel):
     def conversation_id(self) -> str | None:
         """The given conversation."""
         return self.conversation.id if isinstance(self.conversation, ConversationReference) else self.conversation
-
-    def others(self) -> dict[str, Any]:
-        """Return the undeclared members that ask for something."""
-        return {name: value for name, value in self.unknown.items() if value not in NEUTRAL.get(name, ())}
 
 
 class NewConversationRequest(OpenModel):
