@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from parley.messaging.outbox.relay import LOCK_KEY, PLANNER_SETTINGS, OutboxRelay
-from parley.messaging.outbox.store import _WAITING, backlog, fetch_waiting, purge, record
+from parley.messaging.outbox.store import _WAITING, backlog, fetch_waiting, prepare, purge, record
 from parley.observability.metrics import Metrics
 from parley.process.tasks import background
 from parley.storage.postgres import Pool
@@ -36,6 +36,32 @@ async def test_events_of_a_key_are_published_in_order(
     await eventually(lambda: all_sent(pool), within=20)
     assert all(found == list(range(1, 31)) for found in bus.published.values())
     assert bus.count == 300
+
+
+async def test_a_relay_prepares_its_statements_before_it_takes_the_lock(
+    dsn: str, bus: RecordingBus, metrics: Metrics, pool: Pool
+) -> None:
+    relay = OutboxRelay(dsn, bus, source="/services/test", metrics=metrics)
+    sessions = "SELECT pid FROM pg_stat_activity WHERE application_name = 'parley-relay' AND wait_event_type = 'Lock'"
+    held = "SELECT count(*) FROM pg_locks WHERE pid = $1 AND locktype = 'advisory'"
+    async with pool.acquire() as connection, background("relay", relay.lead):
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE")
+            pid = await eventually(lambda: pool.fetchval(f"{sessions} AND datname = current_database()"))
+            assert await pool.fetchval(held, pid) == 0
+        await eventually(lambda: relay.leads, within=20)
+
+
+async def test_a_prepared_connection_prepares_nothing_else(pool: Pool, append: Append) -> None:
+    names = "SELECT array_agg(name ORDER BY name) FROM pg_prepared_statements WHERE statement LIKE '%outbox%'"
+    async with pool.acquire() as connection:
+        await prepare(connection)
+        before = await connection.fetchval(names)
+        await append("k", 2)
+        first, second = await fetch_waiting(connection, 10, without=[])
+        await record(connection, [first["id"]], [second["id"]])
+        assert (await backlog(connection))["pending"] == 1
+        assert await connection.fetchval(names) == before
 
 
 async def test_many_keys_are_in_flight_at_once(

@@ -71,6 +71,7 @@ class OutboxRelay:
             try:
                 async with self._connect() as connection:
                     await require_writable(connection)
+                    await store.prepare(connection)
                     await self._acquire_lock(connection)
                     await self._publish(connection)
             except Exception as error:
@@ -141,6 +142,7 @@ class OutboxRelay:
             self._dsn,
             timeout=COMMAND_TIMEOUT,
             command_timeout=COMMAND_TIMEOUT,
+            max_cached_statement_lifetime=0,  # a leader prepares none again: see ``store.prepare``
             server_settings={**SESSION_SETTINGS, **PLANNER_SETTINGS, "application_name": "parley-relay"},
         )
         detect_loss(connection)

@@ -43,6 +43,19 @@ WITH old AS (
 DELETE FROM outbox AS o USING old WHERE o.id = old.id"""
 
 
+async def prepare(connection: Any) -> None:
+    """Let the connection prepare and cache the statements of a leader, before it holds the leader's lock.
+
+    PostgreSQL does not count a session as idle between the preparation of a statement and its execution. A leader that
+    froze there would keep the lock until it wakes, although ``idle_session_timeout`` is over.
+    """
+    nothing: list[Any] = []
+    await connection.fetch(_WAITING, 0, nothing)
+    await connection.execute(_SENT, nothing)
+    await connection.execute(_FAILED, nothing, FIRST_RETRY_DELAY, MAX_RETRY_DELAY)
+    await connection.fetchrow(_BACKLOG)
+
+
 async def fetch_waiting(connection: Any, limit: int, *, without: Collection[str]) -> list[OutboxRow]:
     """Return the oldest events that are due, in order within each key, without the events of the given keys."""
     found: list[OutboxRow] = await connection.fetch(_WAITING, limit, list(without))
