@@ -128,15 +128,11 @@ class PostgresTurnStore:
         with_files: bool = False,
     ) -> list[Turn]:
         """Return a user's turns, newest first."""
-        arguments = (user_id, status, before, limit)
-        if conversation_id is None:
-            statement = turn_statements.LIST_WITH_FILES if with_files else turn_statements.LIST
-            rows = await self._database.fetch(statement, *arguments)
-        else:
-            statement = turn_statements.LIST_OF_CONVERSATION
-            if with_files:
-                statement = turn_statements.LIST_OF_CONVERSATION_WITH_FILES
-            rows = await self._database.fetch(statement, *arguments, conversation_id)
+        statement = turn_statements.list_statement(
+            of_conversation=conversation_id is not None, with_files=with_files, status=status
+        )
+        chosen = () if conversation_id is None else (conversation_id,)
+        rows = await self._database.fetch(statement, user_id, status, before, limit, *chosen)
         return [to_turn(row) for row in rows]
 
     async def chain(self, conversation_id: UUID, turn_id: UUID, *, characters: int, limit: int) -> list[PastExchange]:

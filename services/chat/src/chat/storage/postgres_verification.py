@@ -9,9 +9,8 @@ _ACCEPTED = """
 SELECT t.id, t.status, encode(sha256(convert_to(coalesce(t.content, ''), 'UTF8')), 'hex') AS sha256,
     t.confirmed_at IS NOT NULL AS confirmed, o.id IS NOT NULL AS has_event, o.sent_at IS NOT NULL AS sent,
     CASE WHEN t.response ? 'revision' THEN EXISTS (
-        SELECT FROM outbox AS r
-        WHERE r.partition_key = t.conversation_id::text AND r.name = 'conversation.turn.redacted'
-            AND r.data ->> 'turn_id' = t.id::text
+        SELECT FROM (SELECT * FROM outbox WHERE partition_key = t.conversation_id::text OFFSET 0) AS r
+        WHERE r.name = 'conversation.turn.redacted' AND r.data ->> 'turn_id' = t.id::text
             AND (r.sent_at IS NULL OR r.sent_at > now() - make_interval(secs => $1))
     ) ELSE false END AS redacting
 FROM turns AS t

@@ -3,6 +3,8 @@
 A test class inherits them and defines the fixture ``store``.
 """
 
+import pytest
+
 from chat.input_items import message_with_files
 from chat.model import NewTurn, ToolResult, Turn
 from chat.turn_store import TurnStore
@@ -48,6 +50,20 @@ class TurnReadingContract:
         assert [turn.id for turn in running] == [second.id]
         earlier = await store.list_turns(first.user_id, conversation_id=None, status=None, before=second.id, limit=10)
         assert [turn.id for turn in earlier] == [first.id]
+
+    @pytest.mark.parametrize("status", ["running", "completed", "incomplete", "failed", "cancelled"])
+    async def test_turns_are_listed_by_their_status(self, store: TurnStore, status: str) -> None:
+        first = make_new_turn()
+        turns = [await admitted(store, first)]
+        for outcome in ("completed", "incomplete", "failed", "cancelled"):
+            await store.finish(turns[-1], make_outcome("done", status=outcome))
+            turns.append(await admitted(store, next_turn(first)))
+        found = await store.list_turns(first.user_id, conversation_id=None, status=status, before=None, limit=10)
+        assert [turn.status for turn in found] == [status]
+        (turn,) = found
+        before = await store.list_turns(first.user_id, conversation_id=None, status=status, before=turn.id, limit=10)
+        assert before == []
+        assert await store.list_turns(new_id(), conversation_id=None, status=status, before=None, limit=10) == []
 
     async def test_turns_are_listed_by_their_files(self, store: TurnStore) -> None:
         first = make_new_turn(response={"input": [message_with_files("Look", [new_id()])]})
