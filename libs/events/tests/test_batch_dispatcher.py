@@ -155,3 +155,15 @@ async def test_stopping_cancels_a_batch_that_takes_too_long() -> None:
     await queue.dispatcher.stop(10)
     assert queue.answers() == ["pending"]
     assert asyncio.get_running_loop().time() == pytest.approx(11)
+
+
+@virtual_time
+async def test_events_are_prepared_on_their_arrival_while_the_batch_before_is_handled() -> None:
+    handlers = BatchHandlers()
+    handlers.seconds, queue = 1, BatchQueue(handlers)
+    await queue.deliver("a")
+    await asyncio.sleep(0.5)
+    await queue.deliver("b", "c")
+    assert (handlers.batches, handlers.prepared) == ([[1]], [1, 2, 3])
+    await asyncio.sleep(5)
+    assert (handlers.batches, handlers.prepared) == ([[1], [2, 3]], [1, 2, 3])

@@ -26,6 +26,10 @@ def every_event_is_urgent(_event: CloudEvent) -> bool:
     return True
 
 
+def prepare_nothing(_event: CloudEvent) -> None:
+    """Do nothing on the arrival of an event."""
+
+
 @dataclass(frozen=True, slots=True)
 class Batching:
     """The handler of batches, and the limits of a batch.
@@ -43,6 +47,11 @@ class Batching:
     is_urgent: UrgencyCheck = every_event_is_urgent
     max_wait: float = 0.05
     """Longer waits can delay the broker's confirm of an event, and with it the next event of its key."""
+    prepare: Callable[[CloudEvent], None] = prepare_nothing
+    """Called for each event on its arrival, often while the batch before is handled; must not raise.
+
+    Events of a lost connection are not handled, and arrive again.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ class BatchDispatcher:
         except MalformedEvent as error:
             await self._single.reject_malformed(message, error)
             return
+        self._batching.prepare(event)
         self._waiting.append(Delivery(message, event))
         self._waiting_bytes += len(event.data)
         if len(self._waiting) >= self._limit or self._waiting_bytes >= self._batching.max_bytes:

@@ -21,12 +21,16 @@ class BatchHandlers:
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
         """Sequences of each batch that was tried."""
+        self.prepared: list[int] = []
         self.times: list[float] = []
         self.single: list[int] = []
         self.failing: dict[str, Exception] = {}
         self.left_out: set[str] = set()
         self.not_urgent: set[str] = set()
         self.seconds = 0.0
+
+    def prepare(self, event: CloudEvent) -> None:
+        self.prepared.append(event.sequence)
 
     async def batch(self, events: Sequence[CloudEvent]) -> Sequence[CloudEvent]:
         self.batches.append([event.sequence for event in events])
@@ -53,7 +57,9 @@ class BatchQueue:
     """A dispatcher, and the channel on which its messages arrive."""
 
     def __init__(self, handlers: BatchHandlers, *, max_events: int = 4, max_bytes: int = 10_000) -> None:
-        batching = Batching(handlers.batch, max_events, max_bytes, is_urgent=handlers.is_urgent)
+        batching = Batching(
+            handlers.batch, max_events, max_bytes, is_urgent=handlers.is_urgent, prepare=handlers.prepare
+        )
         subscription = Subscription("q", ("#",), handlers.one, max_attempts=2, batching=batching)
         self.outcomes: list[str] = []
         self.dispatcher = BatchDispatcher(
