@@ -20,6 +20,7 @@ from history.search.normalization import (
 )
 from history.search.query import MAX_QUERY_LENGTH, query_terms
 from history.search.tokenizer import (
+    LONG,
     MAX_BIGRAMS,
     MAX_INDEXED_LENGTH,
     MAX_POSITION,
@@ -179,3 +180,18 @@ def test_a_text_with_more_positions_than_the_index_holds_is_marked() -> None:
     assert _terms("a " * 1_000)["_"] == "1"
     found = _terms("a " * MAX_POSITION + "last one")
     assert (found["_"], found["last"]) == ("1", str(MAX_POSITION))
+
+
+_WORDS = ["a", "run", "runs", "running", "runner", "ran", "x1", "2", "the", "The", "Machines", "machine", "MACHINE"]
+
+
+@given(st.lists(st.sampled_from(_WORDS), max_size=300))
+def test_the_terms_of_a_short_text_are_those_that_it_has_in_a_long_one(words: list[str]) -> None:
+    text = " ".join(words)
+    short = {term: {*map(int, places.split(","))} for term, places in _terms(text).items()}
+    long = {
+        term: {*map(int, places.split(","))} for term, places in _terms(f"{text} {'z ' * (MAX_POSITIONS + 1)}").items()
+    }
+    del long["z"]
+    long.pop(LONG)
+    assert short == long or len(words) > MAX_POSITIONS

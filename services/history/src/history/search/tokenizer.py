@@ -6,7 +6,7 @@ Chinese words have two characters.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from history.search.characters import SPACELESS, word_pattern
@@ -60,7 +60,10 @@ def index_terms(text: str) -> str:
     plain = normalize(text, MAX_INDEXED_LENGTH)
     found = _TermPositions()
     if plain.isascii():
-        for word in word_pattern(plain).findall(plain):
+        words = word_pattern(plain).findall(plain)
+        if len(words) <= MAX_POSITIONS and len(max(words, key=len, default="")) <= MAX_WORD_LENGTH:
+            return _terms_of_words(words)
+        for word in words:
             found.add_word(word[:MAX_WORD_LENGTH])
     else:
         for token in find_tokens(plain):
@@ -69,6 +72,21 @@ def index_terms(text: str) -> str:
             else:
                 found.add_word(token.text)
     return str(found)
+
+
+_POSITION_TEXTS = [str(position) for position in range(1, MAX_POSITIONS + 1)]
+
+
+def _terms_of_words(words: Sequence[str]) -> str:
+    """Return the terms of so few words that no limit applies: most messages are short and in ASCII."""
+    positions: dict[str, str] = {}
+    for word, position in zip(words, _POSITION_TEXTS, strict=False):
+        positions[word] = f"{positions[word]},{position}" if word in positions else position
+    found = positions.copy()
+    for word, of_word in positions.items():
+        if (root := stem(word)) != word:
+            found[root] = f"{found[root]},{of_word}" if root in found else of_word
+    return " ".join([f"'{MARK}{term}':{of_term}" for term, of_term in found.items()])
 
 
 class _TermPositions:
