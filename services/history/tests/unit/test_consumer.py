@@ -9,8 +9,15 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from history.change_notifier.notifier import ChangeNotifier
-from history.projection.consumer import TurnEventHandler, consume_events, outcome_counter
-from history.projection.store import ProjectionOutcome, TurnEvent
+from history.projection.consumer import (
+    MAX_PREPARED,
+    MAX_PREPARED_BYTES,
+    TurnEventHandler,
+    consume_events,
+    outcome_counter,
+)
+from history.projection.store import ProjectionOutcome
+from history.projection.turn_event import TurnEvent
 from history_testing.turn_events import SampleTurn, user_erased
 from parley.messaging.memory_bus import MemoryBus
 from parley_events.cloudevents import CloudEvent
@@ -26,16 +33,22 @@ class FakeProjection:
         self.outcomes: dict[UUID, ProjectionOutcome] = {}
         """Outcomes of single events, by id."""
         self.projected: list[CloudEvent] = []
+        self.prepared: list[TurnEvent] = []
+        self.turns: list[TurnEvent] = []
         self.waits: list[bool] = []
         self.entered = asyncio.Event()
         self.release = asyncio.Event()
         self.release.set()
+
+    def prepare(self, event: TurnEvent) -> None:
+        self.prepared.append(event)
 
     async def project_turns(self, events: Sequence[TurnEvent], *, wait: bool) -> list[ProjectionOutcome]:
         self.entered.set()
         await self.release.wait()
         if self.error:
             raise self.error
+        self.turns += events
         self.projected += [event.event for event in events]
         self.waits.append(wait)
         return [self.outcomes.get(event.event.id, self.outcome) for event in events]
@@ -139,6 +152,38 @@ async def test_a_batch_leaves_out_what_cannot_be_stored_with_it_in_the_order_of_
         assert await handling.handler.handle_batch([event_before, event]) == [event]
     assert await handling.handler.handle_batch(others) == others
     assert not handling.eraser.erased
+
+
+async def test_events_are_read_once_when_they_are_prepared_on_arrival() -> None:
+    handling, turn = Handling(), SampleTurn()
+    events = [turn.started(), turn.ended()]
+    for event in events:
+        handling.handler.prepare(event)
+    assert await handling.handler.handle_batch(events) == []
+    assert list(map(id, handling.projection.turns)) == list(map(id, handling.projection.prepared))
+    assert await handling.handler.handle_batch(events) == []
+    assert [turn.event for turn in handling.projection.turns] == [*events, *events]
+
+
+async def test_an_event_is_stored_as_it_is_whatever_was_prepared_under_its_id() -> None:
+    handling, turn = Handling(), SampleTurn()
+    event, other = turn.ended(), replace(turn.ended(), data=b"{")
+    same_id = replace(SampleTurn().ended(), id=event.id)
+    for arrived in (event, same_id, other, user_erased(turn.user_id)):
+        handling.handler.prepare(arrived)
+    assert await handling.handler.handle_batch([event, same_id, other]) == [other]
+    assert handling.projection.projected == [event, same_id]
+
+
+async def test_prepared_events_that_are_never_handled_are_forgotten() -> None:
+    handling, first = Handling(), SampleTurn().ended()
+    large = SampleTurn(answer="x" * MAX_PREPARED_BYTES).ended()
+    for event in (first, large, *(SampleTurn().ended() for _ in range(MAX_PREPARED))):
+        handling.handler.prepare(event)
+    prepared = len(handling.projection.prepared)
+    await handling.handler.handle_batch([first, large])
+    assert prepared == MAX_PREPARED + 1
+    assert not set(map(id, handling.projection.turns)) & set(map(id, handling.projection.prepared))
 
 
 async def test_a_batch_without_turns_stores_nothing() -> None:

@@ -3,15 +3,14 @@
 from typing import cast
 
 from history.projection.rounds import rounds_of
+from history.projection.turn_event import TurnEvent, read_turn_event
 from history_testing.turn_events import SampleTurn
 from parley.ids import new_id
 from parley_events.cloudevents import CloudEvent
-from parley_events.decoding import decode
-from parley_events.models import TurnEnded, TurnStarted
 
 
 def rounds(*events: CloudEvent) -> list[int]:
-    return rounds_of(cast("TurnStarted | TurnEnded", decode(event)) for event in events)
+    return rounds_of(cast("TurnEvent", read_turn_event(event)) for event in events)
 
 
 def test_events_of_different_turns_share_a_round() -> None:

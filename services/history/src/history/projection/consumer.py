@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import Counter as Counts
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from uuid import UUID
 
@@ -10,20 +11,26 @@ from prometheus_client import CollectorRegistry, Counter
 
 from history.change_notifier.notifier import ChangeNotifier
 from history.erasure.store import UserDataEraser
-from history.projection.store import ProjectionOutcome, ProjectionStore, TurnEvent
+from history.projection.store import ProjectionOutcome, ProjectionStore
+from history.projection.turn_event import TurnEvent, read_turn_event
 from parley.messaging.bus import Bus
 from parley.process.timeouts import at_most
 from parley_events.cloudevents import CloudEvent
-from parley_events.decoding import decode
-from parley_events.models import TurnEnded, TurnStarted, UserErased
+from parley_events.models import UserErased
 from parley_events.subscription import Batching, Rejected, Subscription
 
 log = structlog.get_logger()
 
 QUEUE = "history.turns"
 BINDINGS = ("conversation.turn.*", "user.erased")
-PREFETCH = 384
-"""Events in hand at most: three batches, so that the next one arrives while one is stored."""
+MAX_BATCH = 256
+"""Events of a batch at most."""
+PREFETCH = 3 * MAX_BATCH
+"""Events in hand at most: three batches, so that the next one arrives and is prepared while one is stored."""
+MAX_PREPARED = 2 * PREFETCH
+"""Events that are kept as they were read on their arrival. Those of a lost channel are among them until others come."""
+MAX_PREPARED_BYTES = 8_000
+"""Bytes of an event that is read on its arrival. A larger one is read with its batch, so that memory is bounded."""
 COMMIT_TIMEOUT = 15.0
 """Seconds to wait for events in progress to commit when the consumer stops."""
 
@@ -55,6 +62,7 @@ class TurnEventHandler:
     ) -> None:
         self._projection, self._eraser, self._changes = projection, eraser, changes
         self._wake_relay, self._outcomes = wake_relay, outcomes
+        self._prepared: dict[UUID, TurnEvent] = {}
         self._in_progress = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -65,10 +73,18 @@ class TurnEventHandler:
             outcome = await self._apply(event)
         self._outcomes.labels(event.name, outcome).inc()
 
+    def prepare(self, event: CloudEvent) -> None:
+        """Read an event on its arrival, while the batch before is stored."""
+        if len(event.data) <= MAX_PREPARED_BYTES and (turn := _turn_event(event)) is not None:
+            self._projection.prepare(turn)
+            self._prepared[event.id] = turn
+            if len(self._prepared) > MAX_PREPARED:
+                del self._prepared[next(iter(self._prepared))]
+
     async def handle_batch(self, events: Sequence[CloudEvent]) -> Sequence[CloudEvent]:
         """Store the events of turns in one transaction, and return those that have to be handled one by one."""
         with self._track():
-            turns = [turn for event in events if (turn := _turn_event(event)) is not None]
+            turns = [turn for event in events if (turn := self._take(event)) is not None]
             stored = await self._project(turns) if turns else set()
         return [event for event in events if event.id not in stored]
 
@@ -78,14 +94,13 @@ class TurnEventHandler:
             await self._idle.wait()
 
     async def _apply(self, event: CloudEvent) -> str:
-        data = decode(event)
-        if isinstance(data, TurnStarted | TurnEnded):
-            turn = TurnEvent(event, data)
-            outcome = (await self._projection.project_turns([turn], wait=True))[0]
+        data = read_turn_event(event)
+        if isinstance(data, TurnEvent):
+            outcome = (await self._projection.project_turns([data], wait=True))[0]
             if outcome == "foreign":
                 log.warning("event_foreign_turn", id=str(event.id))
                 raise Rejected("foreign turn or conversation")
-            self._announce(turn, outcome)
+            self._announce(data, outcome)
             return outcome
         if isinstance(data, UserErased):
             await self._eraser.erase(event, data)
@@ -98,18 +113,25 @@ class TurnEventHandler:
         """Store events of turns; return the ids of those that need nothing more."""
         outcomes = await self._projection.project_turns(turns, wait=False)
         stored: set[UUID] = set()
+        counts = Counts[tuple[str, str]]()
         for turn, outcome in zip(turns, outcomes, strict=True):
             if outcome not in {"foreign", "busy"}:
                 stored.add(turn.event.id)
                 self._announce(turn, outcome)
-                self._outcomes.labels(turn.event.name, outcome).inc()
+                counts[turn.event.name, outcome] += 1
+        for labels, count in counts.items():
+            self._outcomes.labels(*labels).inc(count)
         return stored
 
+    def _take(self, event: CloudEvent) -> TurnEvent | None:
+        prepared = self._prepared.pop(event.id, None)
+        return prepared if prepared is not None and prepared.event is event else _turn_event(event)
+
     def _announce(self, turn: TurnEvent, outcome: ProjectionOutcome) -> None:
-        if isinstance(turn.data, TurnEnded):
-            self._changes.turn_ended(turn.data.turn_id)
+        if turn.is_end:
+            self._changes.turn_ended(UUID(turn.turn_id))
         if outcome == "stored":
-            self._changes.feed_grew(turn.data.user_id)
+            self._changes.feed_grew(turn.user)
             self._wake_relay()
 
     @contextlib.contextmanager
@@ -127,9 +149,8 @@ class TurnEventHandler:
 @contextlib.asynccontextmanager
 async def consume_events(bus: Bus, handler: TurnEventHandler) -> AsyncIterator[None]:
     """Consume events for the duration of the context, which ends after the events in progress are committed."""
-    subscription = Subscription(
-        QUEUE, BINDINGS, handler.handle, prefetch=PREFETCH, batching=Batching(handler.handle_batch)
-    )
+    batching = Batching(handler.handle_batch, MAX_BATCH, prepare=handler.prepare)
+    subscription = Subscription(QUEUE, BINDINGS, handler.handle, prefetch=PREFETCH, batching=batching)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(handler.wait_idle)
         await stack.enter_async_context(bus.consume(subscription))
@@ -137,9 +158,9 @@ async def consume_events(bus: Bus, handler: TurnEventHandler) -> AsyncIterator[N
 
 
 def _turn_event(event: CloudEvent) -> TurnEvent | None:
-    """Return the event with its data; None unless it is the valid event of a turn."""
+    """Return the turn event; None unless it is a valid one."""
     try:
-        data = decode(event)
+        found = read_turn_event(event)
     except Rejected:
         return None
-    return TurnEvent(event, data) if isinstance(data, TurnStarted | TurnEnded) else None
+    return found if isinstance(found, TurnEvent) else None

@@ -1,42 +1,41 @@
 """Rounds of a batch: events of one round are stored by the same statements, and need no rows of each other."""
 
 from collections.abc import Iterable
-from uuid import UUID
 
-from parley_events.models import TurnEnded, TurnStarted
+from history.projection.turn_event import TurnEvent
 
-Claims = dict[UUID, object]
+Claims = dict[str, object]
 
 
-def rounds_of(turns: Iterable[TurnStarted | TurnEnded]) -> list[int]:
+def rounds_of(turns: Iterable[TurnEvent]) -> list[int]:
     """Return the round of each event.
 
     The events of a turn are in different rounds, in order. So are events that name one conversation for two users, or
     one message for two conversations: whichever is stored first wins.
     """
     rounds: list[int] = []
-    last: dict[UUID, int] = {}
+    last: dict[str, int] = {}
     claims: list[Claims] = []
-    for data in turns:
-        wanted = _claims(data)
-        number = last.get(data.turn_id, -1) + 1
+    for turn in turns:
+        wanted = _claims(turn)
+        number = last.get(turn.turn_id, -1) + 1
         while number < len(claims) and _conflict(claims[number], wanted):
             number += 1
         if number == len(claims):
             claims.append({})
         claims[number] |= wanted
-        last[data.turn_id] = number
+        last[turn.turn_id] = number
         rounds.append(number)
     return rounds
 
 
-def _claims(data: TurnStarted | TurnEnded) -> Claims:
-    wanted: Claims = {result.id: data.conversation_id for result in data.tool_results}
-    if data.user_message is not None:
-        wanted[data.user_message.id] = data.conversation_id
-    if data.conversation_id is not None:
-        wanted[data.conversation_id] = data.user_id
-    wanted[data.turn_id] = object()
+def _claims(turn: TurnEvent) -> Claims:
+    wanted: Claims = dict.fromkeys(turn.result_ids, turn.conversation_id)
+    if turn.question_id is not None:
+        wanted[turn.question_id] = turn.conversation_id
+    if turn.conversation_id is not None:
+        wanted[turn.conversation_id] = turn.user_id
+    wanted[turn.turn_id] = object()
     return wanted
 
 

@@ -1,11 +1,9 @@
 """Storage interface of the projection."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from parley_events.cloudevents import CloudEvent
-from parley_events.models import TurnEnded, TurnStarted
+from history.projection.turn_event import TurnEvent
 
 ProjectionOutcome = Literal["stored", "unchanged", "usage", "deleted", "erased", "foreign", "busy"]
 """What became of an event.
@@ -17,16 +15,12 @@ transaction writes for the user.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class TurnEvent:
-    """An event of a turn, and its data."""
-
-    event: CloudEvent
-    data: TurnStarted | TurnEnded
-
-
 class ProjectionStore(Protocol):
     """Stores the content of turn events. Each call is one transaction and is safe to repeat."""
+
+    def prepare(self, event: TurnEvent) -> None:
+        """Do what can be done before ``project_turns``, while another batch is stored, unless that takes long."""
+        ...
 
     async def project_turns(self, events: Sequence[TurnEvent], *, wait: bool) -> Sequence[ProjectionOutcome]:
         """Store events, which may be in any order, and return their outcomes.

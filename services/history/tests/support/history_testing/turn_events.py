@@ -10,6 +10,7 @@ import orjson
 
 from parley.ids import new_id
 from parley_events.cloudevents import CloudEvent
+from parley_events.decoding import decode
 
 SAMPLE_TIME = datetime(2026, 11, 22, 10, 0, 0, 123000, tzinfo=UTC)
 
@@ -121,6 +122,12 @@ class SampleTurn:
             sequence=2 * self.number - (status == "started"),
             data=orjson.dumps(data),
         )
+
+
+def as_published(event: CloudEvent) -> CloudEvent:
+    """Return the event with its data as chat writes it."""
+    data = decode(event)
+    return event if data is None else replace(event, data=data.model_dump_json().encode())
 
 
 def user_erased(user_id: UUID) -> CloudEvent:
