@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { test } from "node:test";
-import OpenAI from "openai";
+import OpenAI, { toFile } from "openai";
 
 const { PARLEY_TEST_URL: url, PARLEY_TEST_KEY: apiKey } = process.env;
 const client = new OpenAI({ baseURL: `${url}/v1`, apiKey, maxRetries: 0 });
@@ -108,4 +108,43 @@ test("a conversation is continued, listed and deleted", async () => {
   for await (const item of person.conversations.items.list(conversation, { order: "asc" })) items.push(item.role);
   assert.deepEqual(items, ["user", "assistant"]);
   assert.ok((await person.conversations.delete(conversation)).deleted);
+});
+
+// [covers files, responses]
+test("a file is uploaded, listed, read, part of a response and deleted", async () => {
+  const text = "We launch on Tuesday.";
+  const made = await client.files.create({ file: await toFile(Buffer.from(text), "plan.txt"), purpose: "user_data" });
+  assert.deepEqual([made.filename, made.bytes, made.purpose], ["plan.txt", text.length, "user_data"]);
+  assert.deepEqual(await client.files.retrieve(made.id), made);
+  const listed = [];
+  for await (const file of client.files.list({ limit: 1 })) listed.push(file.id);
+  assert.ok(listed.includes(made.id));
+  assert.equal(await (await client.files.content(made.id)).text(), text);
+  const content = [
+    { type: "input_text", text: "What does it say? [[fake mode=echo]]" },
+    { type: "input_file", file_id: made.id },
+  ];
+  const found = await client.responses.create({ model: "default", input: [{ role: "user", content }] });
+  assert.ok(found.output_text.includes(text));
+  assert.ok((await client.files.delete(made.id)).deleted);
+  await assert.rejects(client.files.retrieve(made.id), (error) => error instanceof OpenAI.NotFoundError);
+});
+
+// [covers embeddings]
+test("texts become embeddings", async () => {
+  const found = await client.embeddings.create({ model: "vectors", input: ["one", "two words"], dimensions: 4 });
+  assert.deepEqual(found.data.map(({ embedding }) => embedding.length), [4, 4]);
+  assert.equal(found.usage.prompt_tokens, 3);
+});
+
+// [covers responses, structured output]
+test("an answer is parsed by the schema that was sent", async () => {
+  const schema = { type: "object", properties: { day: { type: "string" } }, required: ["day"], additionalProperties: false };
+  const found = await client.responses.parse({
+    model: "default",
+    input: `When? [[fake text="{\\"day\\": \\"Tuesday\\"}"]]`,
+    text: { format: { type: "json_schema", name: "day", schema, strict: true } },
+  });
+  assert.equal(found.text.format.type, "json_schema");
+  assert.equal(found.output_text, '{"day": "Tuesday"}');
 });
