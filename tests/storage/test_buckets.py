@@ -1,5 +1,8 @@
 """Files of users in buckets of S3, Google Cloud Storage and Azure: the contract of stores, and what breaks them."""
 
+import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
@@ -20,6 +23,8 @@ from parley_testing.faults.tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.chaos
 
+MAX_ADDED = {"s3": 12_000_000, "gs": 12_000_000, "az": 5_000_000}
+"""Bytes of two parts of the smallest size that the provider takes, and a little more."""
 LIMITS = FileLimits(file_bytes=100_000_000, storage_bytes=100_000_000, count=10)
 
 
@@ -142,3 +147,14 @@ async def test_files_are_uploaded_read_archived_and_deleted(storage: ObjectStora
     assert rows.rows == {}
     with pytest.raises(FileNotFoundError):
         await content(storage, object_key(file.id))
+
+
+async def test_an_upload_of_50_mib_adds_no_more_than_the_parts_that_it_collects(
+    provider: str, emulator: Emulator
+) -> None:
+    words = (sys.executable, "-m", "storage_emulators.upload_memory", provider, emulator.url)
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = await asyncio.create_subprocess_exec(*words, env=variables, stdout=asyncio.subprocess.PIPE)
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    assert int(output) < MAX_ADDED[provider], f"{int(output):,} bytes were added"

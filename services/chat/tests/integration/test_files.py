@@ -158,6 +158,28 @@ def place(folder: Path, key: str) -> None:
     os.utime(path, (0, 0))
 
 
+@pytest.mark.chaos
+async def test_of_many_tiny_files_a_plan_keeps_those_it_allows_and_an_erasure_removes_them(
+    open_replica: OpenReplica, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    plans = tmp_path / "plans.yaml"
+    plans.write_text("default: {file_count: 100}")
+    url = (tmp_path / "objects").as_uri()
+    async with open_replica(await new_database(), plans_file=plans, files_url=url) as replica:
+        files, user = FilesReplica(replica, tmp_path / "objects"), ChatUser(replica, new_id())
+
+        async def send(number: int) -> list[int]:
+            return [await upload(user, b"%d" % number) for _ in range(500)]
+
+        statuses = [status for found in await asyncio.gather(send(1), send(2)) for status in found]
+        assert (statuses.count(201), statuses.count(429)) == (100, 900)
+        assert len(files.objects()) == 100
+        other = ChatUser(replica, new_id())
+        assert await upload(other, b"x") == 201
+        await files.collector.erase(user.id)
+        assert len(files.objects()) == 1
+
+
 async def pieces(size: int) -> AsyncIterator[bytes]:
     yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\n'
     for _ in range(size // 65_536):

@@ -25,7 +25,7 @@ from parley.process.timeouts import at_most
 log = structlog.get_logger()
 
 MAX_UPLOADS = 16
-"""Uploads of a process at once. One holds 10 MiB for a bucket, and 256 KiB for a folder."""
+"""Uploads of a process at once. One holds up to 10 MiB for S3 and Google, 2 MiB for Azure, and 256 KiB for a folder."""
 MAX_UPLOADS_OF_USER = 2
 TOO_MANY_UPLOADS = f"Too many uploads run. At most {MAX_UPLOADS_OF_USER} of a user run at once."
 ARCHIVE_PAGE = 100

@@ -24,10 +24,14 @@ if TYPE_CHECKING:
 SCHEMES = ("file", *SETTINGS_OF_SCHEMES)
 FOLDER = "files"
 """First part of every key. What else the folder or bucket contains is never touched."""
-LOCAL_BUFFER, PART = 262_144, 5_242_880
-"""Bytes that an upload holds: in front of a folder, and for a part of a bucket's multipart upload (at least 5 MiB)."""
+LOCAL_BUFFER, PART, AZURE_BLOCK = 262_144, 5_242_880, 1_048_576
+"""Bytes that an upload collects: in front of a folder, for a part of a multipart upload, and for a block of Azure.
+
+S3 and Google Cloud Storage refuse parts of less than 5 MiB; Azure takes blocks of any size.
+"""
 READ_SIZE = 65_536
 PAGE_SIZE = 1000
+_BUFFERS = {"file": LOCAL_BUFFER, "az": AZURE_BLOCK, "abfs": AZURE_BLOCK}
 
 
 class ObjectStorage:
@@ -41,7 +45,7 @@ class ObjectStorage:
         if parts.scheme == "file" and (parts.netloc or parts.path in {"", "/"}):
             raise SettingsError("FILES_URL: must be the whole path of a folder, such as file:///var/lib/parley/files")
         self._root = Path(unquote(parts.path)) if parts.scheme == "file" else None
-        self._buffer = PART if self._root is None else LOCAL_BUFFER
+        self._buffer = _BUFFERS.get(parts.scheme, PART)
         self._store = (
             _open_folder(self._root) if self._root is not None else open_bucket(url, bucket or BucketSettings())
         )
