@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import contextvars
+import functools
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 
@@ -203,13 +204,15 @@ class RabbitBus:
 
     def _outcome_observer(self, queue: str) -> OutcomeObserver:
         # Create the series with the value 0: Prometheus sees no increase when a series appears with the value 1.
-        self._metrics.events_consumed.labels(queue, "dead")
+        counter = functools.cache(functools.partial(self._metrics.events_consumed.labels, queue))
+        counter("dead")
+        lag = functools.cache(functools.partial(self._metrics.consumer_lag.labels, queue))
 
         def observe(outcome: Outcome, event: CloudEvent | None) -> None:
-            self._metrics.events_consumed.labels(queue, outcome).inc()
+            counter(outcome).inc()
             if event is not None and outcome == "handled":
                 age = (datetime.now(UTC) - event.time).total_seconds()
-                self._metrics.consumer_lag.labels(queue).set(max(0.0, age))
+                lag().set(max(0.0, age))
 
         return observe
 
