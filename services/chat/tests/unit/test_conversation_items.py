@@ -75,6 +75,9 @@ async def test_a_repeated_request_with_the_same_key_inserts_once(user: ItemsUser
         ([{"type": "item_reference", "id": "msg_1"}], "items.0.type"),
         ([HELLO, {"type": "function_call", "name": "weather"}], "items.1.call_id"),
         ([said("user", " ")], "items.0.content"),
+        ([{"type": "compaction", "encrypted_content": "cmp_1"}], "items.0.type"),
+        ([{**CALL, "name": ""}], "items.0.name"),
+        ([{**OUTPUT, "call_id": ""}], "items.0.call_id"),
         ([{"role": "user", "content": [{"type": "input_image", "image_url": "data:"}]}], "items.0.content.0.type"),
         ([{**HELLO, "mood": "good"}], "items.0.mood"),
         (
@@ -107,6 +110,13 @@ async def test_items_and_responses_without_what_is_to_be_included_are_refused(us
             refused = await user.send("GET", f"{path}?{name}=web_search_call.action.sources", 400)
             assert refused["error"]["param"] == "include"
             await user.send("GET", f"{path}?{name}=message.output_text.logprobs")
+
+
+async def test_a_model_is_sent_each_call_once_although_two_with_one_id_were_inserted(user: ItemsUser) -> None:
+    conversation = await user.conversation(said("user", "Weather?"), CALL, CALL, OUTPUT, {**OUTPUT, "output": "Rain"})
+    sent = await user.ask(conversation)
+    assert [message["role"] for message in sent] == ["user", "assistant", "tool", "user"]
+    assert [call["id"] for call in sent[1]["tool_calls"]] == ["c1"]
 
 
 async def test_nothing_is_inserted_while_a_turn_runs(bench: ServiceBench, user: ItemsUser) -> None:

@@ -74,14 +74,28 @@ def with_paired_calls(messages: Sequence[Message]) -> list[Message]:
 
 
 def _add_answer(found: list[Message], message: Message, later: Iterable[Message]) -> None:
-    calls = message.get("tool_calls") or ()
+    calls = _distinct(message.get("tool_calls") or ())
     results = {one["tool_call_id"]: one for one in later if one["role"] == "tool"} if calls else {}
     if calls and all(_is_call(call) and call["id"] in results for call in calls):
-        found += [{**message, "content": message["content"] or None}, *(results[call["id"]] for call in calls)]
+        answer = {**message, "content": message["content"] or None, "tool_calls": calls}
+        found += [answer, *(results[call["id"]] for call in calls)]
     elif message["content"] and found and found[-1]["role"] == "assistant":
         found[-1] = {**found[-1], "content": f"{found[-1]['content']}\n\n{message['content']}"}
     elif message["content"]:
         found.append({"role": "assistant", "content": message["content"]})
+
+
+def _distinct(calls: Iterable[Message]) -> list[Message]:
+    """Return the first call of each ID: users can insert several with one, and providers refuse the whole prompt."""
+    known: set[str] = set()
+    found: list[Message] = []
+    for call in calls:
+        if not _is_call(call):
+            found.append(call)
+        elif call["id"] not in known:
+            known.add(call["id"])
+            found.append(call)
+    return found
 
 
 def _is_call(call: Message) -> bool:

@@ -138,6 +138,7 @@ async def test_only_a_compaction_of_the_same_person_is_taken(bench: ServiceBench
         ({"model": None, "input": "Hi"}, "model"),
         ({}, "input"),
         ({"input": []}, "input"),
+        ({"input": " \n"}, "input"),
         ({"input": "Hi", "stream": True}, "stream"),
         ({"input": "Hi", "tools": [{"type": "function", "name": "f"}]}, "tools"),
         ({"input": [{"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}]}, "input.0"),
@@ -150,6 +151,20 @@ async def test_a_compaction_of_what_is_not_there_is_refused(
     refused = await post(http, status=400, **members)
     assert refused["error"]["param"] == param
     assert not bench.engine.turns.turns
+
+
+async def test_parameters_that_ask_for_nothing_are_accepted(bench: ServiceBench, http: httpx2.AsyncClient) -> None:
+    nothing: dict[str, Any] = {"stream": False, "store": False, "background": False, "service_tier": "default"}
+    odd: dict[str, Any] = {
+        "tools": {},
+        "conversation": "",
+        "metadata": [],
+        "include": {},
+        "text": "",
+        "temperature": "",
+    }
+    await post(http, input="Hi", **nothing, **odd)
+    assert sent(bench) == [("user", "Hi"), ("user", INSTRUCTION)]
 
 
 async def test_a_compaction_has_the_failures_the_budget_and_the_idempotency_of_an_answer(

@@ -24,6 +24,7 @@ from chat.protocols.openai_responses.schemas import InputItem, InputPart, Respon
 from parley.field_errors import json_pointer
 
 ITEMS = "Must be `message`, `function_call`, `function_call_output`, `reasoning`, `compaction` or `item_reference`."
+_NEVER_BLANK = frozenset({"call_id", "name"})
 _REQUIRED = {
     "message": ("role", "content"),
     "function_call": ("call_id", "name", "arguments"),
@@ -193,7 +194,7 @@ def check_item(item: InputItem, pointer: str, model: Model | None) -> None:
     if required is None:
         raise invalid(f"{pointer}/type", "unsupported", ITEMS)
     for name in required:
-        if getattr(item, name) is None:
+        if getattr(item, name) is None or (name in _NEVER_BLANK and not getattr(item, name)):
             raise invalid(f"{pointer}/{name}", "required", "This field is required.")
     others = [name for name in InputItem.model_fields if name not in _IGNORED.union(STORED_MEMBERS[item.type])]
     refuse_parameters((*item.unknown, *(name for name in others if getattr(item, name))), pointer)

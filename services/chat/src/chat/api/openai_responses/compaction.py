@@ -57,7 +57,8 @@ async def compact_response(
 
 def _check(body: CompactRequest) -> None:
     refuse_parameters(body.others())
-    if not body.input and body.previous_response_id is None:
+    is_blank = not (body.input.strip() if isinstance(body.input, str) else body.input)
+    if is_blank and body.previous_response_id is None:
         raise invalid("/input", "required", "Send `input`, `previous_response_id`, or both.")
 
 

@@ -11,11 +11,13 @@ from chat.api.openai_responses.item_references import REFERENCE
 from chat.api.request_checks import invalid
 from chat.input_items import Item, text_of
 from chat.model import IdempotencyKey
+from chat.protocols.openai_responses.compaction import COMPACTION
 from chat.protocols.openai_responses.parameters import item_of
 from chat.protocols.openai_responses.schemas import MAX_NEW_ITEMS, InputItem
 from parley.security.identity import Principal
 
 NO_REFERENCE = "Send the item itself: an item is in one conversation only."
+NO_COMPACTION = "A compaction is an item of inputs only. Send a message in place of it."
 
 
 def checked_items(items: Sequence[InputItem]) -> list[Item]:
@@ -26,6 +28,8 @@ def checked_items(items: Sequence[InputItem]) -> list[Item]:
         pointer = f"/items/{position}"
         if item.type == REFERENCE:
             raise invalid(f"{pointer}/type", "unsupported", NO_REFERENCE)
+        if item.type == COMPACTION:
+            raise invalid(f"{pointer}/type", "unsupported", NO_COMPACTION)
         check_item(item, pointer, None)
         if item.type == "message" and not text_of_item(item).strip():
             raise invalid(f"{pointer}/content", "blank", "Must not be blank.")

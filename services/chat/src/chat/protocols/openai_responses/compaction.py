@@ -1,6 +1,6 @@
 """Compactions: an input replaced by a summary of a model, which its turn keeps. The item only names the turn."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -27,7 +27,7 @@ SUMMARY = "Summary of the conversation so far:\n\n"
 class CompactRequest(OpenModel):
     """``POST /v1/responses/compact``."""
 
-    neutral = NEUTRAL
+    neutral: ClassVar = {**NEUTRAL, **dict.fromkeys(("background", "store", "stream"), (False,))}
 
     model: Text | None = Field(None, max_length=200)
     input: Text | Annotated[list[InputItem], Field(max_length=MAX_ITEMS, fail_fast=True)] | None = None
@@ -38,7 +38,8 @@ class CompactRequest(OpenModel):
 
     def as_response_request(self) -> ResponseRequest:
         """Return the request for a response that is the summary."""
-        members = self.model_dump(exclude={"input"}, exclude_none=True)
+        # Undeclared members ask for nothing, but may be of no form that a response takes.
+        members = self.model_dump(exclude={"input", *(self.model_extra or ())}, exclude_none=True)
         request = ResponseRequest.model_validate({**members, "store": False})
         items = [InputItem(role="user", content=self.input)] if isinstance(self.input, str) else self.input or []
         return request.model_copy(update={"input": [*items, InputItem(role="user", content=INSTRUCTION)]})
