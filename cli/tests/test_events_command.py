@@ -15,7 +15,6 @@ from parley_events import TurnEnded
 from parley_events.cloudevents import to_structured
 from parley_events.testing import sample
 
-TEN = datetime(2026, 11, 22, 10, tzinfo=UTC)
 NOWHERE = "amqp://parley:secret@127.0.0.1:9/"
 
 

@@ -1,6 +1,5 @@
 """Gateway process for benchmarks, with a cheap upstream and a Redis of its own."""
 
-import asyncio
 import contextlib
 import resource
 import subprocess
@@ -94,10 +93,3 @@ def _environment(folder: Path, redis: EmbeddedValkey, port: int, upstream_port: 
         "ANONYMOUS_RATE_LIMIT": str(UNLIMITED),
         "RATE_LIMIT_PATIENCE": "1",
     }
-
-
-async def until_ended(process: subprocess.Popen[bytes], *, within: float) -> None:
-    """Wait until a process ends; raise TimeoutError if it does not."""
-    async with asyncio.timeout(within):
-        while process.poll() is None:
-            await asyncio.sleep(0.1)

@@ -33,10 +33,6 @@ class EmbeddedStack:
         """The address of the gateway."""
         return f"http://127.0.0.1:{self.port}"
 
-    def service_url(self, offset: int) -> str:
-        """Return the address of a service: 1 auth, 2 chat, 3 history."""
-        return f"http://127.0.0.1:{self.port + offset}"
-
     def settings_of(self, _service: str) -> Mapping[str, str]:
         """Return the settings with which a command finds the services."""
         return {"PARLEY_DATA_DIR": str(self.folder / "data")}
