@@ -193,7 +193,8 @@ ORDER BY t.id DESC LIMIT $4"""
 _OF_CONVERSATION = "AND t.conversation_id = $5"
 _WITH_FILES = "AND jsonb_path_exists(t.response -> 'input', '$[*].content[*].file_id')"
 """The condition of the index `turns_with_files`."""
-_ANY_STATUS = "($2::text IS NULL OR t.status = $2)"
+# An expression, so that a custom plan cannot use `turns_by_outcome` where the generic plan could not.
+_ANY_STATUS = "($2::text IS NULL OR t.status || '' = $2)"
 LIST = _LIST.format(chosen="", status=_ANY_STATUS)
 LIST_OF_CONVERSATION = _LIST.format(chosen=_OF_CONVERSATION, status=_ANY_STATUS)
 LIST_WITH_FILES = _LIST.format(chosen=_WITH_FILES, status=_ANY_STATUS)
