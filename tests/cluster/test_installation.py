@@ -51,7 +51,8 @@ with httpx2.Client(base_url="http://gateway.parley:8000", timeout=60) as http:
     form = {"grant_type": "password", "username": name, "password": password}
     token = http.post("/api/v1/auth/token", data=form).raise_for_status().json()["access_token"]
     body, headers = {"message": "hello [[fake tokens=3]]"}, {"Authorization": f"Bearer {token}"}
-    print(http.post("/api/v1/chat", json=body, headers=headers).raise_for_status().json()["message"])
+    answer = http.post("/api/v1/chat", json=body, headers=headers)
+    print(answer.json()["message"] if answer.is_success else answer.text)
 """
 
 

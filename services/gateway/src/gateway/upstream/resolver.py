@@ -14,7 +14,8 @@ from parley.process.timeouts import at_most
 log = structlog.get_logger()
 
 INTERVAL, MIN_INTERVAL = 5.0, 0.5
-"""Seconds between two lookups: usually, and after an ejection, when a replacement may already be registered."""
+"""Seconds between two lookups: usually, and after an ejection or while no address is found, when a replica may be
+new."""
 LOOKUP_TIMEOUT = 5.0
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
@@ -36,17 +37,22 @@ class Resolver:
         """Resolve periodically. While a lookup fails, the known endpoints stay in use."""
         while True:
             self._refresh_now.clear()
-            await self.refresh()
+            found = await self.refresh()
             await asyncio.sleep(MIN_INTERVAL)
-            async with at_most(INTERVAL - MIN_INTERVAL):
-                await self._refresh_now.wait()
+            if found:
+                async with at_most(INTERVAL - MIN_INTERVAL):
+                    await self._refresh_now.wait()
 
-    async def refresh(self) -> None:
-        """Resolve the names once. A starting gateway does so before its first request, which would wait for it."""
+    async def refresh(self) -> bool:
+        """Resolve the names once, and tell whether an address was found.
+
+        A starting gateway does so before its first request, which would wait for it.
+        """
         found = [each for endpoint in self._configured for each in await self._look_up(endpoint)]
         if found and {e.authority for e in found} != {e.authority for e in self._pool.endpoints}:
             log.info("upstream_endpoints_changed", upstream=self._pool.name, count=len(found))
             self._pool.replace_endpoints(found)
+        return bool(found)
 
 
 async def resolve(endpoint: Endpoint) -> Sequence[Endpoint]:

@@ -58,6 +58,25 @@ async def test_an_ejection_triggers_a_lookup_at_once() -> None:
         await asyncio.wait({watching})
 
 
+async def test_a_service_that_starts_after_the_gateway_is_found_soon() -> None:
+    known: list[Endpoint] = []
+    asked = asyncio.Event()
+
+    async def look_up(_name: Endpoint) -> list[Endpoint]:
+        asked.set()
+        return list(known)
+
+    pool = Pool("chat", [Endpoint("chat", 80)], PoolLimits())
+    watching = asyncio.create_task(Resolver(pool, look_up).run())
+    try:
+        await asked.wait()
+        known.append(Endpoint("10.0.0.1", 80))
+        await eventually(lambda: pool.endpoints[0].host == "10.0.0.1", within=INTERVAL / 2)
+    finally:
+        watching.cancel()
+        await asyncio.wait({watching})
+
+
 async def test_a_starting_gateway_has_addresses_before_its_first_request() -> None:
     async def look_up(_name: Endpoint) -> list[Endpoint]:
         return [Endpoint("10.0.0.1", 80), Endpoint("10.0.0.2", 80)]
