@@ -25,6 +25,16 @@ class SampleMessage(RequestBody):
     names: dict[Annotated[str, StringConstraints(max_length=3)], Text] = Field(default_factory=dict)
 
 
+class Entry(BaseModel):
+    parts: Text | list[Part] | None = None
+    choice: Literal["none"] | Part | None = None
+    size: Annotated[int, Field(ge=1)] | Annotated[str, StringConstraints(max_length=3)] | None = None
+
+
+class Entries(BaseModel):
+    input: Text | Annotated[list[Entry], Field(max_length=2, fail_fast=True)]
+
+
 class Circle(BaseModel):
     kind: Literal["circle"]
     radius: float
@@ -71,6 +81,30 @@ def pairs(error: ParleyError) -> list[tuple[str, str]]:
 )
 def test_pointers_name_members_of_the_body_only(body: Any, expected: list[tuple[str, str]]) -> None:
     assert pairs(refused(SampleMessage, body)) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([{}, {}, {}], [("/input", "too_long", "At most 2 entries.")]),
+        ("\x00", [("/input", "invalid_text", "Must not contain the NUL character.")]),
+        ({}, [("/input", "string_type", "Must be a string or an array.")]),
+        ([5], [("/input/0", "model_type", "Must be an object.")]),
+        ([{"parts": 5}], [("/input/0/parts", "string_type", "Must be a string or an array.")]),
+        ([{"parts": "\x00"}], [("/input/0/parts", "invalid_text", "Must not contain the NUL character.")]),
+        ([{"parts": [{"type": "text"}]}], [("/input/0/parts/0/text", "required", "This field is required.")]),
+        ([{"choice": "x"}], [("/input/0/choice", "literal_error", "Must be 'none' or an object.")]),
+        ([{"choice": {str(n): n for n in range(101)}}], [("/input/0/choice", "too_long", "At most 100 members.")]),
+        ([{"size": 0}], [("/input/0/size", "greater_than_equal", "Must be at least 1.")]),
+        ([{"size": "long"}], [("/input/0/size", "too_long", "At most 3 characters.")]),
+        ([{"size": 1.5}], [("/input/0/size", "int_from_float", "Must be an integer or a string.")]),
+    ],
+)
+def test_errors_of_a_union_are_those_of_the_branch_that_the_value_fits(
+    given: object, expected: list[tuple[str, str, str]]
+) -> None:
+    errors = refused(Entries, {"input": given}).errors
+    assert [(each.pointer, each.code, each.detail) for each in errors] == expected
 
 
 def test_the_branch_of_a_union_is_not_named() -> None:

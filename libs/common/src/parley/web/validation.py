@@ -12,6 +12,9 @@ MAX_ERRORS = 100
 """Maximum number of field errors in a response; further ones are left out."""
 _LOCATIONS = frozenset({"query", "path", "header", "cookie"})
 _UNKNOWN = object()
+_TYPE_ENDINGS = ("_type", "_parsing")
+_TYPE_CODES = frozenset({"int_from_float", "none_required", "literal_error", "enum"})
+"""Codes, beside those with ``_TYPE_ENDINGS``, of a value that another branch of a union may take."""
 
 _CODES = {
     "missing": "required",
@@ -151,19 +154,26 @@ def _child(node: object, name: object) -> object:
 
 
 def _merged(found: Sequence[_Found]) -> Iterator[FieldError]:
-    """Merge the errors of a union's branches: the ones inside a branch, else one that names all of its types."""
-    deepest: dict[str, int] = {}
-    for error, union in found:
-        if union is not None:
-            deepest[union] = max(deepest.get(union, 0), error.pointer.count("/"))
+    """Merge the errors of a union's branches: those of the branches whose type fits, else one that names all types."""
     groups: dict[tuple[str, int], list[FieldError]] = {}
-    for number, (error, union) in enumerate(found, start=1):
-        if union is None:
-            groups[error.pointer, number] = [error]
-        elif error.pointer.count("/") == deepest[union]:
-            groups.setdefault((error.pointer, 0), []).append(error)
+    for number, each in enumerate(found, start=1):
+        if each.union is None:
+            groups[each.error.pointer, number] = [each.error]
+        elif not (_is_other_type(each) and any(_has_branch_of(other, each.union) for other in found)):
+            groups.setdefault((each.error.pointer, 0), []).append(each.error)
     for group in groups.values():
         yield FieldError(group[0].pointer, group[0].code, _join([error.detail for error in group]))
+
+
+def _is_other_type(found: _Found) -> bool:
+    """Tell whether the value is of another type than the branch of the union."""
+    code = found.error.code
+    return found.error.pointer == found.union and (code.endswith(_TYPE_ENDINGS) or code in _TYPE_CODES)
+
+
+def _has_branch_of(found: _Found, union: str) -> bool:
+    """Tell whether an error is of a branch of the union whose type fits."""
+    return found.error.pointer.startswith(f"{union}/") or (found.union == union and not _is_other_type(found))
 
 
 def _join(details: Sequence[str]) -> str:
