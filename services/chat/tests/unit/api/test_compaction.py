@@ -1,7 +1,9 @@
 """``POST /v1/responses/compact``, and its item as an input."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import httpx2
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from chat.admission.plans import ChatPlan
 from chat.errors import ProviderTimeout
 from chat.protocols.openai_responses.compaction import INSTRUCTION, SUMMARY
+from chat.running.outcome import StopReason
 from chat_testing.api import open_api, shared_app
 from chat_testing.asgi_socket import open_socket
 from chat_testing.generator import answer_of
@@ -16,6 +19,7 @@ from chat_testing.published_schemas import check_body, check_socket_frame
 from chat_testing.service_bench import ServiceBench
 from parley.ids import new_id
 from parley_events.parts import Usage
+from parley_testing import eventually
 from parley_testing.security.token_issuer import TestIssuer
 
 ISSUER = TestIssuer()
@@ -130,6 +134,28 @@ async def test_only_a_compaction_of_the_same_person_is_taken(bench: ServiceBench
     refused = await post(http, "/v1/responses", 400, input=[item, ASKED])
     assert refused["error"]["param"] == "input.0.encrypted_content"
     assert len(bench.engine.turns.turns) == before
+
+
+@pytest.mark.parametrize("stop", ["cancelled", "interrupted"])
+async def test_a_compaction_that_was_stopped_says_so_and_does_not_blame_the_model(
+    bench: ServiceBench, http: httpx2.AsyncClient, stop: StopReason
+) -> None:
+    bench.engine.generator.chunks = answer_of("Laun")[:1]
+    bench.engine.generator.endless = True
+
+    def has_begun(turn_id: UUID) -> bool:
+        log = bench.engine.supervisor.log(turn_id)
+        return log is not None and bool(log.entries)
+
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(post(http, status=502, input=[ASKED]))
+        await eventually(lambda: any(map(has_begun, bench.engine.turns.turns)))
+        (turn_id,) = bench.engine.turns.turns
+        bench.engine.supervisor.stop(turn_id, stop)
+    refused = waiting.result()["error"]
+    assert refused["code"] == "upstream_error"
+    assert f"was {stop}" in refused["message"]
+    assert "longer answers" not in refused["message"]
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,10 @@ from parley.web.app import JsonRoute
 router = APIRouter(prefix="/v1/responses", route_class=JsonRoute, tags=["openai"])
 
 NOT_WHOLE = "The model did not finish the summary. Send less input, or use a model with longer answers."
+CANCELLED = "The compaction was cancelled before its summary was complete. Send the request again to start another one."
+INTERRUPTED = "The compaction was interrupted before its summary was complete. Send the request again."
+_STOPPED = {"cancelled": CANCELLED, "interrupted": INTERRUPTED}
+"""What a client is told, by the ``finish_reason`` of a summary that did not end because of the model."""
 
 
 @router.post(
@@ -68,6 +72,8 @@ async def _whole(service: ChatService, opened: Turn) -> AsyncGenerator[bytes, No
         raise errors.TurnPending(opened.id)
     if turn.status == "failed":
         raise failure_of(turn)
+    if turn.finish_reason in _STOPPED:
+        raise errors.TurnInterrupted(_STOPPED[turn.finish_reason], turn_id=turn.id)
     if not is_whole(turn):
         raise errors.ProviderFailure(NOT_WHOLE, turn_id=turn.id)
     yield orjson.dumps(compaction(turn))
