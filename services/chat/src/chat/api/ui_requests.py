@@ -1,6 +1,7 @@
 """Turn requests of the AI SDK's chat transport: what is new in the messages that a frontend shows."""
 
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -11,9 +12,10 @@ from chat.api.dependencies import ApiServices
 from chat.api.file_checks import is_address
 from chat.api.request_checks import capabilities, invalid, unsupported_type
 from chat.api.request_parsing import cache_policy_of
-from chat.api.ui_files import file_item
+from chat.api.ui_files import file_item, has_files_of
+from chat.errors import TurnNotFound
 from chat.input_items import messages_of_items
-from chat.model import IdempotencyKey, ToolResult
+from chat.model import IdempotencyKey, ToolResult, Turn
 from chat.protocols.parley.schemas import MAX_TEXT
 from chat.protocols.ui_messages.schemas import FILE, UiChatRequest, UiMessage, UiPart
 from chat.service import ChatService
@@ -25,6 +27,8 @@ LONG_MESSAGE = f"Must have at most {MAX_TEXT:,} characters."
 TEXT_AND_FILES = "Parts of the types `text` and `file` are supported in a message of the user."
 DUPLICATE_OUTPUT = "The last message has two outputs of one tool call."
 DENIED = "The user has denied the call."
+MAX_STEPS = 50
+"""Answers to tool results that are followed back to a question. Behind more, only its text is compared."""
 
 
 async def to_turn_request(
@@ -33,7 +37,7 @@ async def to_turn_request(
     """Return the turn request of a body; raises InvalidRequest, UnsupportedContent and ModelNotFound."""
     shown = body.shown
     results = _tool_results(shown[-1].answered_calls) if shown and body.trigger == "submit-message" else ()
-    regenerated = await _regenerated(body, principal.user_id, services.service) if _regenerates(body) else None
+    regenerated = await _regenerated(body, principal, services) if _regenerates(body) else None
     message = None if regenerated or results else _question(shown)
     found = TurnRequest(
         user_id=principal.user_id,
@@ -83,14 +87,39 @@ def _regenerates(body: UiChatRequest) -> bool:
     return body.trigger == "regenerate-message"
 
 
-async def _regenerated(body: UiChatRequest, user_id: UUID, service: ChatService) -> UUID | None:
+async def _regenerated(body: UiChatRequest, principal: Principal, services: ApiServices) -> UUID | None:
     """Return the answer to regenerate. Without its ID, it is the newest one to the last message that is shown."""
     given = parse_id(body.message_id) if body.message_id else None
     if given is not None:
         return given
-    newest = await service.list_turns(user_id, conversation_id=body.id, status=None, before=None, limit=1)
+    newest = await services.service.list_turns(
+        principal.user_id, conversation_id=body.id, status=None, before=None, limit=1
+    )
     asked = _last_of_user(body.shown)
-    return newest[0].id if newest and asked is not None and newest[0].user_message == asked.text else None
+    if not newest or asked is None or newest[0].user_message != asked.text:
+        return None
+    question = await _question_turn(newest[0], services.service)
+    if question is None:
+        return newest[0].id
+
+    async def read(files: list[dict[str, Any]]) -> str:
+        message = messages_of_items([{"type": "message", "role": "user", "content": files}])
+        model = services.catalogue.find(body.model, services.budgets.plan(principal.plan).allows)
+        return str((await services.service.with_files(principal.user_id, message, model))[0]["content"])
+
+    return newest[0].id if await has_files_of(asked, question, read) else None
+
+
+async def _question_turn(turn: Turn, service: ChatService) -> Turn | None:
+    """Return the turn that has the question's files; None if it is too far behind tool results, or gone."""
+    for _ in range(MAX_STEPS):
+        if not turn.continues or turn.parent_id is None:
+            return turn
+        try:
+            turn = await service.get(turn.user_id, turn.parent_id)
+        except TurnNotFound:
+            return None
+    return None
 
 
 def _parent(body: UiChatRequest) -> UUID | None:

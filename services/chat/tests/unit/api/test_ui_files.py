@@ -1,6 +1,6 @@
 """Files in the messages of the AI SDK's chat transport."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from uuid import UUID
 
@@ -8,9 +8,13 @@ import pytest
 
 from chat.file_references import openai_id
 from chat.files.text_frame import framed
+from chat.generation import AnswerChunk
+from chat.model import LogEntry
 from chat_testing.files import png
 from chat_testing.files_bench import error_code
-from chat_testing.prompt_files import UI_PATH, PromptBench, data_url, ui_question_with
+from chat_testing.generator import answer_of
+from chat_testing.prompt_files import PDF, UI_PATH, PromptBench, data_url, ui_question_with
+from chat_testing.ui_messages import call_delta
 from parley.ids import new_id
 
 PICTURE = data_url(png(), "image/png")
@@ -61,6 +65,72 @@ async def test_a_file_of_parley_is_named_by_its_address_or_id_and_stays_in_the_c
     again = {"id": str(turn.conversation_id), "trigger": "regenerate-message", "messageId": str(turn.id)}
     assert (await bench.send("POST", UI_PATH, json=again)).status_code == 200
     assert "The plan." in bench.asked()
+
+
+def text_file(text: bytes) -> dict[str, str]:
+    return {"url": data_url(text, "text/plain"), "mediaType": "text/plain", "filename": "a.txt"}
+
+
+def pdf_file(text: bytes) -> dict[str, str]:
+    return {"url": data_url(PDF + text), "mediaType": "application/pdf"}
+
+
+def picture(side: int) -> dict[str, str]:
+    return {"url": data_url(png(side, side), "image/png"), "mediaType": "image/png"}
+
+
+async def regenerate(bench: PromptBench, chat_id: str, *parts: dict[str, str]) -> UUID | None:
+    """Regenerate without the ID of a message; return the answer that was regenerated, None if the message is new."""
+    message = {"role": "user", "parts": [{"type": "file", **part} if "url" in part else part for part in parts]}
+    body = {"id": chat_id, "model": "sees", "messages": [message], "trigger": "regenerate-message"}
+    answer = await bench.send("POST", UI_PATH, json=body)
+    assert answer.status_code == 200, answer.text
+    return list(bench.bench.engine.turns.turns.values())[-1].regenerate
+
+
+@pytest.mark.parametrize("text", [(), ({"type": "text", "text": "What is it?"},)])
+@pytest.mark.parametrize("make", [lambda n: text_file(b"A" * n), lambda n: pdf_file(b"A" * n), picture])
+async def test_a_message_with_other_files_is_asked_instead_of_generating_the_newest_answer_again(
+    bench: PromptBench, make: Callable[[int], dict[str, str]], text: tuple[dict[str, str], ...]
+) -> None:
+    chat_id = str(new_id())
+    assert await regenerate(bench, chat_id, *text, make(1)) is None
+    (first,) = bench.bench.engine.turns.turns
+    assert await regenerate(bench, chat_id, *text, make(1)) == first
+    asked = bench.asked()
+    assert await regenerate(bench, chat_id, *text, make(2)) is None
+    assert bench.asked() != asked
+    assert await regenerate(bench, chat_id, *text, make(2), make(1)) is None
+
+
+async def test_files_of_parley_are_compared_by_their_ids(bench: PromptBench) -> None:
+    chat_id = str(new_id())
+    plan, image = await bench.uploaded(b"The plan."), await bench.uploaded(png(), "a.png")
+    for file_id in (plan, image):
+        assert await regenerate(bench, chat_id, {"url": f"/api/v1/files/{file_id}"}) is None
+        newest = list(bench.bench.engine.turns.turns)[-1]
+        assert await regenerate(bench, chat_id, {"url": openai_id(file_id)}) == newest
+
+
+async def test_an_answer_to_tool_results_has_the_files_of_its_question(bench: PromptBench) -> None:
+    call = AnswerChunk(LogEntry("", (call_delta(0, "", id="call_0", name="weather"),)))
+    bench.bench.engine.generator.chunks = [call, AnswerChunk(finish_reason="tool_calls")]
+    tool = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+    text = {"type": "text", "text": "What is it?"}
+    question = {"role": "user", "parts": [text, {"type": "file", **text_file(b"A")}]}
+    chat_id = str(new_id())
+    body = {"id": chat_id, "model": "sees", "tools": [tool]}
+    await bench.send("POST", UI_PATH, json={**body, "messages": [question]})
+    (asks,) = bench.bench.engine.turns.turns
+    output = {"type": "dynamic-tool", "toolCallId": "call_0", "state": "output-available", "output": "Sun"}
+    answer = {"id": str(asks), "role": "assistant", "parts": [{"type": "step-start"}, output]}
+    bench.bench.engine.generator.chunks = answer_of("Sun")
+    answered = await bench.send("POST", UI_PATH, json={**body, "messages": [question, answer]})
+    assert answered.status_code == 200, answered.text
+    newest = list(bench.bench.engine.turns.turns)[-1]
+    assert newest != asks
+    assert await regenerate(bench, chat_id, text, text_file(b"A")) == newest
+    assert await regenerate(bench, chat_id, text, text_file(b"B")) is None
 
 
 @pytest.mark.parametrize(
