@@ -114,6 +114,8 @@ class NewTurn:
     """Newest answer of an adopted conversation."""
     follows_latest: bool = False
     """Refuse the admission unless ``parent_id`` is still the newest turn with output."""
+    item_deletions: int = 0
+    """Refuse the admission if the conversation has had more deletions of items: the turn may have what they removed."""
     keep_system_prompt: bool = False
     """Store the system prompt as the default of later turns."""
     reservation: Reservation = field(default_factory=Reservation)
@@ -244,3 +246,5 @@ class ConversationState:
     next_number: int = 1
     newest_turn_at: datetime | None = None
     """Start of the newest turn."""
+    item_deletions: int = 0
+    """Items that were deleted from the conversation."""

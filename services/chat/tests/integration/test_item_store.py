@@ -1,5 +1,6 @@
 """Contract of the Postgres item store, and what a deletion leaves in the outbox and in the verification."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import orjson
@@ -11,18 +12,20 @@ from chat.model import ToolResult
 from chat.storage.postgres_items import PostgresItemStore
 from chat.storage.postgres_turns import PostgresTurnStore
 from chat.storage.postgres_verification import PostgresVerificationSource
+from chat.turn_store import TurnRefused
 from chat_testing.item_store_contract import ItemStoreContract, answer_of, ended
 from chat_testing.replica import NewDatabase
-from chat_testing.turns import conversation_of
+from chat_testing.turns import conversation_of, make_new_turn
 from parley.ids import new_id
 from parley.storage.postgres import Pool, open_pool
+from parley_testing import eventually
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
 async def pool(new_database: NewDatabase) -> AsyncIterator[Pool]:
-    async with open_pool(await new_database(), size=2) as opened:
+    async with open_pool(await new_database(), size=4) as opened:
         yield opened
 
 
@@ -68,6 +71,27 @@ async def test_no_event_keeps_the_text_and_each_one_keeps_its_members(
     assert [(one["turn_id"], one["revision"]) for one in redactions] == [
         *((str(first.id), 1), (str(again.id), 1), (str(again.id), 2))
     ]
+
+
+async def test_a_turn_that_waits_for_the_end_of_a_deletion_is_refused(
+    pool: Pool, turns: PostgresTurnStore, items: PostgresItemStore
+) -> None:
+    first = await ended(turns)
+    again = make_new_turn(user_id=first.user_id, conversation_id=first.conversation_id, user_message="Secret")
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+    async def are_waiting(count: int) -> bool:
+        return bool(await pool.fetchval(waiting) == count)
+
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT id FROM turns WHERE id = $1 FOR UPDATE", first.id)
+        deleting = asyncio.create_task(items.delete(first.user_id, conversation_of(first), answer_of(first)))
+        await eventually(lambda: are_waiting(1))
+        admitting = asyncio.create_task(turns.admit(again, new_id(), None))
+        await eventually(lambda: are_waiting(2))
+    assert await deleting
+    with pytest.raises(TurnRefused):
+        await admitting
 
 
 async def test_a_deletion_is_verified_once_its_event_was_sent_for_some_time(

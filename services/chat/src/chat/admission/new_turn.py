@@ -68,6 +68,7 @@ def new_turn(
         adopted=position.adopted,
         head=position.head,
         follows_latest=position.follows_latest,
+        item_deletions=position.item_deletions,
         keep_system_prompt=request.system_prompt is not None and request.keeps_system_prompt,
         reservation=reservation,
         tool_results=position.tool_results,

@@ -32,6 +32,7 @@ class TurnPosition:
     parent_certain: bool = True
     """The parent is known to exist, even if only history has its text."""
     follows_latest: bool = False
+    item_deletions: int = 0
     user_message_id: UUID | None = None
     message_at: datetime | None = None
     system_prompt: str | None = None
@@ -54,6 +55,7 @@ class _ConversationHead:
     adopted: bool = False
     chosen: UUID | None = None
     """Answer that ends the branch that the user has chosen."""
+    item_deletions: int = 0
 
 
 class PositionResolver:
@@ -116,7 +118,9 @@ class PositionResolver:
         if found is not None:
             require_accepts_turn(found, request.user_id)
             chosen = await self._chosen(request, found)
-            return _ConversationHead(found.latest_turn_id, found.system_prompt, chosen=chosen)
+            return _ConversationHead(
+                found.latest_turn_id, found.system_prompt, chosen=chosen, item_deletions=found.item_deletions
+            )
         owner = await self._history.owner(conversation_id)
         if owner is None:
             if not request.create:
@@ -155,6 +159,7 @@ class PositionResolver:
             parent_certain=request.parent_id is None,
             follows_latest=follows_latest,
             system_prompt=request.system_prompt or head.system_prompt,
+            item_deletions=head.item_deletions,
             first_number=head.next_number,
             adopted=head.adopted,
             head=head.latest if head.adopted else None,
@@ -176,6 +181,7 @@ class PositionResolver:
             continues=source.continues,
             response=source.response,
             system_prompt=request.system_prompt or head.system_prompt,
+            item_deletions=head.item_deletions,
             first_number=head.next_number,
             adopted=head.adopted,
             head=head.latest if head.adopted else None,

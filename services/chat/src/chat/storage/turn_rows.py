@@ -74,4 +74,5 @@ def to_conversation(row: Any) -> ConversationState:
         row["running_turn_id"],
         row["next_number"],
         row["newest_turn_at"],
+        row["item_deletions"],
     )

@@ -30,6 +30,7 @@ WITH account AS (
         next_number = c.next_number + 1,
         system_prompt = coalesce(excluded.system_prompt, c.system_prompt)
     WHERE c.user_id = excluded.user_id AND c.deleted_at IS NULL
+      AND c.item_deletions = :item_deletions::integer
       AND (NOT :follows_latest::boolean OR c.latest_turn_id IS NOT DISTINCT FROM :parent_id::uuid)
     RETURNING next_number - 1 AS number
 ), reserved AS (

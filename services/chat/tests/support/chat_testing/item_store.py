@@ -60,5 +60,6 @@ class InMemoryItemStore:
         shared = [without_shared(turn, item, changed) for turn in others if item.in_input and turn.id != changed.id]
         everyone = [changed, *(turn for turn in shared if turn is not None)]
         self._turns.turns |= {turn.id: turn for turn in everyone}
+        self._turns.conversations[conversation_id].item_deletions += 1
         self._turns.event_names += ["conversation.turn.redacted"] * len(everyone)
         return True

@@ -94,6 +94,20 @@ class ItemStoreContract:
         found = [(turn.user_message, turn.content) for turn in left if turn is not None]
         assert found == [("", ""), ("", "Hello")]
 
+    async def test_a_turn_whose_position_was_read_before_a_deletion_is_refused(
+        self, turns: TurnStore, items: ItemStore
+    ) -> None:
+        first = await ended(turns)
+        conversation = conversation_of(first)
+        again = make_new_turn(user_id=first.user_id, conversation_id=conversation, user_message=first.user_message)
+        assert await items.delete(first.user_id, conversation, question_of(first))
+        with pytest.raises(TurnRefused):
+            await turns.admit(again, RUNNER, None)
+        state = await turns.conversation(conversation)
+        assert state is not None
+        result = await turns.admit(replace(again, item_deletions=state.item_deletions), RUNNER, None)
+        assert result.number == 2
+
     async def test_items_are_inserted_once_and_behind_the_newest_answer_only(
         self, turns: TurnStore, items: ItemStore
     ) -> None:

@@ -23,6 +23,7 @@ class _Conversation:
     system_prompt: str | None
     latest_turn_id: UUID | None = None
     deleted: bool = False
+    item_deletions: int = 0
 
 
 @dataclass
@@ -71,6 +72,7 @@ class InMemoryTurnStore:
         if conversation is None:
             return turn.first_number
         moved = turn.follows_latest and conversation.latest_turn_id != turn.parent_id
+        moved = moved or conversation.item_deletions != turn.item_deletions
         running = any(t.running and t.conversation_id == turn.conversation_id for t in self.turns.values())
         if conversation.user_id != turn.user_id or conversation.deleted or moved or running:
             raise TurnRefused
@@ -160,6 +162,7 @@ class InMemoryTurnStore:
             running,
             found.next_number,
             newest.started_at if newest else None,
+            found.item_deletions,
         )
 
     async def claim_conversation(self, conversation_id: UUID, user_id: UUID) -> ConversationState:
