@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from parley.ids import new_id
 from parley_events.cloudevents import CloudEvent
-from parley_events.models import ConversationCreated, TurnEnded, TurnRedacted, TurnStarted
+from parley_events.models import ConversationCreated, TurnEnded, TurnRedacted, TurnStarted, UserErased
 from parley_events.testing.samples import sample
 from parley_testing.waiting import eventually
 from webhooks.database import Database
@@ -83,6 +83,75 @@ async def test_what_is_deleted_leaves_the_stored_events_and_is_not_sent_again(
     await user.send("POST", f"/{webhook['id']}/deliveries/{delivery['id']}/redeliver", status=202)
     await eventually(lambda: receiver.ids.count(str(ended.id)) == 2)
     assert SECRET.encode() not in receiver.requests[-1].body
+
+
+async def bodies_of(webhooks: RunningWebhooks, user_id: UUID) -> dict[UUID, Any]:
+    """Return the data of the stored events of a user."""
+    rows = await webhooks.pool.fetch("SELECT id, body FROM events WHERE user_id = $1", user_id)
+    return {row["id"]: orjson.loads(row["body"])["data"] for row in rows}
+
+
+async def test_an_event_that_arrives_after_the_deletion_has_nothing_of_what_was_deleted(
+    webhooks: RunningWebhooks,
+) -> None:
+    user = webhooks.user()
+    await user.create("http://127.0.0.1:9/", "#")
+    created, started, ended, redacted = events_of(user.id)
+    intake = intake_of(webhooks)
+    await intake.handle(redacted)
+    assert await intake.handle_batch([started]) == []
+    await intake.handle(created)
+    await intake.handle(ended)
+    await intake.handle(redacted)
+    found = await bodies_of(webhooks, user.id)
+    assert found.keys() == {created.id, started.id, ended.id, redacted.id}
+    assert SECRET not in repr(found)
+    assert found[created.id] == {**created.json(), "title": None}
+    text = {name: {**ended.json()[name], "content": ""} for name in ("user_message", "message")}
+    assert found[ended.id] == {**ended.json(), **text}
+    assert found[redacted.id] == redacted.json()
+
+
+async def test_a_late_event_keeps_the_texts_that_the_deletion_left(webhooks: RunningWebhooks) -> None:
+    user = webhooks.user()
+    await user.create("http://127.0.0.1:9/", "#")
+    created, started, ended, _ = events_of(user.id)
+    question, answer = ended.json()["user_message"], {**ended.json()["message"], "content": ""}
+    members: dict[str, Any] = {**ended.json(), "message": answer, "revision": 1}
+    redacted = sample(TurnRedacted, **members, deleted_message_ids=[answer["id"]])
+    intake = intake_of(webhooks)
+    await intake.handle_batch([redacted])
+    await intake.handle_batch([created, started, ended])
+    found = await bodies_of(webhooks, user.id)
+    assert found[created.id] == created.json()
+    assert found[started.id] == started.json()
+    assert (found[ended.id]["user_message"], found[ended.id]["message"]["content"]) == (question, "")
+
+
+async def test_an_older_deletion_that_arrives_later_brings_nothing_back(webhooks: RunningWebhooks) -> None:
+    user = webhooks.user()
+    await user.create("http://127.0.0.1:9/", "#")
+    _, _, ended, redacted = events_of(user.id)
+    members: dict[str, Any] = {**redacted.json(), "message": ended.json()["message"], "revision": 1}
+    older = sample(TurnRedacted, **members)
+    intake = intake_of(webhooks)
+    for event in (ended, redacted, older):
+        await intake.handle(event)
+    found = await bodies_of(webhooks, user.id)
+    assert found.keys() == {ended.id, redacted.id, older.id}
+    assert SECRET not in repr(found)
+
+
+async def test_the_erasure_of_a_user_forgets_their_deletions(webhooks: RunningWebhooks) -> None:
+    user = webhooks.user()
+    redacted = events_of(user.id)[3]
+    intake = intake_of(webhooks)
+    await intake.handle(redacted)
+    count = "SELECT count(*) FROM redactions WHERE user_id = $1"
+    assert await webhooks.pool.fetchval(count, user.id) == 1
+    await intake.handle(sample(UserErased, user_id=user.id))
+    await intake.handle(redacted)
+    assert await webhooks.pool.fetchval(count, user.id) == 0
 
 
 async def test_another_turn_that_names_the_changed_one_keeps_its_text(webhooks: RunningWebhooks) -> None:

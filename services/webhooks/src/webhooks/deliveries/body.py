@@ -1,6 +1,9 @@
 """The body of a delivery."""
 
+import hashlib
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import orjson
 
@@ -28,3 +31,41 @@ def redacted_body(body: bytes, redaction: TurnRedacted) -> bytes | None:
     else:
         return None
     return orjson.dumps({**event, "data": {**data, **changed}})
+
+
+def kept_texts(redaction: TurnRedacted) -> dict[str, str]:
+    """Return digests of the texts that a deletion leaves, by the member of the event that has them."""
+    left = redaction.model_dump(mode="json", include=set(_TEXTS))
+    return {name: _digest(left[name]) for name in _TEXTS}
+
+
+def late_body(body: bytes, kept: Mapping[str, Mapping[str, str]], *, untitled: bool) -> bytes:
+    """Return the body of an event that arrives after deletions in its conversation, without texts that are not left.
+
+    ``kept`` has the digests of ``kept_texts`` by turn. ``untitled``: the first title was deleted.
+    """
+    event = orjson.loads(body)
+    data = event["data"]
+    if event["type"] == "conversation.created" and untitled:
+        changed: dict[str, Any] = {"title": None}
+    else:
+        digests = kept.get(str(data.get("turn_id")), {})
+        changed = {
+            name: _blank(data[name]) for name in digests if name in data and _digest(data[name]) != digests[name]
+        }
+    return orjson.dumps({**event, "data": {**data, **changed}}) if changed else body
+
+
+def _digest(member: Any) -> str:
+    """Return the digest of the texts of a message, or of a list of results."""
+    parts = member if isinstance(member, list) else [member or {}]
+    texts = [[part.get("content"), part.get("tool_calls")] for part in parts]
+    return hashlib.sha256(orjson.dumps(texts, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _blank(member: Any) -> Any:
+    if isinstance(member, list):
+        return [_blank(part) for part in member]
+    if not isinstance(member, dict):
+        return member
+    return {**member, "content": "", **({"tool_calls": None} if "tool_calls" in member else {})}

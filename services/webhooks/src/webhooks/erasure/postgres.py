@@ -5,7 +5,7 @@ from parley.times import now
 from parley_events.models import TurnRedacted, UserChanged, UserErased, UserErasureConfirmed
 from parley_events.webhook_models import WebhookDisabledReason
 from webhooks.database import ERASURE_LOCK, EXCLUSIVE_ERASURE_LOCK, Database
-from webhooks.deliveries.body import redacted_body
+from webhooks.deliveries.body import kept_texts, redacted_body
 from webhooks.endpoints.disabling import disable_webhooks
 from webhooks.scopes import SCOPE_ALL, SCOPE_OWN
 
@@ -15,8 +15,17 @@ _ERASE = (
     "INSERT INTO user_tombstones (user_id) VALUES ($1) ON CONFLICT DO NOTHING",
     "DELETE FROM webhooks WHERE user_id = $1",
     "DELETE FROM events WHERE user_id = $1",
+    "DELETE FROM redactions WHERE user_id = $1",
 )
 _OF_USER = "SELECT id FROM webhooks WHERE user_id = $1 AND scope = ANY ($2) AND status <> 'disabled' FOR NO KEY UPDATE"
+# Returns nothing for an event that is older than what is known, and after an erasure.
+_RECORD = """
+INSERT INTO redactions AS r (turn_id, partition_key, user_id, revision, untitled, kept)
+SELECT $1, $2, $3, $4, $5, $6 WHERE NOT EXISTS (SELECT FROM user_tombstones WHERE user_id = $3)
+ON CONFLICT (turn_id) DO UPDATE SET
+    revision = excluded.revision, untitled = r.untitled OR excluded.untitled, kept = excluded.kept
+WHERE r.revision <= excluded.revision
+RETURNING true"""
 # Events that name the turn, and the one that has the title of a conversation.
 _LOCK_EVENTS = """
 SELECT id, body FROM events WHERE partition_key = $1 AND (
@@ -28,17 +37,27 @@ UPDATE events AS e SET body = new.body FROM unnest($1::uuid[], $2::bytea[]) AS n
 
 
 class PostgresRedactions:
-    """Takes what users deleted out of the stored events, which later attempts send."""
+    """Takes what users deleted out of the stored events, which later attempts send, and records it for later events."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def apply(self, partition_key: str, redaction: TurnRedacted) -> None:
-        """Change the stored events of a turn in one transaction. It is safe to repeat."""
+        """Change the stored events of a turn in one transaction, unless a newer event did. It is safe to repeat."""
         question = redaction.user_message
         opens = redaction.parent_id is None and question is not None and question.id in redaction.deleted_message_ids
         async with self._database.transaction() as connection:
             await connection.execute(ERASURE_LOCK)
+            if not await connection.fetchval(
+                _RECORD,
+                redaction.turn_id,
+                partition_key,
+                redaction.user_id,
+                redaction.revision,
+                opens,
+                kept_texts(redaction),
+            ):
+                return
             rows = await connection.fetch(_LOCK_EVENTS, partition_key, str(redaction.turn_id), opens)
             bodies = {row["id"]: redacted_body(row["body"], redaction) for row in rows}
             changed = {event_id: body for event_id, body in bodies.items() if body is not None}

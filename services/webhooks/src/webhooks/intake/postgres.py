@@ -1,10 +1,13 @@
 """Intake of events in Postgres: one transaction stores events and their deliveries."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from parley.ids import new_id
+from parley.storage.postgres import Connection
 from webhooks.database import ERASURE_LOCK, Database
+from webhooks.deliveries.body import late_body
 from webhooks.deliveries.model import NewEvent
 
 ALWAYS = ("user.erased", "user.erasure_confirmed")
@@ -20,6 +23,7 @@ _MATCH_ANY = f"SELECT EXISTS (SELECT {_MATCHING})"
 _MATCHES = f"""
 SELECT w.id AS webhook_id, incoming.id AS event_id {_MATCHING}
 ORDER BY incoming.number, w.id FOR KEY SHARE OF w"""
+_REDACTIONS = "SELECT turn_id, partition_key, untitled, kept FROM redactions WHERE partition_key = ANY ($1)"
 _INSERT_EVENTS = """
 INSERT INTO events (id, user_id, name, version, partition_key, time, body)
 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::int[], $5::text[], $6::timestamptz[], $7::bytea[])
@@ -51,7 +55,8 @@ class PostgresIntake:
             if not matches:
                 return []
             wanted = {match["event_id"] for match in matches}
-            await connection.execute(_INSERT_EVENTS, *_columns([event for event in events if event.id in wanted]))
+            new = await _without_deleted(connection, [event for event in events if event.id in wanted])
+            await connection.execute(_INSERT_EVENTS, *_columns(new))
             await connection.execute(
                 _INSERT_DELIVERIES,
                 [new_id() for _ in matches],
@@ -60,6 +65,18 @@ class PostgresIntake:
                 [keys[match["event_id"]] for match in matches],
             )
         return [match["event_id"] for match in matches]
+
+
+async def _without_deleted(connection: Connection, events: Sequence[NewEvent]) -> Sequence[NewEvent]:
+    """Return the events without what was deleted before they arrived."""
+    rows = await connection.fetch(_REDACTIONS, list({event.partition_key for event in events}))
+    if not rows:
+        return events
+    kept = {str(row["turn_id"]): row["kept"] for row in rows}
+    untitled = {row["partition_key"] for row in rows if row["untitled"]}
+    return [
+        replace(event, body=late_body(event.body, kept, untitled=event.partition_key in untitled)) for event in events
+    ]
 
 
 def _matched(events: Sequence[NewEvent]) -> tuple[list[object], ...]:

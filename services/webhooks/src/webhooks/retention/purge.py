@@ -1,4 +1,4 @@
-"""Purge of events, with their deliveries, and of outbox rows."""
+"""Purge of events, with their deliveries, of deletions, and of outbox rows."""
 
 import asyncio
 
@@ -16,6 +16,12 @@ DELETE FROM events WHERE ctid = ANY(ARRAY(
     ORDER BY received_at LIMIT $2 FOR UPDATE SKIP LOCKED
 ))"""
 
+_PURGE_REDACTIONS = """
+DELETE FROM redactions WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM redactions WHERE redacted_at < now() - make_interval(days => $1)
+    ORDER BY redacted_at LIMIT $2 FOR UPDATE SKIP LOCKED
+))"""
+
 
 class EventPurger:
     """Deletes rows whose retention time is over. Several processes may purge at the same time."""
@@ -30,8 +36,9 @@ class EventPurger:
             await asyncio.sleep(INTERVAL)
 
     async def _purge_all(self) -> None:
-        while await self._database.execute(_PURGE_EVENTS, self._retention_days, BATCH_SIZE):
-            await asyncio.sleep(0)
+        for statement in (_PURGE_EVENTS, _PURGE_REDACTIONS):
+            while await self._database.execute(statement, self._retention_days, BATCH_SIZE):
+                await asyncio.sleep(0)
         async with self._database.connection() as connection:
             while await purge(connection, retention=OUTBOX_RETENTION, confirmed_only=False):
                 await asyncio.sleep(0)
