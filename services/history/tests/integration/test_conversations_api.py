@@ -115,6 +115,22 @@ async def test_a_deleted_conversation_is_gone_at_once_and_its_purge_is_announced
     assert (owner["user_id"], owner["deleted"], owner["last_number"]) == (str(one.user_id), True, 1)
 
 
+async def test_no_event_keeps_the_title_of_a_deleted_conversation(history: RunningHistory) -> None:
+    one, other = SampleTurn(question="Secret"), SampleTurn(question="Secret")
+    await history.publish(one.ended(), other.ended())
+    ada, path = history.user(one.user_id), f"{LIST}/{one.conversation_id}"
+    await ada.request("PATCH", path, json={"title": "Secret plan", "metadata": {"topic": "Secret"}})
+    await ada.request("DELETE", path)
+    query = "SELECT name, data FROM outbox WHERE partition_key = $1 ORDER BY sequence"
+    events = await history.pool.fetch(query, str(one.conversation_id))
+    assert [event["name"] for event in events] == [
+        *("conversation.created", "conversation.updated", "conversation.deleted")
+    ]
+    assert "Secret" not in str([event["data"] for event in events])
+    (kept,) = await history.pool.fetch(query, str(other.conversation_id))
+    assert kept["data"]["title"] == "Secret"
+
+
 async def test_foreign_unknown_and_malformed_ids_get_the_same_404(history: RunningHistory) -> None:
     one = SampleTurn()
     await history.publish(one.ended())

@@ -95,6 +95,14 @@ INSERT INTO conversation_tombstones (conversation_id, user_id, deleted_at, purge
 ON CONFLICT DO NOTHING"""
 _CLEAR_SEARCH = "DELETE FROM message_search WHERE conversation_id = $1"
 _CLEAR_FEED = "UPDATE feed SET data = NULL WHERE conversation_id = $1"
+_CLEAR_OUTBOX = """
+WITH locked AS (
+    SELECT id FROM outbox WHERE partition_key = $1 AND name IN ('conversation.created', 'conversation.updated')
+    ORDER BY id FOR NO KEY UPDATE
+)
+UPDATE outbox AS o SET data = o.data || CASE o.name
+    WHEN 'conversation.created' THEN '{"title": null, "metadata": {}}'::jsonb ELSE '{"changed": {}}'::jsonb END
+FROM locked WHERE o.id = locked.id"""
 _ARCHIVED = {"false": False, "true": True, "all": None}
 
 
@@ -194,7 +202,7 @@ class PostgresLockedConversation:
         return self.conversation
 
     async def delete(self, event: ConversationDeleted) -> None:
-        """Hide the conversation, insert its tombstone, clear its search and feed entries, and store the event."""
+        """Hide the conversation, insert its tombstone, store the event, and clear search, feed and earlier events."""
         await self._connection.execute(_MARK_DELETED, event.conversation_id, event.deleted_at)
         await self._connection.execute(
             _TOMBSTONE, event.conversation_id, event.user_id, event.deleted_at, event.purge_after
@@ -202,6 +210,7 @@ class PostgresLockedConversation:
         await self._connection.execute(_CLEAR_SEARCH, event.conversation_id)
         await self._connection.execute(_CLEAR_FEED, event.conversation_id)
         await _publish(self._connection, "conversation.deleted", event)
+        await self._connection.execute(_CLEAR_OUTBOX, str(event.conversation_id))
 
 
 async def _publish(
