@@ -28,7 +28,7 @@ from verdicts import judge  # type: ignore[import-not-found]
 
 from history.projection.consumer import QUEUE
 from history_testing.turn_events import SampleTurn, as_published
-from parley.messaging.bus import Bus
+from parley.messaging.bus import Bus, PublishError
 from parley.messaging.rabbit_bus import open_rabbit
 from parley.observability import logs
 from parley.observability.metrics import Metrics
@@ -78,11 +78,26 @@ def events(count: int, users: Sequence[UUID]) -> Iterator[CloudEvent]:
 
 
 async def publish(bus: Bus, waiting: Iterator[CloudEvent]) -> None:
+    """Publish each event until the broker confirms it: while it writes much to disk, it may do so late."""
+    repeated = 0
+
     async def publisher() -> None:
+        nonlocal repeated
         for event in waiting:
+            while not await confirmed(event):
+                repeated += 1
+                await asyncio.sleep(POLL_INTERVAL)
+
+    async def confirmed(event: CloudEvent) -> bool:
+        try:
             await bus.publish(event)
+        except PublishError:
+            return False
+        return True
 
     await asyncio.gather(*(publisher() for _ in range(IN_FLIGHT)))
+    if repeated:
+        print(f"  {repeated:,} events were published again, because their confirmation was late")
 
 
 async def measure(backends: SharedBackends, command: str, options: argparse.Namespace) -> float:
