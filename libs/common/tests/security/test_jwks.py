@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -106,6 +107,22 @@ async def test_a_starting_process_does_not_wait_for_an_auth_that_is_away() -> No
 
     await KeySet(fetch).preload()
     assert attempts == 1
+
+
+async def test_a_starting_process_waits_while_the_name_of_auth_has_no_address() -> None:
+    attempts = 0
+
+    async def fetch() -> Mapping[str, Any]:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:
+            raise httpx2.ConnectError("All connection attempts failed") from socket.gaierror("unknown")
+        return ISSUER_OF_AUTH.jwks()
+
+    keys = KeySet(fetch)
+    await keys.preload()
+    await TokenVerifier(keys, issuer=ISSUER).verify(ISSUER_OF_AUTH.token())
+    assert attempts == 2
 
 
 async def test_a_starting_process_asks_once_for_keys_that_auth_does_not_have() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
@@ -25,6 +26,8 @@ FIRST_FETCH_ATTEMPTS = 2
 
 PRELOAD_TIMEOUT = 15.0
 """Seconds in which a starting process gets its first keys; afterwards it starts without, and verifies no token yet."""
+LOOKUP_INTERVAL = 0.5
+"""Seconds between two lookups of auth's name while a starting process waits for an address."""
 
 FetchKeys = Callable[[], Awaitable[Mapping[str, Any]]]
 Clock = Callable[[], float]
@@ -67,15 +70,20 @@ class KeySet:
         self._lock = asyncio.Lock()
 
     async def preload(self, timeout: float = PRELOAD_TIMEOUT) -> None:
-        """Fetch the keys, again while auth is slow; give up at once if it refuses connections or has an error."""
+        """Fetch the keys, again while auth is slow or its name has no address, as in a new cluster.
+
+        Gives up at once if auth refuses connections or has an error.
+        """
         async with at_most(timeout) as wait:
             while True:
                 try:
                     self._use(await self._fetch())
                 except (TimeoutError, httpx2.TimeoutException):
                     continue
-                except Exception:  # noqa: BLE001, S110 - the first request tries again and reports the failure
-                    pass
+                except Exception as error:  # noqa: BLE001 - the first request tries again and reports the failure
+                    if _has_no_address(error):
+                        await asyncio.sleep(LOOKUP_INTERVAL)
+                        continue
                 return
         if wait.expired:
             log.warning("started_without_keys", waited=timeout)
@@ -118,3 +126,9 @@ class KeySet:
         found = [jwt.PyJWK(key) for key in document["keys"] if key.get("alg") in ALGORITHMS]
         self._keys = {key.key_id: key for key in found if key.key_id}
         self._fetched_at = self._clock()
+
+
+def _has_no_address(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, socket.gaierror):
+        error = error.__cause__ or error.__context__
+    return error is not None
