@@ -3,32 +3,17 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx2
 import pytest
 
-from chat_testing.api import open_api
-from chat_testing.generator import answer_of
-from chat_testing.items_user import CALL, HELLO, ISSUER, OUTPUT, ItemsUser, said
+from chat_testing.items_user import CALL, HELLO, OUTPUT, ItemsUser, open_items_user, said
 from chat_testing.service_bench import ServiceBench
 from parley.ids import new_id
 
 
 @pytest.fixture
-def bench() -> ServiceBench:
-    found = ServiceBench()
-    found.engine.generator.chunks = answer_of("Hel", "lo")
-    return found
-
-
-@pytest.fixture
-async def http(bench: ServiceBench) -> AsyncIterator[httpx2.AsyncClient]:
-    async with open_api(bench, ISSUER) as found:
+async def user(bench: ServiceBench) -> AsyncIterator[ItemsUser]:
+    async with open_items_user(bench) as found:
         yield found
-
-
-@pytest.fixture
-def user(http: httpx2.AsyncClient, bench: ServiceBench) -> ItemsUser:
-    return ItemsUser(http, bench)
 
 
 async def test_inserted_items_are_listed_in_their_order_and_are_context(bench: ServiceBench, user: ItemsUser) -> None:
@@ -128,10 +113,10 @@ async def test_nothing_is_inserted_while_a_turn_runs(bench: ServiceBench, user: 
     await user.send("POST", f"responses/{running['id']}/cancel")
 
 
-async def test_items_of_others_do_not_exist(http: httpx2.AsyncClient, bench: ServiceBench, user: ItemsUser) -> None:
+async def test_items_of_others_do_not_exist(bench: ServiceBench, user: ItemsUser) -> None:
     conversation = await user.conversation(HELLO)
     (item,) = await user.items(conversation)
-    other = ItemsUser(http, bench)
+    other = ItemsUser(user.http, bench)
     own = await other.conversation()
     for found in (conversation, f"conv_{new_id().hex}", "none"):
         assert (await other.insert(found, HELLO, status=404))["error"]["code"] == "conversation_not_found"

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from uuid import UUID
 
-import httpx2
 import pytest
 
 from chat.admission.item_deletion import deleted_messages, revision
@@ -12,31 +11,18 @@ from chat.errors import ProviderFailure
 from chat.generation import AnswerChunk
 from chat.model import IdempotencyKey, LogEntry, NewTurn
 from chat.turn_store import AdmissionResult
-from chat_testing.api import open_api
 from chat_testing.bench import EngineBench
 from chat_testing.generator import answer_of
-from chat_testing.items_user import CALL, HELLO, ISSUER, OUTPUT, ItemsUser, said
+from chat_testing.items_user import CALL, HELLO, OUTPUT, ItemsUser, open_items_user, said
 from chat_testing.service_bench import ServiceBench
 from chat_testing.turn_store import InMemoryTurnStore
 from parley.ids import new_id
 
 
 @pytest.fixture
-def bench() -> ServiceBench:
-    found = ServiceBench()
-    found.engine.generator.chunks = answer_of("Hel", "lo")
-    return found
-
-
-@pytest.fixture
-async def http(bench: ServiceBench) -> AsyncIterator[httpx2.AsyncClient]:
-    async with open_api(bench, ISSUER) as found:
+async def user(bench: ServiceBench) -> AsyncIterator[ItemsUser]:
+    async with open_items_user(bench) as found:
         yield found
-
-
-@pytest.fixture
-def user(http: httpx2.AsyncClient, bench: ServiceBench) -> ItemsUser:
-    return ItemsUser(http, bench)
 
 
 async def test_a_deleted_item_is_neither_listed_nor_context_and_the_others_keep_their_ids(user: ItemsUser) -> None:
@@ -121,13 +107,12 @@ class TurnsWithADeletion(InMemoryTurnStore):
 async def test_a_regeneration_does_not_store_again_what_was_deleted_while_it_was_admitted() -> None:
     turns = TurnsWithADeletion()
     bench = ServiceBench(engine=EngineBench(turns=turns))
-    async with open_api(bench, ISSUER) as http:
-        user = ItemsUser(http, bench)
+    async with open_items_user(bench) as user:
         conversation = await user.conversation(said("user", "Secret"))
         (turn,) = turns.turns.values()
         turns.delete = partial(user.delete, conversation, f"msg_{turn.id.hex}_i0")
         again = {"regenerate": str(turn.id), "conversation_id": str(turn.conversation_id)}
-        refused = await http.post("/api/v1/chat", json=again, headers=user.headers)
+        refused = await user.http.post("/api/v1/chat", json=again, headers=user.headers)
         assert (refused.status_code, refused.json()["code"]) == (404, "message_not_found")
     assert "Secret" not in repr(turns.turns)
 
@@ -136,8 +121,7 @@ async def test_a_continuation_does_not_store_again_what_was_deleted_while_it_was
     turns = TurnsWithADeletion()
     bench = ServiceBench(engine=EngineBench(turns=turns))
     bench.engine.generator.chunks = call_of("c1")
-    async with open_api(bench, ISSUER) as http:
-        user = ItemsUser(http, bench)
+    async with open_items_user(bench) as user:
         tools = [{"type": "function", "name": "weather", "parameters": {}}]
         body = {"model": "default", "input": [said("user", "Secret"), said("user", "Weather?")], "tools": tools}
         made = await user.send("POST", "responses", json=body)

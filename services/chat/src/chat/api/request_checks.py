@@ -8,7 +8,7 @@ from chat.catalogue import Model
 from parley.errors import InvalidRequest
 from parley.field_errors import FieldError, json_pointer
 
-_NO_HINTS: Mapping[str, str] = {}
+_NOTHING: Mapping[str, str] = {}
 
 
 def invalid(pointer: str, code: str, detail: str) -> InvalidRequest:
@@ -16,7 +16,7 @@ def invalid(pointer: str, code: str, detail: str) -> InvalidRequest:
     return InvalidRequest(errors=[FieldError(pointer, code, detail)])
 
 
-def refuse_parameters(names: Iterable[str], at: str = "", hints: Mapping[str, str] = _NO_HINTS) -> None:
+def refuse_parameters(names: Iterable[str], at: str = "", hints: Mapping[str, str] = _NOTHING) -> None:
     """Raise InvalidRequest for the first of the parameters, which are members of the object ``at`` a pointer.
 
     ``hints`` say what to do instead, by name.
@@ -27,7 +27,7 @@ def refuse_parameters(names: Iterable[str], at: str = "", hints: Mapping[str, st
 
 
 def refuse_options(
-    model: Model, options: Iterable[str], hints: Mapping[str, str] = _NO_HINTS, places: Mapping[str, str] = _NO_HINTS
+    model: Model, options: Iterable[str], hints: Mapping[str, str] = _NOTHING, places: Mapping[str, str] = _NOTHING
 ) -> None:
     """Raise InvalidRequest for the first option that the model does not take.
 

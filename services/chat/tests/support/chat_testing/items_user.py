@@ -1,10 +1,13 @@
 """A user of conversations, their items and responses, on in-memory stores."""
 
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
 import orjson
 
+from chat_testing.api import open_api
 from chat_testing.service_bench import ServiceBench
 from parley.ids import new_id
 from parley_testing.security.token_issuer import TestIssuer
@@ -52,3 +55,10 @@ class ItemsUser:
 
 def said(role: str, text: str) -> dict[str, str]:
     return {"role": role, "content": text}
+
+
+@contextlib.asynccontextmanager
+async def open_items_user(bench: ServiceBench) -> AsyncIterator[ItemsUser]:
+    """Open a user of the app on the services of a bench."""
+    async with open_api(bench, ISSUER) as http:
+        yield ItemsUser(http, bench)

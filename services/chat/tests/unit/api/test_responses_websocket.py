@@ -11,7 +11,6 @@ from chat.api.openai_responses import kept_response
 from chat.errors import ProviderTimeout
 from chat_testing.api import open_api, shared_app
 from chat_testing.asgi_socket import AsgiSocket, open_socket
-from chat_testing.generator import answer_of
 from chat_testing.responses_socket import PATH, create, events_of, refusal_of, response_of
 from chat_testing.service_bench import ServiceBench
 from parley.ids import new_id
@@ -19,13 +18,6 @@ from parley_testing.security.token_issuer import TestIssuer
 
 ISSUER = TestIssuer()
 NOT_FOUND = "previous_response_not_found"
-
-
-@pytest.fixture
-def bench() -> ServiceBench:
-    found = ServiceBench()
-    found.engine.generator.chunks = answer_of("Hel", "lo")
-    return found
 
 
 @pytest.fixture

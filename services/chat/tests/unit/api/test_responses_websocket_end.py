@@ -20,13 +20,6 @@ ISSUER = TestIssuer()
 
 
 @pytest.fixture
-def bench() -> ServiceBench:
-    found = ServiceBench()
-    found.engine.generator.chunks = answer_of("Hel", "lo")
-    return found
-
-
-@pytest.fixture
 def token() -> str:
     return ISSUER.token(new_id())
 

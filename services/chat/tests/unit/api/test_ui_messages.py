@@ -43,13 +43,6 @@ class FrontendChat:
 
 
 @pytest.fixture
-def bench() -> ServiceBench:
-    found = ServiceBench()
-    found.engine.generator.chunks = answer_of("Hel", "lo")
-    return found
-
-
-@pytest.fixture
 async def http(bench: ServiceBench) -> AsyncIterator[httpx2.AsyncClient]:
     async with open_api(bench, ISSUER) as found:
         yield found

@@ -20,7 +20,7 @@ def delivery_body(name: str, time: datetime, data: bytes) -> bytes:
 
 
 def redacted_body(body: bytes, redaction: TurnRedacted) -> bytes | None:
-    """Return the body of an earlier event without what its user deleted; None if the event has nothing of it."""
+    """Return the body without the texts that a deletion removed; None if it has none of them."""
     event = orjson.loads(body)
     data = event["data"]
     if data.get("turn_id") == str(redaction.turn_id):

@@ -26,7 +26,7 @@ NOT_WHOLE = "The model did not finish the summary. Send less input, or use a mod
 CANCELLED = "The compaction was cancelled before its summary was complete. Send the request again to start another one."
 INTERRUPTED = "The compaction was interrupted before its summary was complete. Send the request again."
 _STOPPED = {"cancelled": CANCELLED, "interrupted": INTERRUPTED}
-"""What a client is told, by the ``finish_reason`` of a summary that did not end because of the model."""
+"""Errors of compactions that were stopped, by the ``finish_reason`` of their turn."""
 
 
 @router.post(
