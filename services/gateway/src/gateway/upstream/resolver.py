@@ -14,8 +14,7 @@ from parley.process.timeouts import at_most
 log = structlog.get_logger()
 
 INTERVAL, MIN_INTERVAL = 5.0, 0.5
-"""Seconds between two lookups: usually, and after an ejection or while no address is found, when a replica may be
-new."""
+"""Seconds between two lookups. The shorter ones are for a name without an address, and after an ejection."""
 LOOKUP_TIMEOUT = 5.0
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
