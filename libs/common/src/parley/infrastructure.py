@@ -72,7 +72,9 @@ async def open_infrastructure(
         if runtime.tracer is not None:
             bus = TracedBus(bus, runtime.tracer)
         verifier = await stack.enter_async_context(
-            open_verifier(settings.jwks_url, issuer=settings.issuer(), preload=preload_keys)
+            open_verifier(
+                settings.jwks_url, issuer=settings.issuer(), preload=preload_keys, report=runtime.lifecycle.wait_for
+            )
         )
         relay = OutboxRelay(dsn, bus, source=f"/services/{runtime.service}", metrics=runtime.metrics)
         _register(runtime, pool, redis, bus)

@@ -2,13 +2,13 @@
 
 import asyncio
 import json
-import socket
 import time
 from collections.abc import Mapping
 from typing import Any
 
 import httpx2
 import pytest
+import structlog
 
 from parley import errors
 from parley.security.jwks import FIRST_FETCH_ATTEMPTS, KeySet, open_key_set
@@ -75,54 +75,52 @@ async def test_keys_are_fetched_over_http() -> None:
 
 
 async def test_an_error_response_is_no_key_set() -> None:
-    async with scripted_server(respond(503)) as auth, open_key_set(auth.url) as keys:
+    async with scripted_server(respond(503)) as auth, open_key_set(auth.url, preload=False) as keys:
         with pytest.raises(errors.DependencyUnavailable):
             await keys.find("test-key")
 
 
-async def test_a_starting_process_waits_for_its_first_keys_while_auth_is_slow() -> None:
-    attempts = 0
+@pytest.mark.parametrize(
+    "failure",
+    [
+        httpx2.ConnectError("All connection attempts failed"),
+        httpx2.RemoteProtocolError("Server disconnected"),
+        httpx2.HTTPStatusError("503", request=httpx2.Request("GET", "http://auth"), response=httpx2.Response(503)),
+        TimeoutError(),
+        KeyError("keys"),
+    ],
+    ids=lambda failure: type(failure).__name__,
+)
+async def test_a_starting_process_tries_again_after_any_failure(
+    failure: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("parley.security.jwks.PRELOAD_TIMEOUT", 60)
+    monkeypatch.setattr("parley.security.jwks.PRELOAD_INTERVAL", 0)
+    failures = [failure, failure]
 
     async def fetch() -> Mapping[str, Any]:
-        nonlocal attempts
-        attempts += 1
-        if attempts < 3:
-            raise httpx2.ReadTimeout("slow")
+        if failures:
+            raise failures.pop()
         return ISSUER_OF_AUTH.jwks()
 
-    keys = KeySet(fetch)
-    await keys.preload()
-    assert attempts == 3
-    await TokenVerifier(keys, issuer=ISSUER).verify(ISSUER_OF_AUTH.token())
-    assert attempts == 3
+    keys, reports = KeySet(fetch), list[str | None]()
+    await keys.preload(reports.append)
+    assert reports == ["auth", None]
+    assert await keys.find("test-key") is not None
 
 
-async def test_a_starting_process_does_not_wait_for_an_auth_that_is_away() -> None:
-    attempts = 0
-
-    async def fetch() -> Mapping[str, Any]:
-        nonlocal attempts
-        attempts += 1
-        raise httpx2.ConnectError("refused")
-
-    await KeySet(fetch).preload()
-    assert attempts == 1
-
-
-async def test_a_starting_process_waits_while_the_name_of_auth_has_no_address() -> None:
-    attempts = 0
+async def test_a_start_without_keys_logs_the_last_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("parley.security.jwks.PRELOAD_TIMEOUT", 0.01)
 
     async def fetch() -> Mapping[str, Any]:
-        nonlocal attempts
-        attempts += 1
-        if attempts == 1:
-            raise httpx2.ConnectError("All connection attempts failed") from socket.gaierror("unknown")
-        return ISSUER_OF_AUTH.jwks()
+        raise httpx2.ConnectError("All connection attempts failed")
 
-    keys = KeySet(fetch)
-    await keys.preload()
-    await TokenVerifier(keys, issuer=ISSUER).verify(ISSUER_OF_AUTH.token())
-    assert attempts == 2
+    with structlog.testing.capture_logs() as logs:
+        await KeySet(fetch).preload()
+    assert [(each["event"], each["reason"]) for each in logs] == [
+        ("start_waits", "ConnectError"),
+        ("started_without_keys", "ConnectError"),
+    ]
 
 
 async def test_a_starting_process_asks_once_for_keys_that_auth_does_not_have() -> None:
@@ -142,7 +140,7 @@ async def test_a_starting_process_begins_without_keys_when_auth_stays_silent() -
         return ISSUER_OF_AUTH.jwks()
 
     keys = KeySet(fetch)
-    await keys.preload(0.01)
+    await keys.preload()
     await TokenVerifier(keys, issuer=ISSUER).verify(ISSUER_OF_AUTH.token())
     assert attempts == 2
 

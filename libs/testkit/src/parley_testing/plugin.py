@@ -230,6 +230,16 @@ def _levels() -> dict[str, int]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _no_wait_for_keys() -> Iterator[None]:
+    """Start services inside the tests at once: most of these tests run no auth that has public keys."""
+    from parley.security import jwks
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jwks, "PRELOAD_TIMEOUT", 0.0)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _collect_garbage() -> Iterator[None]:
     """Report leaked resources before the session ends."""
     yield

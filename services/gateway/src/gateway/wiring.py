@@ -97,7 +97,7 @@ async def assemble(
 ) -> AsyncIterator[GatewayParts]:
     """Open the parts of the gateway around a Redis client, a rate limiter and a route table."""
     async with contextlib.AsyncExitStack() as stack:
-        keys = await stack.enter_async_context(open_key_set(settings.keys_url()))
+        keys = await stack.enter_async_context(open_key_set(settings.keys_url(), report=runtime.lifecycle.wait_for))
         pools = make_pools(settings, runtime)
         stack.callback(close_pools, pools)
         policy = make_policy(

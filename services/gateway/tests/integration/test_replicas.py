@@ -78,12 +78,12 @@ async def test_no_post_is_received_twice_when_a_replica_crashes(run_gateway: Run
             await hang(seen, writer)
 
         one.answer = hang_and_tell
-        await eventually(lambda: len(hanging) >= 5)
+        await eventually(lambda: hanging)
         await one.stop()
         await asyncio.gather(*load)
         # The crashed replica may have processed its open requests, so they fail. No other request does.
         assert set(statuses) == {200, 502}
-        assert 5 <= statuses.count(502) <= 20
+        assert 1 <= statuses.count(502) <= 20
         seen = [bytes(request.body) for upstream in (one, two) for request in upstream.journal if request.complete]
         assert len(seen) == len(set(seen))
 

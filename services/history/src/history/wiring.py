@@ -70,10 +70,10 @@ async def wire(
 ) -> AsyncIterator[HistoryServices]:
     """Open the service for the duration of the context; pass ``bus`` when several services share a process."""
     async with contextlib.AsyncExitStack() as stack:
-        # The API can still read while its database is read-only; a consumer can do nothing.
+        # The API can still read while its database is read-only; a consumer can do nothing, and verifies no token.
         worker = isinstance(settings, WorkerSettings)
         infrastructure = await stack.enter_async_context(
-            open_infrastructure(settings, runtime, bus=bus, needs_writer=worker)
+            open_infrastructure(settings, runtime, bus=bus, needs_writer=worker, preload_keys=not worker)
         )
         database, changes = Database(infrastructure.pool, infrastructure.queue), ChangeNotifier()
         background_database = Database(infrastructure.pool)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
@@ -26,18 +25,22 @@ FIRST_FETCH_ATTEMPTS = 2
 
 PRELOAD_TIMEOUT = 15.0
 """Seconds in which a starting process gets its first keys; afterwards it starts without, and verifies no token yet."""
-LOOKUP_INTERVAL = 0.5
-"""Seconds between two lookups of auth's name while a starting process waits for an address."""
+PRELOAD_INTERVAL = 0.5
+"""Seconds between two fetches of a starting process."""
 
 FetchKeys = Callable[[], Awaitable[Mapping[str, Any]]]
 Clock = Callable[[], float]
+ReportWait = Callable[[str | None], None]
 
 
 @contextlib.asynccontextmanager
-async def open_key_set(jwks_url: str, *, preload: bool = True) -> AsyncIterator["KeySet"]:
+async def open_key_set(
+    jwks_url: str, *, preload: bool = True, report: ReportWait = lambda _: None
+) -> AsyncIterator["KeySet"]:
     """Open a key set that fetches its keys from ``jwks_url``.
 
     With ``preload``, it has keys from the start, if auth responds: a new replica's first requests must not wait.
+    ``report`` gets what the start waits for, and None when it no longer waits.
     """
     async with open_client(read_timeout=FETCH_TIMEOUT, max_connections=2) as client:
 
@@ -49,7 +52,7 @@ async def open_key_set(jwks_url: str, *, preload: bool = True) -> AsyncIterator[
 
         keys = KeySet(fetch)
         if preload:
-            await keys.preload()
+            await keys.preload(report)
         yield keys
 
 
@@ -69,24 +72,22 @@ class KeySet:
         self._fetched_at = self._tried_at = float("-inf")
         self._lock = asyncio.Lock()
 
-    async def preload(self, timeout: float = PRELOAD_TIMEOUT) -> None:
-        """Fetch the keys, again while auth is slow or its name has no address, as in a new cluster.
+    async def preload(self, report: ReportWait = lambda _: None) -> None:
+        """Fetch the keys, again until auth has responded with them, for at most ``PRELOAD_TIMEOUT`` seconds.
 
-        Gives up at once if auth refuses connections or has an error.
+        In a new cluster, auth has no address at first, and then one that refuses connections for a few seconds.
         """
-        async with at_most(timeout) as wait:
-            while True:
-                try:
-                    self._use(await self._fetch())
-                except (TimeoutError, httpx2.TimeoutException):
-                    continue
-                except Exception as error:  # noqa: BLE001 - the first request tries again and reports the failure
-                    if _has_no_address(error):
-                        await asyncio.sleep(LOOKUP_INTERVAL)
-                        continue
-                return
+        reason = None
+        async with at_most(PRELOAD_TIMEOUT) as wait:
+            while (error := await self._fetch_keys()) is not None:
+                if reason is None:
+                    report("auth")
+                    log.warning("start_waits", dependency="auth", reason=type(error).__name__)
+                reason = type(error).__name__
+                await asyncio.sleep(PRELOAD_INTERVAL)
+        report(None)
         if wait.expired:
-            log.warning("started_without_keys", waited=timeout)
+            log.warning("started_without_keys", waited=PRELOAD_TIMEOUT, reason=reason)
 
     async def find(self, kid: str) -> jwt.PyJWK | None:
         """Return the key with this id, or None when auth does not publish it.
@@ -114,21 +115,21 @@ class KeySet:
 
     async def _load(self) -> None:
         for left in reversed(range(1 if self._keys else FIRST_FETCH_ATTEMPTS)):
-            try:
-                self._use(await self._fetch())
-            except Exception as error:  # noqa: BLE001 - any failure leaves the cached keys in use
-                if left and isinstance(error, httpx2.TransportError):
-                    continue
-                log.warning("jwks_fetch_failed", reason=type(error).__name__)
-            return
+            error = await self._fetch_keys()
+            if error is None or not left or not isinstance(error, httpx2.TransportError):
+                break
+        if error is not None:
+            log.warning("jwks_fetch_failed", reason=type(error).__name__)
+
+    async def _fetch_keys(self) -> Exception | None:
+        """Fetch the keys once; return the error, which leaves the cached keys in use."""
+        try:
+            self._use(await self._fetch())
+        except Exception as error:  # noqa: BLE001 - whatever the response is, it may be a good one next time
+            return error
+        return None
 
     def _use(self, document: Mapping[str, Any]) -> None:
         found = [jwt.PyJWK(key) for key in document["keys"] if key.get("alg") in ALGORITHMS]
         self._keys = {key.key_id: key for key in found if key.key_id}
         self._fetched_at = self._clock()
-
-
-def _has_no_address(error: BaseException | None) -> bool:
-    while error is not None and not isinstance(error, socket.gaierror):
-        error = error.__cause__ or error.__context__
-    return error is not None

@@ -12,7 +12,7 @@ from cachetools import LRUCache
 
 from parley import errors
 from parley.security.identity import Principal
-from parley.security.jwks import KeySet, open_key_set
+from parley.security.jwks import KeySet, ReportWait, open_key_set
 
 AUDIENCE = "parley"
 TOKEN_TYPE = "at+jwt"  # noqa: S105 - the media type of access tokens, not a token
@@ -28,9 +28,11 @@ Clock = Callable[[], float]
 
 
 @contextlib.asynccontextmanager
-async def open_verifier(jwks_url: str, *, issuer: str, preload: bool = True) -> AsyncIterator["TokenVerifier"]:
-    """Open a verifier that fetches its keys from ``jwks_url``, with ``preload`` before it is open."""
-    async with open_key_set(jwks_url, preload=preload) as keys:
+async def open_verifier(
+    jwks_url: str, *, issuer: str, preload: bool, report: ReportWait
+) -> AsyncIterator["TokenVerifier"]:
+    """Open a verifier that fetches its keys from ``jwks_url``, as ``open_key_set`` does."""
+    async with open_key_set(jwks_url, preload=preload, report=report) as keys:
         yield TokenVerifier(keys, issuer=issuer)
 
 
