@@ -115,7 +115,8 @@ class NewTurn:
     follows_latest: bool = False
     """Refuse the admission unless ``parent_id`` is still the newest turn with output."""
     item_deletions: int = 0
-    """Refuse the admission if the conversation has had more deletions of items: the turn may have what they removed."""
+    copied_from: dict[UUID, int] = field(default_factory=dict)
+    """Deletions of items in the conversation, and in others that the turn has copies of. More refuse the admission."""
     keep_system_prompt: bool = False
     """Store the system prompt as the default of later turns."""
     reservation: Reservation = field(default_factory=Reservation)
@@ -247,4 +248,3 @@ class ConversationState:
     newest_turn_at: datetime | None = None
     """Start of the newest turn."""
     item_deletions: int = 0
-    """Items that were deleted from the conversation."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,7 @@ from chat.running.readers import TurnReaders
 from chat.running.supervisor import Supervisor
 from chat.running.turn_updates import DirectDeltas, TurnUpdate
 from chat.running.turn_view import TurnView
-from chat.turn_store import TurnStore
+from chat.turn_store import TurnSnapshot, TurnStore
 from parley.errors import DependencyUnavailable, Draining
 from parley.process.timeouts import at_most
 
@@ -85,6 +85,11 @@ class ChatService:
         if turn is None or turn.user_id != user_id:
             raise TurnNotFound
         return turn
+
+    async def snapshots(self, user_id: UUID, turn_ids: Collection[UUID]) -> list[TurnSnapshot]:
+        """Return those of a few turns that the user has, to copy their texts into a new turn."""
+        found = await self._store.snapshots(turn_ids) if turn_ids else []
+        return [one for one in found if one.turn.user_id == user_id]
 
     async def list_turns(
         self,

@@ -1,5 +1,6 @@
 """Interface of the turn store."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -10,6 +11,10 @@ from chat.past_exchanges import PastExchange
 
 class TurnRefused(Exception):
     """The conditions of the admission do not hold. Nothing was stored."""
+
+
+class CopiesOutdated(Exception):
+    """Items were deleted since the request was read, so it may have copies of them. Read it again."""
 
 
 class BudgetExceeded(Exception):
@@ -33,6 +38,14 @@ class IdempotencyRecord:
     body_hash: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class TurnSnapshot:
+    """A turn, and how many items its conversation had lost at the same moment."""
+
+    turn: Turn
+    item_deletions: int
+
+
 class TurnStore(Protocol):
     """Transactional store of turns. Every method raises DependencyUnavailable."""
 
@@ -53,6 +66,10 @@ class TurnStore(Protocol):
 
     async def get(self, turn_id: UUID) -> Turn | None:
         """Return a turn unless its conversation is deleted."""
+        ...
+
+    async def snapshots(self, turn_ids: Collection[UUID]) -> list[TurnSnapshot]:
+        """Return those of a few turns that ``get`` returns, to copy their texts into a new turn."""
         ...
 
     async def find_key(self, user_id: UUID, route: str, key: str) -> IdempotencyRecord | None:

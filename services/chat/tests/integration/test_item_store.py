@@ -9,6 +9,7 @@ import pytest
 from chat.events.verification import AcceptedTurn
 from chat.item_store import ItemPlace
 from chat.model import ToolResult
+from chat.storage.postgres_erasure import PostgresTurnErasureStore
 from chat.storage.postgres_items import PostgresItemStore
 from chat.storage.postgres_turns import PostgresTurnStore
 from chat.storage.postgres_verification import PostgresVerificationSource
@@ -16,6 +17,7 @@ from chat.turn_store import TurnRefused
 from chat_testing.item_store_contract import ItemStoreContract, answer_of, ended
 from chat_testing.replica import NewDatabase
 from chat_testing.turns import conversation_of, make_new_turn
+from parley import times
 from parley.ids import new_id
 from parley.storage.postgres import Pool, open_pool
 from parley_testing import eventually
@@ -73,11 +75,14 @@ async def test_no_event_keeps_the_text_and_each_one_keeps_its_members(
     ]
 
 
+@pytest.mark.parametrize("copies", [False, True])
 async def test_a_turn_that_waits_for_the_end_of_a_deletion_is_refused(
-    pool: Pool, turns: PostgresTurnStore, items: PostgresItemStore
+    pool: Pool, turns: PostgresTurnStore, items: PostgresItemStore, copies: bool
 ) -> None:
     first = await ended(turns)
-    again = make_new_turn(user_id=first.user_id, conversation_id=first.conversation_id, user_message="Secret")
+    source = conversation_of(first)
+    where = {"copied_from": {source: 0}} if copies else {"conversation_id": source}
+    again = make_new_turn(user_id=first.user_id, user_message="Secret", **where)
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
     async def are_waiting(count: int) -> bool:
@@ -92,6 +97,16 @@ async def test_a_turn_that_waits_for_the_end_of_a_deletion_is_refused(
     assert await deleting
     with pytest.raises(TurnRefused):
         await admitting
+    assert await turns.get(again.id) is None
+
+
+async def test_a_turn_with_copies_of_a_deleted_conversation_is_refused(turns: PostgresTurnStore) -> None:
+    first = await ended(turns)
+    source = conversation_of(first)
+    await PostgresTurnErasureStore(turns).delete_conversation(source, first.user_id, times.now())
+    assert await turns.snapshots([first.id]) == []
+    with pytest.raises(TurnRefused):
+        await turns.admit(make_new_turn(user_id=first.user_id, copied_from={source: 0}), new_id(), None)
 
 
 async def test_a_deletion_is_verified_once_its_event_was_sent_for_some_time(

@@ -1,6 +1,7 @@
 """Concurrent turns, deletions, erasures and maintenance: budgets stay exact, and no two statements deadlock."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -10,14 +11,17 @@ import asyncpg
 import pytest
 
 from chat.admission.budgets import BudgetUse
+from chat.errors import TurnInProgress
+from chat.item_store import ItemPlace
 from chat.model import IdempotencyKey, Reservation
 from chat.storage.postgres_budgets import PostgresBudgetStore
 from chat.storage.postgres_erasure import PostgresTurnErasureStore
+from chat.storage.postgres_items import PostgresItemStore
 from chat.storage.postgres_maintenance import PostgresMaintenanceStore
 from chat.storage.postgres_turns import PostgresTurnStore
 from chat.turn_store import TurnRefused
 from chat_testing.replica import NewDatabase
-from chat_testing.turns import make_new_turn, make_outcome
+from chat_testing.turns import conversation_of, make_new_turn, make_outcome
 from parley import times
 from parley.ids import new_id
 from parley.messaging.outbox.store import record
@@ -26,7 +30,7 @@ from parley_testing import eventually
 
 pytestmark = pytest.mark.integration
 
-TURNS, CONNECTIONS = 200, 16
+TURNS, CONNECTIONS, COPIES = 200, 16, 2
 PERIODS = ("2026-11-22", "2026-11")
 RESERVATION = Reservation(PERIODS, 20, Decimal("0.02"), (None, None), (None, None))
 # With many rows, the planner reads budgets by their index, which is not the order in which they are inserted.
@@ -73,22 +77,33 @@ async def test_two_hundred_turns_of_one_user_over_two_periods_never_deadlock(new
 
 
 async def keep_turns_coming(store: PostgresTurnStore, user_id: UUID) -> None:
-    """Run conversations of failing and completed turns with idempotency keys until the user is erased."""
+    """Run conversations of failing and completed turns with idempotency keys until the user is erased.
+
+    Each has copies of the two before it, of which others delete items meanwhile.
+    """
+    copied_from: dict[UUID, int] = {}
     while True:
-        new = make_new_turn(user_id=user_id, reservation=RESERVATION)
+        new = make_new_turn(user_id=user_id, reservation=RESERVATION, copied_from=dict(copied_from))
         try:
             await store.admit(new, new_id(), IdempotencyKey(user_id, "/chat", str(new.id), b"digest"))
         except TurnRefused:
-            return
+            if await store.is_erased(user_id):
+                return
+            copied_from.clear()
+            continue
         turn = await store.get(new.id)
         if turn is None:
             return
         await store.finish(turn, make_outcome("done") if turn.id.int % 2 else make_outcome(status="failed"))
+        copied_from[conversation_of(turn)] = 0
+        while len(copied_from) > COPIES:
+            del copied_from[next(iter(copied_from))]
 
 
 async def maintain(store: PostgresTurnStore, users: Collection[UUID], running: asyncio.Event) -> None:
     """Confirm, republish, delete, blank, purge and mark events as sent, as several processes do."""
     maintenance, erasure = PostgresMaintenanceStore(store), PostgresTurnErasureStore(store)
+    items = PostgresItemStore(store)
     while not running.is_set():
         async with store.connection() as connection:
             rows = await connection.fetch("SELECT id, conversation_id, user_id FROM turns ORDER BY random() LIMIT 100")
@@ -98,6 +113,11 @@ async def maintain(store: PostgresTurnStore, users: Collection[UUID], running: a
         await maintenance.confirm(turns)
         await maintenance.republish(turns, older_than=0)
         await erasure.blank_late_turns()
+        for row in rows[5:20]:
+            with contextlib.suppress(TurnInProgress):
+                await items.delete(
+                    row["user_id"], row["conversation_id"], ItemPlace(row["id"], "message", 0, in_input=True)
+                )
         for row in rows[:5]:
             await erasure.delete_conversation(row["conversation_id"], row["user_id"], times.now())
         await maintenance.purge(turns=3600, events=3600)

@@ -3,7 +3,7 @@
 import pytest
 
 from chat.storage.postgres_turns import PostgresTurnStore
-from chat.storage.turn_statements import list_statement
+from chat.storage.turn_lists import list_statement
 from chat_testing.replica import NewDatabase
 from chat_testing.turn_store_contract import admitted
 from chat_testing.turns import make_new_turn, make_outcome

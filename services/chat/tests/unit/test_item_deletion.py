@@ -1,21 +1,16 @@
 """Items that users delete from conversations, on in-memory stores."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
-from uuid import UUID
+from collections.abc import AsyncIterator
 
 import pytest
 
 from chat.admission.item_deletion import deleted_messages, revision
 from chat.errors import ProviderFailure
 from chat.generation import AnswerChunk
-from chat.model import IdempotencyKey, LogEntry, NewTurn
-from chat.turn_store import AdmissionResult
-from chat_testing.bench import EngineBench
-from chat_testing.generator import answer_of
+from chat.model import LogEntry
+from chat_testing.generator import answer_of, call_of
 from chat_testing.items_user import CALL, HELLO, OUTPUT, ItemsUser, open_items_user, said
 from chat_testing.service_bench import ServiceBench
-from chat_testing.turn_store import InMemoryTurnStore
 from parley.ids import new_id
 
 
@@ -90,48 +85,6 @@ async def test_an_item_is_deleted_from_the_regenerations_that_share_it(bench: Se
     assert response.status_code == 200, response.text
     await user.delete(conversation, f"msg_{turn.id.hex}_i0")
     assert "Secret" not in repr(bench.engine.turns.turns)
-
-
-class TurnsWithADeletion(InMemoryTurnStore):
-    """A turn store in which ``delete`` comes between the position of the next turn and its admission."""
-
-    delete: Callable[[], Awaitable[object]] | None = None
-
-    async def admit(self, turn: NewTurn, runner_id: UUID, key: IdempotencyKey | None) -> AdmissionResult:
-        if self.delete is not None:
-            delete, self.delete = self.delete, None
-            await delete()
-        return await super().admit(turn, runner_id, key)
-
-
-async def test_a_regeneration_does_not_store_again_what_was_deleted_while_it_was_admitted() -> None:
-    turns = TurnsWithADeletion()
-    bench = ServiceBench(engine=EngineBench(turns=turns))
-    async with open_items_user(bench) as user:
-        conversation = await user.conversation(said("user", "Secret"))
-        (turn,) = turns.turns.values()
-        turns.delete = partial(user.delete, conversation, f"msg_{turn.id.hex}_i0")
-        again = {"regenerate": str(turn.id), "conversation_id": str(turn.conversation_id)}
-        refused = await user.http.post("/api/v1/chat", json=again, headers=user.headers)
-        assert (refused.status_code, refused.json()["code"]) == (404, "message_not_found")
-    assert "Secret" not in repr(turns.turns)
-
-
-async def test_a_continuation_does_not_store_again_what_was_deleted_while_it_was_admitted() -> None:
-    turns = TurnsWithADeletion()
-    bench = ServiceBench(engine=EngineBench(turns=turns))
-    bench.engine.generator.chunks = call_of("c1")
-    async with open_items_user(bench) as user:
-        tools = [{"type": "function", "name": "weather", "parameters": {}}]
-        body = {"model": "default", "input": [said("user", "Secret"), said("user", "Weather?")], "tools": tools}
-        made = await user.send("POST", "responses", json=body)
-        (first,) = turns.turns.values()
-        bench.engine.generator.chunks = answer_of("Sun")
-        turns.delete = partial(user.delete, made["conversation"]["id"], f"msg_{first.id.hex}_i0")
-        continued = {"model": "default", "previous_response_id": made["id"], "input": [OUTPUT]}
-        await user.send("POST", "responses", json=continued)
-    assert [turn.user_message for turn in turns.turns.values()] == ["Weather?"] * 2
-    assert "Secret" not in repr(bench.engine.generator.prompts[-1])
 
 
 async def test_an_item_of_a_running_turn_is_refused_until_the_turn_ends(bench: ServiceBench, user: ItemsUser) -> None:
@@ -253,9 +206,3 @@ async def test_what_is_left_of_the_input_of_a_failed_turn_does_not_become_contex
     await user.send("POST", "responses", json=follow)
     sent = [message["content"] for message in bench.engine.generator.prompts[-1].messages]
     assert sent == ["Hello!", "Go on"]
-
-
-def call_of(call_id: str, *, index: int = 0) -> list[AnswerChunk]:
-    """Return an answer that calls the function ``weather``."""
-    delta = {"index": index, "id": call_id, "type": "function", "function": {"name": "weather", "arguments": "{}"}}
-    return [AnswerChunk(LogEntry("", (delta,))), AnswerChunk(finish_reason="tool_calls")]

@@ -17,7 +17,7 @@ from chat.admission.context_window import (
 from chat.admission.fallbacks import FallbackReservations, terms_of, usable
 from chat.admission.file_contents import Message
 from chat.admission.new_turn import admitted_turn, new_turn
-from chat.admission.position import PositionResolver, TurnPosition, require_accepts_turn
+from chat.admission.position import PositionResolver, TurnPosition, require_accepts_turn, require_owner
 from chat.admission.prompt_files import PromptFiles
 from chat.admission.response_cache import ResponseCache
 from chat.admission.token_limits import TokenLimits
@@ -27,7 +27,7 @@ from chat.catalogue import EMBEDDINGS, Catalogue, Model
 from chat.errors import ConversationNotFound, Erased, IdempotencyKeyReused
 from chat.input_items import messages_of_input
 from chat.model import IdempotencyKey, Turn
-from chat.turn_store import BudgetExceeded, TurnRefused, TurnStore
+from chat.turn_store import BudgetExceeded, CopiesOutdated, TurnRefused, TurnStore
 from parley.errors import InvalidRequest, Overloaded, ValidationFailed
 from parley.field_errors import FieldError
 
@@ -100,8 +100,9 @@ class TurnAdmission:
     async def admit(self, request: TurnRequest, model: Model, runner_id: UUID) -> TurnJob | Turn:
         """Store the turn and return its job, or the turn of a concurrent request with the same idempotency key.
 
-        Raises what the files, the position, the context, the budget and the token limit raise, Erased, and
-        Overloaded if concurrent changes of the conversation win every attempt.
+        Raises what the files, the position, the context, the budget and the token limit raise, Erased, CopiesOutdated
+        if items were deleted since ``copied_from`` was read, and Overloaded if concurrent changes of the conversation
+        win every attempt.
         """
         request = await self._files.prepared(request, model)
         for _ in range(MAX_ATTEMPTS):
@@ -111,6 +112,7 @@ class TurnAdmission:
         raise Overloaded
 
     async def _admit(self, request: TurnRequest, model: Model, runner_id: UUID) -> TurnJob | Turn:
+        copied_from = await self._copied_from(request)
         position = await self._positions.find(request)
         context = await self._context(request, model, position)
         plan = self._budgets.plan(request.plan)
@@ -119,7 +121,7 @@ class TurnAdmission:
         )
         terms = terms_of(request, context, model, grant.max_tokens, context.max_tokens)
         quota = await self._token_limits.admit(request.user_id, plan, context.prompt_tokens)
-        new = new_turn(request, model, position, context, grant.reservation, self._turn_timeout)
+        new = new_turn(request, model, position, context, grant.reservation, self._turn_timeout, copied_from)
         lookup = self._cache.lookup(request, model, terms.prompt) if self._cache is not None else None
         result = await self._store.admit(new, runner_id, request.key)
         if result.turn_id != new.id:
@@ -138,6 +140,16 @@ class TurnAdmission:
             token_quota=quota,
             embedding=request.embedding,
         )
+
+    async def _copied_from(self, request: TurnRequest) -> dict[UUID, int]:
+        """Return the conversations that the turn has texts of. It is read before the texts of its context are."""
+        if request.context_of is None:
+            return request.copied_from
+        source = await self._store.conversation(request.context_of[0])
+        if source is None:
+            raise ConversationNotFound
+        require_owner(source, request.user_id)
+        return {source.id: source.item_deletions, **request.copied_from}
 
     async def _context(self, request: TurnRequest, model: Model, position: TurnPosition) -> PromptContext:
         if request.embedding is not None:
@@ -177,6 +189,10 @@ class TurnAdmission:
         """Raise the reason of a refused admission; return if another attempt may succeed."""
         if await self._store.is_erased(request.user_id):
             raise Erased
+        for conversation_id, item_deletions in request.copied_from.items():
+            source = await self._store.conversation(conversation_id)
+            if source is None or source.deleted or source.item_deletions != item_deletions:
+                raise CopiesOutdated
         if request.conversation_id is None:
             return
         conversation = await self._store.conversation(request.conversation_id)

@@ -43,13 +43,14 @@ def new_turn(
     context: PromptContext,
     reservation: Reservation,
     timeout: timedelta,
+    copied_from: dict[UUID, int],
 ) -> NewTurn:
     """Return the turn to admit, whose deadline is ``timeout`` from now."""
-    now = times.now()
+    now, conversation = times.now(), position.conversation_id
     return NewTurn(
         id=new_id(),
         user_id=request.user_id,
-        conversation_id=position.conversation_id,
+        conversation_id=conversation,
         parent_id=position.parent_id,
         regenerate=request.regenerate,
         user_message_id=position.user_message_id or new_id(),
@@ -68,7 +69,11 @@ def new_turn(
         adopted=position.adopted,
         head=position.head,
         follows_latest=position.follows_latest,
-        item_deletions=position.item_deletions,
+        # A copy may have been read before the position.
+        item_deletions=position.item_deletions
+        if conversation is None
+        else copied_from.get(conversation, position.item_deletions),
+        copied_from={other: count for other, count in copied_from.items() if other != conversation},
         keep_system_prompt=request.system_prompt is not None and request.keeps_system_prompt,
         reservation=reservation,
         tool_results=position.tool_results,

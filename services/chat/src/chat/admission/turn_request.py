@@ -52,6 +52,8 @@ class TurnRequest:
     """The new messages of the context, if they are more than ``message`` and ``tool_results``."""
     context_of: tuple[UUID, UUID] | None = None
     """Conversation and answer whose context a turn has that is not stored."""
+    copied_from: dict[UUID, int] = field(default_factory=dict)
+    """Conversations that the input has copies of, with the deletions of items that each had when it was read."""
     keeps_system_prompt: bool = True
     """The system prompt becomes the default of the conversation."""
     trims: bool = True

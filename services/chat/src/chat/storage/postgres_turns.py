@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -15,8 +15,9 @@ from chat.events.turn_events import ended_event, started_event
 from chat.model import ConversationState, IdempotencyKey, NewTurn, Outcome, Reservation, Turn
 from chat.past_exchanges import PastExchange
 from chat.storage import turn_statements
+from chat.storage.turn_lists import list_statement
 from chat.storage.turn_rows import ended_turn, to_conversation, to_exchange, to_turn
-from chat.turn_store import AdmissionResult, BudgetExceeded, IdempotencyRecord, TurnRefused
+from chat.turn_store import AdmissionResult, BudgetExceeded, IdempotencyRecord, TurnRefused, TurnSnapshot
 from parley.errors import DependencyUnavailable, Overloaded
 from parley.ids import new_id
 from parley.observability.tracing import current_traceparent
@@ -94,6 +95,11 @@ class PostgresTurnStore:
         row = await self._database.row(turn_statements.GET, turn_id)
         return to_turn(row) if row else None
 
+    async def snapshots(self, turn_ids: Collection[UUID]) -> list[TurnSnapshot]:
+        """Return those turns that exist, each as it was at one moment with its conversation."""
+        rows = await self._database.fetch(turn_statements.SNAPSHOTS, list(turn_ids))
+        return [TurnSnapshot(to_turn(row), row["item_deletions"]) for row in rows]
+
     async def find_key(self, user_id: UUID, route: str, key: str) -> IdempotencyRecord | None:
         """Return the turn of an idempotency key, or None."""
         row = await self._database.row(turn_statements.FIND_KEY, user_id, route, key)
@@ -128,9 +134,7 @@ class PostgresTurnStore:
         with_files: bool = False,
     ) -> list[Turn]:
         """Return a user's turns, newest first."""
-        statement = turn_statements.list_statement(
-            of_conversation=conversation_id is not None, with_files=with_files, status=status
-        )
+        statement = list_statement(of_conversation=conversation_id is not None, with_files=with_files, status=status)
         chosen = () if conversation_id is None else (conversation_id,)
         rows = await self._database.fetch(statement, user_id, status, before, limit, *chosen)
         return [to_turn(row) for row in rows]
@@ -179,6 +183,8 @@ def _admission(turn: NewTurn, runner_id: UUID, key: IdempotencyKey | None) -> di
         **_columns(turn),
         **_columns(turn.reservation),
         "turn_id": turn.id,
+        "source_ids": list(turn.copied_from),
+        "source_deletions": list(turn.copied_from.values()),
         "tool_results": [dataclasses.asdict(result) for result in turn.tool_results],
         "route": key.route if key else None,
         "key": key.key if key else None,

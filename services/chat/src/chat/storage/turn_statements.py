@@ -33,10 +33,16 @@ WITH account AS (
       AND c.item_deletions = :item_deletions::integer
       AND (NOT :follows_latest::boolean OR c.latest_turn_id IS NOT DISTINCT FROM :parent_id::uuid)
     RETURNING next_number - 1 AS number
+), source AS (
+    -- Other conversations that the turn has copies of. An account is locked first, so no two turns of a user meet here.
+    SELECT c.id FROM unnest(:source_ids::uuid[], :source_deletions::integer[]) AS s (id, item_deletions)
+    JOIN conversations AS c ON c.id = s.id AND c.item_deletions = s.item_deletions AND c.deleted_at IS NULL
+    WHERE (SELECT count(*) FROM conversation) >= 0
+    ORDER BY c.id FOR SHARE OF c
 ), reserved AS (
     INSERT INTO budgets AS b (user_id, period, reserved_tokens, reserved_cost, token_limit, cost_limit)
     SELECT :user_id::uuid, p.period, :tokens::bigint, :cost::numeric, p.token_limit, p.cost_limit
-    FROM claim, (SELECT count(*) FROM conversation) AS after_conversation,
+    FROM claim, (SELECT count(*) FROM source) AS after_sources,
         unnest(:periods::text[], :token_limits::bigint[], :cost_limits::numeric[])
             AS p (period, token_limit, cost_limit)
     WHERE claim.turn_id = :turn_id
@@ -60,7 +66,8 @@ WITH account AS (
         started_event_id, tool_results, continues, response
     )
     SELECT :turn_id::uuid, :user_id::uuid, :conversation_id::uuid,
-        CASE WHEN :conversation_id::uuid IS NULL THEN 1 ELSE (SELECT number FROM conversation) END,
+        CASE WHEN (SELECT count(*) FROM source) < cardinality(:source_ids::uuid[]) THEN NULL
+             WHEN :conversation_id::uuid IS NULL THEN 1 ELSE (SELECT number FROM conversation) END,
         CASE WHEN (SELECT count(*) FROM reserved) = cardinality(:periods::text[]) THEN :periods::text[] END,
         :tokens::bigint, :cost::numeric, :parent_id::uuid, :regenerate::uuid, :user_message_id::uuid,
         :user_message::text, :user_message_at::timestamptz, :system_prompt::text, :model::text,
@@ -165,6 +172,15 @@ GET = """
 SELECT t.* FROM turns AS t LEFT JOIN conversations AS c ON c.id = t.conversation_id
 WHERE t.id = $1 AND c.deleted_at IS NULL"""
 
+SNAPSHOTS = """
+SELECT t.*, coalesce(c.item_deletions, 0) AS item_deletions
+FROM unnest($1::uuid[]) AS wanted (id)
+CROSS JOIN LATERAL (SELECT * FROM turns WHERE id = wanted.id OFFSET 0) AS t
+LEFT JOIN LATERAL (
+    SELECT item_deletions, deleted_at FROM conversations WHERE id = t.conversation_id OFFSET 0
+) AS c ON true
+WHERE c.deleted_at IS NULL"""
+
 CLAIM_CONVERSATION = """
 WITH account AS (
     INSERT INTO accounts AS a (user_id) VALUES ($2)
@@ -182,39 +198,6 @@ FROM conversations AS c WHERE c.id = $1"""
 FIND_KEY = """
 SELECT turn_id, body_hash FROM idempotency_keys
 WHERE user_id = $1 AND route = $2 AND key = $3 AND created_at >= now() - interval '24 hours'"""
-
-# One statement for each choice, and a position that is never NULL, because a generic plan has no index for "$2 IS NULL
-# OR …". LATERAL (… OFFSET 0) allows Postgres one plan only, a loop over one key of an index: see docs/query-plans.md.
-_LIST = """
-SELECT t.* FROM turns AS t
-LEFT JOIN LATERAL (SELECT deleted_at FROM conversations WHERE id = t.conversation_id OFFSET 0) AS c ON true
-WHERE t.user_id = $1 {chosen} AND c.deleted_at IS NULL
-  AND {status} AND t.id < coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-ORDER BY t.id DESC LIMIT $4"""
-_OF_CONVERSATION = "AND t.conversation_id = $5"
-_WITH_FILES = "AND jsonb_path_exists(t.response -> 'input', '$[*].content[*].file_id')"
-"""The condition of the index `turns_with_files`."""
-# An expression, so that a custom plan cannot use `turns_by_outcome` where the generic plan could not.
-_ANY_STATUS = "($2::text IS NULL OR t.status || '' = $2)"
-LIST = _LIST.format(chosen="", status=_ANY_STATUS)
-LIST_OF_CONVERSATION = _LIST.format(chosen=_OF_CONVERSATION, status=_ANY_STATUS)
-LIST_WITH_FILES = _LIST.format(chosen=_WITH_FILES, status=_ANY_STATUS)
-LIST_OF_CONVERSATION_WITH_FILES = _LIST.format(chosen=f"{_OF_CONVERSATION} {_WITH_FILES}", status=_ANY_STATUS)
-# The conditions of partial indexes: turns with these states are few, and those of a user may be far apart.
-LIST_RUNNING = _LIST.format(chosen="", status="t.status = $2 AND t.status = 'running'")
-LIST_BY_OUTCOME = _LIST.format(chosen="", status="t.status = $2 AND t.status NOT IN ('running', 'completed')")
-
-
-def list_statement(*, of_conversation: bool, with_files: bool, status: str | None) -> str:
-    """Return the statement of a list of turns."""
-    if of_conversation:
-        return LIST_OF_CONVERSATION_WITH_FILES if with_files else LIST_OF_CONVERSATION
-    if with_files:
-        return LIST_WITH_FILES
-    if status in {None, "completed"}:
-        return LIST
-    return LIST_RUNNING if status == "running" else LIST_BY_OUTCOME
-
 
 _LENGTH = """
 length(t.user_message) + length(coalesce(t.content, ''))

@@ -67,3 +67,9 @@ class ScriptedEmbeddings:
 def answer_of(*texts: str, finish_reason: str = "stop", usage: Usage | None = None) -> list[AnswerChunk]:
     """Return the chunks of a complete answer."""
     return [*(AnswerChunk(LogEntry(text)) for text in texts), AnswerChunk(finish_reason=finish_reason, usage=usage)]
+
+
+def call_of(call_id: str, *, index: int = 0) -> list[AnswerChunk]:
+    """Return an answer that calls the function ``weather``."""
+    delta = {"index": index, "id": call_id, "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    return [AnswerChunk(LogEntry("", (delta,))), AnswerChunk(finish_reason="tool_calls")]

@@ -108,6 +108,31 @@ class ItemStoreContract:
         result = await turns.admit(replace(again, item_deletions=state.item_deletions), RUNNER, None)
         assert result.number == 2
 
+    @pytest.mark.parametrize("stored", [True, False])
+    async def test_a_turn_with_copies_of_another_conversation_is_refused_after_a_deletion_there(
+        self, turns: TurnStore, items: ItemStore, stored: bool
+    ) -> None:
+        source, other = await ended(turns), await ended(turns)
+        conversation = conversation_of(source)
+        (read,) = await turns.snapshots([source.id, new_id()])
+        assert (read.turn, read.item_deletions) == (source, 0)
+        copied_from = {conversation: read.item_deletions, conversation_of(other): 0}
+        members = {
+            "user_id": source.user_id,
+            "copied_from": copied_from,
+            **({} if stored else {"conversation_id": None}),
+        }
+        await turns.admit(make_new_turn(**members), RUNNER, None)
+        assert await items.delete(source.user_id, conversation, question_of(source))
+        with pytest.raises(TurnRefused):
+            await turns.admit(make_new_turn(**members), RUNNER, None)
+        (read,) = await turns.snapshots([source.id])
+        assert (read.turn.user_message, read.item_deletions) == ("", 1)
+        copied_from[conversation] = read.item_deletions
+        await turns.admit(make_new_turn(**members), RUNNER, None)
+        with pytest.raises(TurnRefused):
+            await turns.admit(make_new_turn(**{**members, "copied_from": {new_id(): 0}}), RUNNER, None)
+
     async def test_items_are_inserted_once_and_behind_the_newest_answer_only(
         self, turns: TurnStore, items: ItemStore
     ) -> None:

@@ -10,7 +10,7 @@ from chat.errors import Erased
 from chat.input_items import files_of_input
 from chat.model import ConversationState, IdempotencyKey, NewTurn, Outcome, Reservation, Turn
 from chat.past_exchanges import PastExchange
-from chat.turn_store import AdmissionResult, IdempotencyRecord, TurnRefused
+from chat.turn_store import AdmissionResult, IdempotencyRecord, TurnRefused, TurnSnapshot
 from chat_testing.budgets import InMemoryBudgets
 from chat_testing.turn_chain import chain_of
 from parley.errors import DependencyUnavailable
@@ -54,6 +54,7 @@ class InMemoryTurnStore:
             if record is not None:
                 return AdmissionResult(record.turn_id, None, record.body_hash)
         number = self._next_number(turn)
+        self._require_current(turn.copied_from)
         self.budgets.reserve(turn.user_id, turn.reservation)
         self._reservations[turn.id] = turn.reservation
         if key is not None:
@@ -77,6 +78,12 @@ class InMemoryTurnStore:
         if conversation.user_id != turn.user_id or conversation.deleted or moved or running:
             raise TurnRefused
         return conversation.next_number
+
+    def _require_current(self, copied_from: dict[UUID, int]) -> None:
+        for conversation_id, item_deletions in copied_from.items():
+            source = self.conversations.get(conversation_id)
+            if source is None or source.deleted or source.item_deletions != item_deletions:
+                raise TurnRefused
 
     def _continue_conversation(self, turn: NewTurn, conversation_id: UUID) -> None:
         kept_prompt = turn.system_prompt if turn.keep_system_prompt else None
@@ -136,6 +143,14 @@ class InMemoryTurnStore:
         self._require_available()
         turn = self.turns.get(turn_id)
         return turn if turn is not None and self._visible(turn) else None
+
+    async def snapshots(self, turn_ids: Collection[UUID]) -> list[TurnSnapshot]:
+        self._require_available()
+        found = [turn for turn_id in turn_ids if (turn := await self.get(turn_id)) is not None]
+        return [
+            TurnSnapshot(turn, self.conversations[turn.conversation_id].item_deletions if turn.conversation_id else 0)
+            for turn in found
+        ]
 
     def _visible(self, turn: Turn) -> bool:
         conversation = self.conversations.get(turn.conversation_id) if turn.conversation_id else None

@@ -1,10 +1,12 @@
 """Items of an input that stand for others: items of earlier responses by their IDs, and compactions."""
 
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from chat.api.request_checks import invalid
 from chat.errors import TurnNotFound
+from chat.model import Turn
 from chat.protocols.openai_responses import ids
 from chat.protocols.openai_responses.compaction import COMPACTION, is_compaction, is_whole, summary_item
 from chat.protocols.openai_responses.output import folded
@@ -21,28 +23,41 @@ _NAMES = {REFERENCE: "id", COMPACTION: "encrypted_content"}
 """Members of items that name others, by type."""
 
 
-async def with_referenced_items(service: ChatService, user_id: UUID, body: ResponseRequest) -> ResponseRequest:
+@dataclass(frozen=True, slots=True)
+class ResolvedRequest:
+    """A request with the items that it names, and where they are from."""
+
+    body: ResponseRequest
+    copied_from: dict[UUID, int] = field(default_factory=dict)
+    """The conversations of the items, with the deletions of items that each had when they were read."""
+
+
+async def with_referenced_items(service: ChatService, user_id: UUID, body: ResponseRequest) -> ResolvedRequest:
     """Return the request with the named items in place of those that name them.
 
     Raises TurnNotFound for an item that the user has not, and InvalidRequest for such a compaction, for an item that
     is named twice and for items of too many responses.
     """
     if not isinstance(body.input, list) or all(item.type not in _NAMES for item in body.input):
-        return body
+        return ResolvedRequest(body)
     names = [_name(item) for item in body.input]
     _check_duplicates(body.input, names)
-    turn_ids = {ids.turn_of_item(name) for name in names if name is not None} - {None}
+    turn_ids = {turn_id for name in names if name is not None and (turn_id := ids.turn_of_item(name)) is not None}
     if len(turn_ids) > MAX_REFERENCED_RESPONSES:
         detail = f"Items of at most {MAX_REFERENCED_RESPONSES} responses can be referenced."
         raise invalid("/input", "too_many_references", detail)
+    snapshots = await service.snapshots(user_id, turn_ids)
     known: dict[str, dict[str, Any]] = {}
-    for turn_id in turn_ids:
-        known |= await _items(service, user_id, turn_id)
+    copied_from: dict[UUID, int] = {}
+    for snapshot in snapshots:
+        known |= _items(snapshot.turn)
+        if snapshot.turn.conversation_id is not None:
+            copied_from[snapshot.turn.conversation_id] = snapshot.item_deletions
     found = [
         item if name is None else _named(item, known.get(name), position)
         for position, (item, name) in enumerate(zip(body.input, names, strict=True))
     ]
-    return body.model_copy(update={"input": found})
+    return ResolvedRequest(body.model_copy(update={"input": found}), copied_from)
 
 
 def _name(item: InputItem) -> str | None:
@@ -79,12 +94,8 @@ def as_input(item: dict[str, Any]) -> InputItem:
     )
 
 
-async def _items(service: ChatService, user_id: UUID, turn_id: UUID | None) -> dict[str, dict[str, Any]]:
-    """Return the input and output items of a response by their IDs, none if it does not exist or is running."""
-    try:
-        turn = await service.get(user_id, turn_id)
-    except TurnNotFound:
-        return {}
+def _items(turn: Turn) -> dict[str, dict[str, Any]]:
+    """Return the input and output items of a response by their IDs, none if it is hidden or running."""
     if is_compaction(turn):
         return dict([summary_item(turn)]) if is_whole(turn) else {}
     if is_hidden(turn) or turn.running:

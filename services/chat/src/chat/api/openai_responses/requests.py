@@ -1,7 +1,8 @@
 """Turn requests of the Responses API: what a response follows, and its input."""
 
+import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -21,10 +22,14 @@ from chat.protocols.openai_responses.parameters import is_one_message, item_of, 
 from chat.protocols.openai_responses.resource import is_hidden
 from chat.protocols.openai_responses.schemas import ResponseRequest
 from chat.service import ChatService, OpenedTurn
+from chat.turn_store import CopiesOutdated
+from parley.errors import Overloaded
 from parley.field_errors import FieldError
 from parley.ids import new_id
 from parley.security.identity import Principal
 
+MAX_ATTEMPTS = 5
+"""Times that the items of a request are looked up while others of their conversations are deleted."""
 REASONING = "reasoning_content"
 NO_RESPONSE = "The response does not exist."
 NO_INPUT = "A message with the role `user`, or a `function_call_output`, is required."
@@ -47,6 +52,8 @@ class ResponseSource:
 
     previous: Turn | None = None
     conversation_id: UUID | None = None
+    copied_from: dict[UUID, int] = field(default_factory=dict)
+    """Conversations of the items that the input refers to, as ``ResolvedRequest`` has them."""
 
 
 async def find_source(service: ChatService, principal: Principal, body: ResponseRequest) -> ResponseSource:
@@ -80,21 +87,28 @@ async def open_response(
     cache_policy: CachePolicy,
     shown: Mapping[str, Any] | None = None,
 ) -> OpenedTurn:
-    """Open the turn of a response. ``shown``: members of the response that are not those of the request."""
-    body, model, source = await check_request(principal, services, body)
-    request = to_turn_request(connection, principal, body, model, source, key=key, cache_policy=cache_policy)
-    if shown is not None:
-        request = replace(request, response={**(request.response or {}), **shown})
-    return await services.service.open(request)
+    """Open the turn of a response. ``shown``: members of the response that are not those of the request.
+
+    Items that were deleted after the request was read are looked up again, so that no deleted text is copied.
+    """
+    for _ in range(MAX_ATTEMPTS):
+        resolved, model, source = await check_request(principal, services, body)
+        request = to_turn_request(connection, principal, resolved, model, source, key=key, cache_policy=cache_policy)
+        if shown is not None:
+            request = replace(request, response={**(request.response or {}), **shown})
+        with contextlib.suppress(CopiesOutdated):
+            return await services.service.open(request)
+    raise Overloaded
 
 
 async def check_request(
     principal: Principal, services: ApiServices, body: ResponseRequest
 ) -> tuple[ResponseRequest, Model, ResponseSource]:
     """Return the request with the items that it refers to, its model, and what it follows."""
-    body = await with_referenced_items(services.service, principal.user_id, body)
-    model = check(body, services.catalogue, services.budgets.plan(principal.plan).allows)
-    return body, model, await find_source(services.service, principal, body)
+    resolved = await with_referenced_items(services.service, principal.user_id, body)
+    model = check(resolved.body, services.catalogue, services.budgets.plan(principal.plan).allows)
+    source = await find_source(services.service, principal, body)
+    return resolved.body, model, replace(source, copied_from=resolved.copied_from)
 
 
 def to_turn_request(
@@ -139,6 +153,7 @@ def to_turn_request(
         trims=body.truncation == "auto",
         results_at=None if any(map(is_answer, items)) else "/input",
         input_messages=messages_of_items(items, reasoning=REASONING in model.parameters),
+        copied_from=source.copied_from,
         response=_response(body, items, previous),
     )
     if previous is not None and previous.conversation_id is not None and not stored:

@@ -150,10 +150,13 @@ class ResponsesSession:
             await self.send(openai_error_frame(error))
 
     async def _prepare(self, frame: ResponseCreateFrame, body: ResponseRequest) -> None:
-        """Check a request and keep its input, for a response that follows it on this connection."""
+        """Check a request and keep its input, for a response that follows it on this connection.
+
+        References are kept as references: what is deleted until then is not copied.
+        """
         if frame.conversation is not None:
             raise invalid("/conversation", "unsupported", "Send `conversation` with the response that has an answer.")
-        body, model, _ = await check_request(self._caller, self._services, body)
+        _, model, _ = await check_request(self._caller, self._services, body)
         turn_id = new_id()
         self._kept = kept_input(turn_id, body)
         for text in prepared_frames(turn_id, model.alias, frame):

@@ -1,0 +1,33 @@
+"""SQL statements of lists of turns."""
+
+# One statement for each choice, and a position that is never NULL, because a generic plan has no index for "$2 IS NULL
+# OR …". LATERAL (… OFFSET 0) allows Postgres one plan only, a loop over one key of an index: see docs/query-plans.md.
+_LIST = """
+SELECT t.* FROM turns AS t
+LEFT JOIN LATERAL (SELECT deleted_at FROM conversations WHERE id = t.conversation_id OFFSET 0) AS c ON true
+WHERE t.user_id = $1 {chosen} AND c.deleted_at IS NULL
+  AND {status} AND t.id < coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+ORDER BY t.id DESC LIMIT $4"""
+_OF_CONVERSATION = "AND t.conversation_id = $5"
+_WITH_FILES = "AND jsonb_path_exists(t.response -> 'input', '$[*].content[*].file_id')"
+"""The condition of the index `turns_with_files`."""
+# An expression, so that a custom plan cannot use `turns_by_outcome` where the generic plan could not.
+_ANY_STATUS = "($2::text IS NULL OR t.status || '' = $2)"
+LIST = _LIST.format(chosen="", status=_ANY_STATUS)
+LIST_OF_CONVERSATION = _LIST.format(chosen=_OF_CONVERSATION, status=_ANY_STATUS)
+LIST_WITH_FILES = _LIST.format(chosen=_WITH_FILES, status=_ANY_STATUS)
+LIST_OF_CONVERSATION_WITH_FILES = _LIST.format(chosen=f"{_OF_CONVERSATION} {_WITH_FILES}", status=_ANY_STATUS)
+# The conditions of partial indexes: turns with these states are few, and those of a user may be far apart.
+LIST_RUNNING = _LIST.format(chosen="", status="t.status = $2 AND t.status = 'running'")
+LIST_BY_OUTCOME = _LIST.format(chosen="", status="t.status = $2 AND t.status NOT IN ('running', 'completed')")
+
+
+def list_statement(*, of_conversation: bool, with_files: bool, status: str | None) -> str:
+    """Return the statement of a list of turns."""
+    if of_conversation:
+        return LIST_OF_CONVERSATION_WITH_FILES if with_files else LIST_OF_CONVERSATION
+    if with_files:
+        return LIST_WITH_FILES
+    if status in {None, "completed"}:
+        return LIST
+    return LIST_RUNNING if status == "running" else LIST_BY_OUTCOME
