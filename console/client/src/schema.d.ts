@@ -5779,6 +5779,7 @@ export interface components {
                 "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
                 "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
                 "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "x-should-retry": components["headers"]["x-should-retry"];
                 [name: string]: unknown;
             };
             content: {
@@ -5795,6 +5796,7 @@ export interface components {
                 "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
                 "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
                 "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "x-should-retry": components["headers"]["x-should-retry"];
                 [name: string]: unknown;
             };
             content: {
@@ -6140,6 +6142,7 @@ export interface components {
                 "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
                 "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
                 "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "x-should-retry": components["headers"]["x-should-retry"];
                 [name: string]: unknown;
             };
             content: {
@@ -6156,6 +6159,7 @@ export interface components {
                 "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
                 "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
                 "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "x-should-retry": components["headers"]["x-should-retry"];
                 [name: string]: unknown;
             };
             content: {
@@ -6594,6 +6598,7 @@ export interface components {
                 "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
                 "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
                 "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "x-should-retry": components["headers"]["x-should-retry"];
                 [name: string]: unknown;
             };
             content: {
@@ -6610,6 +6615,7 @@ export interface components {
                 "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
                 "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
                 "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "x-should-retry": components["headers"]["x-should-retry"];
                 [name: string]: unknown;
             };
             content: {
@@ -6674,6 +6680,23 @@ export interface components {
                 "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
                 "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
                 "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAiError"];
+            };
+        };
+        /** @description Conflict: `turn_cancelled`, `turn_in_progress` */
+        "OpenAiConflict-TurnCancelledTurnInProgress": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                "x-should-retry": components["headers"]["x-should-retry"];
                 [name: string]: unknown;
             };
             content: {
@@ -12096,7 +12119,7 @@ export interface operations {
             401: components["responses"]["OpenAiUnauthorized"];
             403: components["responses"]["OpenAiForbidden-InsufficientScope"];
             404: components["responses"]["OpenAiNotFound-ConversationNotFoundFileNotFoundMessageNotFoundModelNotFound"];
-            409: components["responses"]["OpenAiConflict-TurnInProgress"];
+            409: components["responses"]["OpenAiConflict-TurnCancelledTurnInProgress"];
             410: components["responses"]["OpenAiGone-Erased"];
             413: components["responses"]["OpenAiContentTooLarge"];
             415: components["responses"]["OpenAiUnsupportedMediaType"];
@@ -12899,7 +12922,7 @@ export interface operations {
             401: components["responses"]["OpenAiUnauthorized"];
             403: components["responses"]["OpenAiForbidden-InsufficientScope"];
             404: components["responses"]["OpenAiNotFound-ConversationNotFoundFileNotFoundMessageNotFoundModelNotFound"];
-            409: components["responses"]["OpenAiConflict-TurnInProgress"];
+            409: components["responses"]["OpenAiConflict-TurnCancelledTurnInProgress"];
             410: components["responses"]["OpenAiGone-Erased"];
             413: components["responses"]["OpenAiContentTooLarge"];
             415: components["responses"]["OpenAiUnsupportedMediaType"];

@@ -85,6 +85,17 @@ class TurnInProgress(ParleyError):
         super().__init__(None, headers={"x-should-retry": "false", **_turn_header(turn_id)}, **members)
 
 
+class TurnCancelled(ParleyError):
+    """The turn was cancelled before its result was complete."""
+
+    status, code, title = 409, "turn_cancelled", "Cancelled"
+    remedy = "If the result is still wanted, send the request again, with another `Idempotency-Key` if it has one."
+
+    def __init__(self, turn_id: UUID) -> None:
+        headers = {"x-should-retry": "false", **_turn_header(turn_id)}
+        super().__init__(None, headers=headers, turn_id=str(turn_id))
+
+
 class Erased(ParleyError):
     """The account has been erased."""
 
@@ -133,9 +144,17 @@ class ProviderFailure(ParleyError):
     remedy = "Retry the request, or use another model."
 
     def __init__(
-        self, detail: str | None = None, *, retry_after: int | None = None, turn_id: UUID | None = None
+        self,
+        detail: str | None = None,
+        *,
+        retry_after: int | None = None,
+        turn_id: UUID | None = None,
+        lasting: bool = False,
     ) -> None:
+        """Raise it as ``lasting`` if the same request fails again."""
         headers = {"Retry-After": str(retry_after)} if retry_after else {}
+        if lasting:
+            headers["x-should-retry"] = "false"
         members: dict[str, Any] = {"turn_id": str(turn_id)} if turn_id else {}
         super().__init__(detail, headers={**headers, **_turn_header(turn_id)}, **members)
         self.retry_after = retry_after

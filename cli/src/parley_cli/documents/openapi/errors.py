@@ -69,6 +69,7 @@ HEADERS = {
     "415": ("Accept-Post",),
     "416": ("Content-Range",),
     "429": ("Retry-After", "x-should-retry"),
+    "502": ("x-should-retry",),
     "503": ("Retry-After",),
 }
 """Headers of the errors with a status, besides those of every response."""

@@ -77,6 +77,8 @@ START_ERRORS = problems(*_REFUSALS)
 ANSWER_ERRORS = problems(*_REFUSALS, *_FAILURES)
 UI_START_ERRORS = problems(errors.UnsupportedContent, *_REFUSALS)
 COMPLETION_ERRORS = problems(errors.UnsupportedContent, *_REFUSALS, *_FAILURES)
+RESULT_ERRORS = problems(errors.UnsupportedContent, *_REFUSALS, *_FAILURES, errors.TurnCancelled)
+"""Errors of a call that returns its whole result or none. A cancelled answer is a part of one, and no error."""
 _STREAM = (
     "Server-sent events. The last one has `finished: true`. Events with a name concern the connection, not the turn: "
     "the turn goes on, so resume it. A comment arrives at least every 15 seconds."

@@ -8,7 +8,7 @@ from chat import errors
 from chat.admission.turn_request import CachePolicy, TurnRequest
 from chat.api.chat import JSON, failure_of
 from chat.api.dependencies import Caller, Services
-from chat.api.documentation import COMPLETION_ERRORS, json_docs
+from chat.api.documentation import RESULT_ERRORS, json_docs
 from chat.api.request_checks import refuse_parameters, require_model
 from chat.api.request_parsing import opened_headers
 from chat.generation import EmbeddingCall
@@ -30,7 +30,7 @@ EXAMPLE = {
 EMBEDDINGS = json_docs("The embeddings.", EXAMPLE)
 
 
-@router.post("", response_class=Response, responses={**EMBEDDINGS, **COMPLETION_ERRORS})
+@router.post("", response_class=Response, responses={**EMBEDDINGS, **RESULT_ERRORS})
 async def create_embeddings(
     body: EmbeddingRequest, request: Request, principal: Caller, services: Services
 ) -> Response:
@@ -58,6 +58,8 @@ async def create_embeddings(
         turn = await services.service.ended(opened.turn)
         if turn is None or turn.running:
             raise errors.TurnPending(opened.turn.id)
+        if turn.status == "cancelled":
+            raise errors.TurnCancelled(turn.id)
         if turn.status != "completed":
             raise failure_of(turn)
         found = orjson.dumps(answer(turn, call.result))

@@ -121,11 +121,12 @@ async def test_only_a_compaction_of_the_same_person_is_taken(bench: ServiceBench
     (item,) = (await post(http, input=[ASKED]))["output"]
     stored = await post(http, "/v1/responses", input="Hi")
     bench.engine.generator.chunks = answer_of("Laun", finish_reason="length")
-    refused = await post(http, status=502, input=[ASKED])
-    assert "did not finish the summary" in refused["error"]["message"]
-    unfinished = list(bench.engine.turns.turns.values())[-1]
+    unfinished = await http.post(PATH, json={"model": "default", "input": [ASKED]})
+    assert (unfinished.status_code, unfinished.headers["x-should-retry"]) == (502, "false")
+    assert "did not finish the summary" in unfinished.json()["error"]["message"]
+    summary = list(bench.engine.turns.turns.values())[-1]
     before = len(bench.engine.turns.turns)
-    for content in ("", "cmp_none", f"cmp_{new_id().hex}", f"cmp_{unfinished.id.hex}", stored["output"][0]["id"]):
+    for content in ("", "cmp_none", f"cmp_{new_id().hex}", f"cmp_{summary.id.hex}", stored["output"][0]["id"]):
         refused = await post(http, "/v1/responses", 400, input=[{**item, "encrypted_content": content}, ASKED])
         assert refused["error"]["param"] == "input.0.encrypted_content"
     refused = await post(http, "/v1/responses", 400, input=[item, ASKED, item])
@@ -136,9 +137,11 @@ async def test_only_a_compaction_of_the_same_person_is_taken(bench: ServiceBench
     assert len(bench.engine.turns.turns) == before
 
 
-@pytest.mark.parametrize("stop", ["cancelled", "interrupted"])
-async def test_a_compaction_that_was_stopped_says_so_and_does_not_blame_the_model(
-    bench: ServiceBench, http: httpx2.AsyncClient, stop: StopReason
+@pytest.mark.parametrize(
+    ("stop", "status", "code"), [("cancelled", 409, "turn_cancelled"), ("interrupted", 502, "upstream_error")]
+)
+async def test_a_compaction_that_was_stopped_says_so_and_is_repeated_only_if_nobody_cancelled_it(
+    bench: ServiceBench, http: httpx2.AsyncClient, stop: StopReason, status: int, code: str
 ) -> None:
     bench.engine.generator.chunks = answer_of("Laun")[:1]
     bench.engine.generator.endless = True
@@ -148,14 +151,15 @@ async def test_a_compaction_that_was_stopped_says_so_and_does_not_blame_the_mode
         return log is not None and bool(log.entries)
 
     async with asyncio.TaskGroup() as tasks:
-        waiting = tasks.create_task(post(http, status=502, input=[ASKED]))
+        waiting = tasks.create_task(http.post(PATH, json={"model": "default", "input": [ASKED]}))
         await eventually(lambda: any(map(has_begun, bench.engine.turns.turns)))
         (turn_id,) = bench.engine.turns.turns
         bench.engine.supervisor.stop(turn_id, stop)
-    refused = waiting.result()["error"]
-    assert refused["code"] == "upstream_error"
-    assert f"was {stop}" in refused["message"]
-    assert "longer answers" not in refused["message"]
+    refused = waiting.result()
+    assert (refused.status_code, refused.json()["error"]["code"]) == (status, code)
+    assert f"was {stop}" in refused.json()["error"]["message"]
+    assert refused.headers.get("x-should-retry") == ("false" if stop == "cancelled" else None)
+    assert refused.headers["x-turn-id"] == str(turn_id)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """``POST /v1/embeddings`` on in-memory stores, and answers of providers."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -24,6 +25,7 @@ from chat_testing.turns import MODEL, make_catalogue
 from parley.config.settings import SettingsError, load
 from parley.errors import Overloaded
 from parley.ids import new_id
+from parley_testing import eventually
 from parley_testing.security.token_issuer import TestIssuer
 
 ISSUER = TestIssuer()
@@ -118,6 +120,20 @@ async def test_a_failure_of_the_provider_is_the_error_and_costs_nothing(
     assert turn.status == "failed"
     assert turn.usage is not None
     assert turn.usage.total_tokens == 0
+
+
+async def test_a_cancelled_call_is_no_failure_of_the_provider_and_is_not_repeated(
+    bench: ServiceBench, http: httpx2.AsyncClient
+) -> None:
+    bench.engine.embeddings.generator.endless = True
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(embed(http))
+        await eventually(lambda: bool(bench.engine.turns.turns))
+        (turn_id,) = bench.engine.turns.turns
+        await http.post(f"/api/v1/chat/turns/{turn_id}/cancel")
+    refused = waiting.result()
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "turn_cancelled")
+    assert refused.headers["x-should-retry"] == "false"
 
 
 async def test_tokens_that_the_provider_does_not_report_are_estimated(

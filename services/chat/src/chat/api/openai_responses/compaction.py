@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from chat import errors
 from chat.api.chat import JSON, failure_of
 from chat.api.dependencies import Caller, Service, Services
-from chat.api.documentation import COMPLETION_ERRORS, TURN_PARAMETERS
+from chat.api.documentation import RESULT_ERRORS, TURN_PARAMETERS
 from chat.api.openai_responses.documentation import COMPACTION
 from chat.api.openai_responses.requests import open_response
 from chat.api.request_checks import invalid, refuse_parameters
@@ -23,14 +23,11 @@ from parley.web.app import JsonRoute
 router = APIRouter(prefix="/v1/responses", route_class=JsonRoute, tags=["openai"])
 
 NOT_WHOLE = "The model did not finish the summary. Send less input, or use a model with longer answers."
-CANCELLED = "The compaction was cancelled before its summary was complete. Send the request again to start another one."
 INTERRUPTED = "The compaction was interrupted before its summary was complete. Send the request again."
-_STOPPED = {"cancelled": CANCELLED, "interrupted": INTERRUPTED}
-"""Errors of compactions that were stopped, by the ``finish_reason`` of their turn."""
 
 
 @router.post(
-    "/compact", response_class=Response, openapi_extra=TURN_PARAMETERS, responses={**COMPACTION, **COMPLETION_ERRORS}
+    "/compact", response_class=Response, openapi_extra=TURN_PARAMETERS, responses={**COMPACTION, **RESULT_ERRORS}
 )
 async def compact_response(
     body: CompactRequest, request: Request, principal: Caller, service: Service, services: Services
@@ -72,8 +69,10 @@ async def _whole(service: ChatService, opened: Turn) -> AsyncGenerator[bytes, No
         raise errors.TurnPending(opened.id)
     if turn.status == "failed":
         raise failure_of(turn)
-    if turn.finish_reason in _STOPPED:
-        raise errors.TurnInterrupted(_STOPPED[turn.finish_reason], turn_id=turn.id)
+    if turn.status == "cancelled":
+        raise errors.TurnCancelled(turn.id)
+    if turn.finish_reason == "interrupted":
+        raise errors.TurnInterrupted(INTERRUPTED, turn_id=turn.id)
     if not is_whole(turn):
-        raise errors.ProviderFailure(NOT_WHOLE, turn_id=turn.id)
+        raise errors.ProviderFailure(NOT_WHOLE, turn_id=turn.id, lasting=True)
     yield orjson.dumps(compaction(turn))
