@@ -23,6 +23,9 @@ AFTER = float(os.environ.get("CLUSTER_NODE_SECONDS", "20"))
 SETTLE_SECONDS = 10.0
 """Seconds of traffic before the cut, and seconds after it in which requests may still go to pods of the lost node."""
 
+RESTARTS = 3
+"""Restarts after which the pods are on both nodes, unless a node has too little room."""
+
 
 async def test_a_drained_node_fails_no_request_and_loses_no_token(
     replicated: Cluster, traffic: ClusterTraffic, nodes: Nodes
@@ -44,8 +47,7 @@ async def test_a_vanished_node_cuts_no_stream_of_another_gateway(
 ) -> None:
     if not (CUT and HEAL):
         pytest.skip("CLUSTER_NODE_CUT and CLUSTER_NODE_HEAL name no commands")
-    replicated.kubectl("rollout", "restart", "deployment")  # the drained node has no pods
-    replicated.rolled_out()
+    spread_over(nodes, replicated)
     gone = [name for name in replicated.replicas() for pod in replicated.pods(name) if is_on(pod, nodes.lost)]
     (gateway,) = [pod for pod in replicated.pods("gateway") if is_on(pod, nodes.kept)]
     traffic.url = f"http://{gateway['status']['podIP']}:8000"
@@ -70,6 +72,17 @@ async def test_a_vanished_node_cuts_no_stream_of_another_gateway(
     )
     assert "chat" in gone
     assert (traffic.report["wrong"], traffic.report["resumed"], late) == ([], 0, [])
+
+
+def spread_over(nodes: Nodes, cluster: Cluster) -> None:
+    """Restart the deployments until each has pods on both nodes: a drained node has none, and the other may be full."""
+    for _ in range(RESTARTS):
+        cluster.kubectl("rollout", "restart", "deployment")
+        cluster.rolled_out()
+        places = {name: {pod["spec"]["nodeName"] for pod in cluster.pods(name)} for name in cluster.replicas()}
+        if all(place == {nodes.kept, nodes.lost} for place in places.values()):
+            return
+    pytest.fail(f"the pods are not on both nodes: {places}")
 
 
 def is_on(pod: Object, node: str) -> bool:
