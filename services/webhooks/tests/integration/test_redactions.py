@@ -1,5 +1,7 @@
 """Stored events after their user deleted items of a conversation."""
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -7,7 +9,9 @@ import orjson
 import pytest
 from prometheus_client import CollectorRegistry
 
+from parley import times
 from parley.ids import new_id
+from parley.process.tasks import background
 from parley_events.cloudevents import CloudEvent
 from parley_events.models import ConversationCreated, TurnEnded, TurnRedacted, TurnStarted, UserErased
 from parley_events.testing.samples import sample
@@ -17,7 +21,8 @@ from webhooks.erasure.postgres import PostgresRedactions, PostgresUserWebhooks
 from webhooks.intake.consumer import EventIntake
 from webhooks.intake.postgres import PostgresIntake
 from webhooks.intake.wanted import WantedEvents
-from webhooks_testing.app import RunningWebhooks
+from webhooks.retention.purge import EventPurger
+from webhooks_testing.app import NewDatabase, OpenWebhooks, RunningWebhooks
 from webhooks_testing.receiver import Receiver
 
 pytestmark = pytest.mark.integration
@@ -126,6 +131,52 @@ async def test_a_late_event_keeps_the_texts_that_the_deletion_left(webhooks: Run
     assert found[created.id] == created.json()
     assert found[started.id] == started.json()
     assert (found[ended.id]["user_message"], found[ended.id]["message"]["content"]) == (question, "")
+
+
+async def purge(webhooks: RunningWebhooks, user_id: UUID) -> None:
+    """Purge the deletions of a user, as if the days that they are kept were over."""
+    age = "UPDATE redactions SET redacted_at = now() - interval '31 days' WHERE user_id = $1"
+    await webhooks.pool.execute(age, user_id)
+    purger = EventPurger(Database(webhooks.pool), retention_days=30)
+    async with background("purge", purger.run, service="webhooks"):
+        count = "SELECT count(*) FROM redactions WHERE user_id = $1"
+        await eventually(lambda: _is_zero(webhooks, count, user_id))
+
+
+async def _is_zero(webhooks: RunningWebhooks, query: str, user_id: UUID) -> bool:
+    return bool(await webhooks.pool.fetchval(query, user_id) == 0)
+
+
+async def test_an_event_from_before_a_deletion_that_is_forgotten_has_no_texts(
+    open_webhooks_on: OpenWebhooks, new_database: NewDatabase
+) -> None:
+    async with open_webhooks_on(await new_database()) as webhooks:
+        user = webhooks.user()
+        await user.create("http://127.0.0.1:9/", "#")
+        intake = intake_of(webhooks)
+        *events, redacted = events_of(user.id)
+        now = times.now()
+        created, started, ended = (replace(event, time=now - timedelta(days=40)) for event in events)
+        await intake.handle(redacted)
+        await purge(webhooks, user.id)
+        recent = replace(events_of(user.id, "Kept")[2], time=now - timedelta(days=20))
+        for event in (created, started, ended, recent):
+            await intake.handle(event)
+        found = await bodies_of(webhooks, user.id)
+    assert SECRET not in repr(found)
+    assert found.keys() == {redacted.id, created.id, started.id, ended.id, recent.id}
+    assert found[created.id] == {**created.json(), "title": None}
+    text = {name: {**ended.json()[name], "content": ""} for name in ("user_message", "message")}
+    assert found[ended.id] == {**ended.json(), **text}
+    assert found[recent.id] == recent.json()
+
+
+async def test_an_old_event_keeps_its_texts_while_no_deletion_is_forgotten(webhooks: RunningWebhooks) -> None:
+    user = webhooks.user()
+    await user.create("http://127.0.0.1:9/", "#")
+    ended = replace(events_of(user.id)[2], time=times.now() - timedelta(days=400))
+    await intake_of(webhooks).handle(ended)
+    assert (await bodies_of(webhooks, user.id))[ended.id] == ended.json()
 
 
 async def test_an_older_deletion_that_arrives_later_brings_nothing_back(webhooks: RunningWebhooks) -> None:

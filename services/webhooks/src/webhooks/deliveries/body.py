@@ -56,6 +56,16 @@ def late_body(body: bytes, kept: Mapping[str, Mapping[str, str]], *, untitled: b
     return orjson.dumps({**event, "data": {**data, **changed}}) if changed else body
 
 
+def blank_body(body: bytes) -> bytes:
+    """Return the body of an event without the texts that its user may have deleted."""
+    event = orjson.loads(body)
+    data = event["data"]
+    changed: dict[str, Any] = {name: _blank(data[name]) for name in _TEXTS if "turn_id" in data and name in data}
+    if event["type"] == "conversation.created":
+        changed["title"] = None
+    return orjson.dumps({**event, "data": {**data, **changed}}) if changed else body
+
+
 def _digest(member: Any) -> str:
     """Return the digest of the texts of a message, or of a list of results."""
     parts = member if isinstance(member, list) else [member or {}]

@@ -7,7 +7,7 @@ from uuid import UUID
 from parley.ids import new_id
 from parley.storage.postgres import Connection
 from webhooks.database import ERASURE_LOCK, Database
-from webhooks.deliveries.body import late_body
+from webhooks.deliveries.body import blank_body, late_body
 from webhooks.deliveries.model import NewEvent
 
 ALWAYS = ("user.erased", "user.erasure_confirmed")
@@ -24,6 +24,7 @@ _MATCHES = f"""
 SELECT w.id AS webhook_id, incoming.id AS event_id {_MATCHING}
 ORDER BY incoming.number, w.id FOR KEY SHARE OF w"""
 _REDACTIONS = "SELECT turn_id, partition_key, untitled, kept FROM redactions WHERE partition_key = ANY ($1)"
+_FORGOTTEN_UNTIL = "SELECT until FROM purged_redactions"
 _INSERT_EVENTS = """
 INSERT INTO events (id, user_id, name, version, partition_key, time, body)
 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::int[], $5::text[], $6::timestamptz[], $7::bytea[])
@@ -68,8 +69,15 @@ class PostgresIntake:
 
 
 async def _without_deleted(connection: Connection, events: Sequence[NewEvent]) -> Sequence[NewEvent]:
-    """Return the events without what was deleted before they arrived."""
+    """Return the events without what was deleted before they arrived.
+
+    Those from before a deletion that is forgotten have no texts, because theirs may have been deleted.
+    """
     rows = await connection.fetch(_REDACTIONS, list({event.partition_key for event in events}))
+    # After the deletions: one that is purged in between is forgotten by then.
+    until = await connection.fetchval(_FORGOTTEN_UNTIL)
+    if until is not None:
+        events = [event if event.time > until else replace(event, body=blank_body(event.body)) for event in events]
     if not rows:
         return events
     kept = {str(row["turn_id"]): row["kept"] for row in rows}

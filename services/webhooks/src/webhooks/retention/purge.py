@@ -15,12 +15,16 @@ DELETE FROM events WHERE ctid = ANY(ARRAY(
     SELECT ctid FROM events WHERE received_at < now() - make_interval(days => $1)
     ORDER BY received_at LIMIT $2 FOR UPDATE SKIP LOCKED
 ))"""
-
+# Events from before the newest purged one are taken in without texts.
 _PURGE_REDACTIONS = """
-DELETE FROM redactions WHERE ctid = ANY(ARRAY(
-    SELECT ctid FROM redactions WHERE redacted_at < now() - make_interval(days => $1)
-    ORDER BY redacted_at LIMIT $2 FOR UPDATE SKIP LOCKED
-))"""
+WITH purged AS (
+    DELETE FROM redactions WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM redactions WHERE redacted_at < now() - make_interval(days => $1)
+        ORDER BY redacted_at LIMIT $2 FOR UPDATE SKIP LOCKED
+    )) RETURNING redacted_at
+)
+INSERT INTO purged_redactions AS p (until) SELECT max(redacted_at) FROM purged HAVING count(*) > 0
+ON CONFLICT (is_only_row) DO UPDATE SET until = greatest(p.until, excluded.until)"""
 
 
 class EventPurger:
