@@ -100,6 +100,25 @@ async def test_a_turn_that_waits_for_the_end_of_a_deletion_is_refused(
     assert await turns.get(again.id) is None
 
 
+async def test_a_deletion_by_a_replica_of_the_version_before_is_counted(
+    pool: Pool, turns: PostgresTurnStore, items: PostgresItemStore
+) -> None:
+    first = await ended(turns)
+    source = conversation_of(first)
+    deletes = 'UPDATE turns SET response = \'{"revision": 1, "deleted_messages": [], "input": []}\' WHERE id = $1'
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT id FROM conversations WHERE id = $1 FOR NO KEY UPDATE", source)
+        await connection.execute(deletes, first.id)
+    for where in ({"copied_from": {source: 0}}, {"conversation_id": source}):
+        with pytest.raises(TurnRefused):
+            await turns.admit(make_new_turn(user_id=first.user_id, **where), new_id(), None)
+    await turns.hide_response(first.id)
+    await PostgresTurnErasureStore(turns).delete_conversation(source, first.user_id, times.now())
+    state = await turns.conversation(source)
+    assert state is not None
+    assert state.item_deletions == 1
+
+
 async def test_a_turn_with_copies_of_a_deleted_conversation_is_refused(turns: PostgresTurnStore) -> None:
     first = await ended(turns)
     source = conversation_of(first)

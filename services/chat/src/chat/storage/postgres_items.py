@@ -46,12 +46,12 @@ JOIN conversations AS c ON c.id = first.conversation_id AND c.deleted_at IS NULL
 WHERE first.id = $1 ORDER BY t.number"""
 _LOCK_CONVERSATION = """
 SELECT id FROM conversations WHERE id = $1 AND user_id = $2 AND deleted_at IS NULL FOR NO KEY UPDATE"""
-_COUNT_DELETION = "UPDATE conversations SET item_deletions = item_deletions + 1 WHERE id = $1"
 # The turn of the item, and those that may share it.
 _LOCK_TURNS = """
 SELECT * FROM turns WHERE conversation_id = $1
     AND user_message_id = (SELECT user_message_id FROM turns WHERE id = $2 AND conversation_id = $1)
 ORDER BY id FOR NO KEY UPDATE"""
+# A trigger counts the deletion in the conversation: new turns are compared with it.
 _REDACT = NamedStatement("""
 UPDATE turns SET user_message = :user_message, content = :content, entries = :entries, tool_calls = :tool_calls,
     tool_results = :tool_results, response = :response
@@ -122,7 +122,6 @@ class PostgresItemStore:
             if not changed:
                 return False
             await _require_idle(connection, conversation_id)
-            await connection.execute(_COUNT_DELETION, conversation_id)
             for turn in changed:
                 await connection.execute(_REDACT.sql, *_REDACT.arguments(_row(turn)))
             blanks = [await _publish_redaction(connection, turn) for turn in changed]
