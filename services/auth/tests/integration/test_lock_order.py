@@ -11,7 +11,7 @@ from auth.accounts.model import User
 from auth.api_keys.model import ApiKey
 from auth.container import AuthStores
 from auth.wiring import postgres_stores
-from auth_testing.store_samples import ORIGIN, add_user, new_key, start_session
+from auth_testing.store_samples import ORIGIN, add_user, new_key, new_password, start_session
 from parley.messaging import outbox
 from parley.storage import migrations
 from parley.storage.postgres import open_pool
@@ -42,7 +42,7 @@ async def end_everything(stores: AuthStores, user: User, keys: Sequence[ApiKey])
     """Delete the keys one by one while another request changes the password and then erases the account."""
 
     async def password_and_erasure() -> None:
-        await stores.accounts.set_password(user.id, "hash", keep_session=None, end_api_keys=True, origin=ORIGIN)
+        assert await new_password(stores, user)
         await start_session(stores, user)
         await stores.erasures.erase(user.id, secrets.token_urlsafe(), ORIGIN)
 

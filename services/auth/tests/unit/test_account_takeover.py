@@ -1,5 +1,6 @@
 """What a stolen access token cannot do: it never becomes a permanent credential. Over in-memory stores."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -146,3 +147,27 @@ async def test_the_owner_may_keep_the_keys(auth: UnitAuth, caller: Principal) ->
     key = await make_key(auth, caller)
     await auth.services.accounts.change_password(caller, PASSWORD, NEW_PASSWORD, HERE, end_api_keys=False)
     assert list(auth.database.api_keys) == [key.id]
+
+
+async def test_of_changes_that_overlap_only_one_replaces_the_password_it_has_checked(
+    auth: UnitAuth, caller: Principal
+) -> None:
+    attempts = [auth.services.accounts.change_password(caller, PASSWORD, f"{NEW_PASSWORD} {n}", HERE) for n in range(4)]
+    ended = await asyncio.gather(*attempts, return_exceptions=True)
+    refused = [error for error in ended if isinstance(error, ValidationFailed)]
+    assert [error.errors[0].pointer for error in refused] == ["/current_password"] * 3
+    assert ended.count(None) == 1
+    assert (await auth.login(password=f"{NEW_PASSWORD} {ended.index(None)}")).refresh_token is not None
+
+
+async def test_a_token_lacks_a_scope_that_was_removed_while_its_password_was_checked(
+    auth: UnitAuth, fast_hasher: PasswordHasher
+) -> None:
+    user = await auth.user("bea", scopes=(*DEFAULT_SCOPES, ADMIN_SCOPE))
+    async with fast_hasher.slot(), fast_hasher.slot():
+        login = asyncio.create_task(auth.login("bea"))
+        await asyncio.wait([login], timeout=0.05)
+        auth.change(user.id, scopes=DEFAULT_SCOPES)
+    granted = await login
+    assert granted.scopes == list(DEFAULT_SCOPES)
+    assert (await auth.principal(granted)).scopes == frozenset(DEFAULT_SCOPES)

@@ -27,9 +27,9 @@ class LoginService:
         subject = str(user.id) if user else identifiers.key(login)
         return await self._check(subject, user, password, origin)
 
-    async def confirm(self, user: User, password: str, origin: RequestOrigin) -> bool:
-        """Return whether this is the password of an account; raises LoginThrottled or Overloaded."""
-        return await self._check(str(user.id), user, password, origin) is not None
+    async def confirm(self, user: User, password: str, origin: RequestOrigin) -> User | None:
+        """Return the account, with its present hash, if this is its password; raises LoginThrottled or Overloaded."""
+        return await self._check(str(user.id), user, password, origin)
 
     async def _check(self, subject: str, user: User | None, password: str, origin: RequestOrigin) -> User | None:
         address = origin.address or UNKNOWN_ADDRESS

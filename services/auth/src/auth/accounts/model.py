@@ -52,3 +52,18 @@ class NewUser:
     scopes: tuple[str, ...]
     plan: str = DEFAULT_PLAN
     status: Status = "active"
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordChange:
+    """A new password for an account whose present one was checked.
+
+    It ends every session except ``keep_session`` and, with ``end_api_keys``, the API keys that were made since the
+    password was last set.
+    """
+
+    user_id: UUID
+    checked_hash: str = field(repr=False, kw_only=True)
+    password_hash: str = field(repr=False, kw_only=True)
+    keep_session: UUID | None = field(default=None, kw_only=True)
+    end_api_keys: bool = field(default=True, kw_only=True)

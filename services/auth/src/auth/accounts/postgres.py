@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from auth.accounts.last_admin import keep_an_admin
-from auth.accounts.model import NewUser, Status, User
+from auth.accounts.model import NewUser, PasswordChange, Status, User
 from auth.accounts.store import NO_CHANGES
 from auth.audit import postgres as audit
 from auth.audit.model import RequestOrigin
@@ -17,7 +17,6 @@ from auth.errors import AccountExists
 from auth.revocations.postgres import Revoker
 from auth.security import identifiers
 from parley import times
-from parley.ids import parse_id
 from parley.messaging import outbox
 from parley.storage.named_parameters import NamedStatement
 from parley.storage.postgres import Connection
@@ -37,7 +36,9 @@ _DELETE_RESETS = "DELETE FROM password_resets WHERE user_id = $1"
 _EXPIRE_VERIFICATIONS = "UPDATE email_verifications SET expires_at = now() WHERE user_id = $1"
 _ADMINISTER = """
 UPDATE users SET status = $2, plan = $3, scopes = $4, not_before = $5, updated_at = now() WHERE id = $1 RETURNING *"""
-_PASSWORD = "UPDATE users SET password_hash = $2, updated_at = now() WHERE id = $1"  # noqa: S105 - a statement
+_PASSWORD = """
+UPDATE users SET password_hash = $2, updated_at = now()
+WHERE id = $1 AND password_hash = $3 AND status = 'active' RETURNING id"""  # noqa: S105 - a statement
 _REHASH = "UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2"
 _SEARCH = """
 SELECT * FROM users
@@ -99,15 +100,17 @@ class PostgresAccountStore:
                 row = await _write_profile(connection, before, changes)
                 return await record_change(connection, before, row, "user.updated", origin)
 
-    async def set_password(
-        self, user_id: UUID, password_hash: str, *, keep_session: str | None, end_api_keys: bool, origin: RequestOrigin
-    ) -> None:
+    async def set_password(self, change: PasswordChange, origin: RequestOrigin) -> bool:
         async with self._database.transaction() as connection:
-            await connection.execute(_PASSWORD, user_id, password_hash)
+            user_id, hashes = change.user_id, (change.password_hash, change.checked_hash)
+            if await connection.fetchval(_PASSWORD, user_id, *hashes) is None:
+                return False
             await connection.execute(_DELETE_RESETS, user_id)
-            keep = parse_id(keep_session) if keep_session else None
-            keys = await self._revoker.end_password(connection, user_id, keep_session=keep, api_keys=end_api_keys)
+            keys = await self._revoker.end_password(
+                connection, user_id, keep_session=change.keep_session, api_keys=change.end_api_keys
+            )
             await audit.record(connection, "password.changed", origin, user_id, detail={"ended_api_keys": keys})
+            return True
 
     async def rehash(self, user_id: UUID, old_hash: str, new_hash: str) -> bool:
         return bool(await self._database.execute(_REHASH, user_id, old_hash, new_hash))

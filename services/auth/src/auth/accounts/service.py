@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from auth.accounts.login import LoginService
-from auth.accounts.model import NewUser, User
+from auth.accounts.model import NewUser, PasswordChange, User
 from auth.accounts.store import AccountStore
 from auth.audit.model import OPERATOR, RequestOrigin
 from auth.email_verification.service import EmailVerificationService
@@ -20,7 +20,7 @@ from auth.security.scopes import DEFAULT_SCOPES
 from parley.config.plans import DEFAULT_PLAN
 from parley.errors import TokenInvalid, ValidationFailed
 from parley.field_errors import FieldError
-from parley.ids import new_id
+from parley.ids import new_id, parse_id
 from parley.security.identity import Principal
 
 
@@ -143,12 +143,19 @@ class AccountService:
         user = await self.me(principal)
         require_recent_login(principal, self._clock())
         self._policy.check(new, names=[user.username, *_email_parts(user.email)], pointer="/new_password")
-        if not await self._login.confirm(user, current, origin):
-            raise ValidationFailed([FieldError("/current_password", "incorrect", "The current password is wrong.")])
-        hashed = await self._hasher.hash(new)
-        await self._accounts.set_password(
-            user.id, hashed, keep_session=principal.session_id, end_api_keys=end_api_keys, origin=origin
+        confirmed = await self._login.confirm(user, current, origin)
+        if confirmed is None:
+            raise _wrong_password()
+        change = PasswordChange(
+            user.id,
+            checked_hash=confirmed.password_hash,
+            password_hash=await self._hasher.hash(new),
+            keep_session=parse_id(principal.session_id),
+            end_api_keys=end_api_keys,
         )
+        # Another change, a reset or the end of the account may have come first while the new password was hashed.
+        if not await self._accounts.set_password(change, origin):
+            raise _wrong_password()
         await self._revocations.push()
         self._notices.send(SecurityEvent.PASSWORD_CHANGED, user.recipient(), origin)
 
@@ -159,6 +166,10 @@ def _require_active(user: User | None) -> User:
     if not user.active:
         raise AccountDisabled
     return user
+
+
+def _wrong_password() -> ValidationFailed:
+    return ValidationFailed([FieldError("/current_password", "incorrect", "The current password is wrong.")])
 
 
 def _email_parts(email: str | None) -> list[str]:

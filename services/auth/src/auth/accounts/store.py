@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Protocol
 from uuid import UUID
 
-from auth.accounts.model import NewUser, Status, User
+from auth.accounts.model import NewUser, PasswordChange, Status, User
 from auth.audit.model import RequestOrigin
 
 NO_CHANGES: Mapping[str, str | None] = MappingProxyType({})
@@ -36,12 +36,10 @@ class AccountStore(Protocol):
         """Change user name, e-mail address or display name; raises AccountExists. None if there is no account."""
         ...
 
-    async def set_password(
-        self, user_id: UUID, password_hash: str, *, keep_session: str | None, end_api_keys: bool, origin: RequestOrigin
-    ) -> None:
-        """Store a new password hash and end every session except ``keep_session``.
+    async def set_password(self, change: PasswordChange, origin: RequestOrigin) -> bool:
+        """Store a new password hash and end other sessions.
 
-        With ``end_api_keys``, the API keys that were made since the password was last set end, too.
+        False, without a change, if the account is missing or disabled, or its hash is no longer the checked one.
         """
         ...
 

@@ -16,12 +16,13 @@ from parley.storage.postgres import Connection
 _START = NamedStatement("""
 WITH login AS (
     UPDATE users SET last_login_at = now() WHERE id = :user_id AND status = 'active'
-      AND (:password_hash::text IS NULL OR password_hash = :password_hash) RETURNING id
+      AND (:password_hash::text IS NULL OR password_hash = :password_hash) RETURNING id, scopes AS granted
 ),
 started AS (
     INSERT INTO sessions (id, user_id, client_id, scopes, user_agent, address, current_digest, expires_at,
         idle_expires_at)
-    SELECT :id, id, :client_id, :scopes, :user_agent, :address, :token_digest,
+    SELECT :id, id, :client_id, ARRAY(SELECT scope FROM unnest(:scopes::text[]) WITH ORDINALITY AS wanted (scope, place)
+        WHERE scope = ANY (granted) ORDER BY place), :user_agent, :address, :token_digest,
         now() + make_interval(secs => :lifetime), now() + make_interval(secs => :idle_lifetime)
     FROM login RETURNING *
 ), issued AS (INSERT INTO refresh_tokens (digest, session_id) SELECT :token_digest, id FROM started),

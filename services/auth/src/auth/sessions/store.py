@@ -15,7 +15,8 @@ class SessionStore(Protocol):
     async def start(self, new: NewSession, origin: RequestOrigin) -> Session | None:
         """Store a session, the time of the login and the device; None if the account is missing or disabled.
 
-        Also None if the password is no longer the one that was checked.
+        Also None if the password is no longer the one that was checked. The session has only those of the scopes that
+        the account still has.
         """
         ...
 

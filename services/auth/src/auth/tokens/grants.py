@@ -119,13 +119,13 @@ class GrantService:
         user = await self._login.authenticate(username, password, request.origin)
         if user is None:
             raise InvalidGrant(WRONG_LOGIN)
-        scopes = narrow(user.scopes, request.form.get("scope"))
+        wanted = narrow(user.scopes, request.form.get("scope"))
         token = secret_tokens.new_refresh_token()
         new = NewSession(
             id=new_id(),
             user_id=user.id,
             client_id=client_id,
-            scopes=tuple(scopes),
+            scopes=tuple(wanted),
             token_digest=secret_tokens.digest(token),
             lifetime=self._lifetimes.lifetime,
             idle_lifetime=self._lifetimes.idle_lifetime,
@@ -136,7 +136,8 @@ class GrantService:
             raise InvalidGrant(WRONG_LOGIN)
         if session.new_device:
             self._notices.send(SecurityEvent.NEW_DEVICE, user.recipient(), request.origin)
-        return self._granted(user, session, scopes, token)
+        # The account may have lost scopes while the password was checked: the token has those of the session.
+        return self._granted(user, session, list(session.scopes), token)
 
     async def _refresh_token(self, request: TokenRequest) -> TokenGrant:
         token = request.require("refresh_token")

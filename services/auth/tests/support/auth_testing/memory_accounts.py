@@ -5,13 +5,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from auth.accounts.model import NewUser, Status, User
+from auth.accounts.model import NewUser, PasswordChange, Status, User
 from auth.accounts.store import NO_CHANGES
 from auth.audit.model import RequestOrigin
 from auth.errors import AccountExists
 from auth.security import identifiers
 from auth_testing.memory_database import MemoryDatabase, StoredReset
-from parley.ids import parse_id
 
 
 def _keys(user: User | NewUser) -> set[str]:
@@ -67,12 +66,15 @@ class MemoryAccountStore:
         self._note_change(before, after, "user.updated", origin)
         return after
 
-    async def set_password(
-        self, user_id: UUID, password_hash: str, *, keep_session: str | None, end_api_keys: bool, origin: RequestOrigin
-    ) -> None:
-        keep = parse_id(keep_session) if keep_session else None
-        keys = self._database.set_password(user_id, password_hash, keep=keep, end_api_keys=end_api_keys)
-        self._database.record("password.changed", origin, user_id, ended_api_keys=keys)
+    async def set_password(self, change: PasswordChange, origin: RequestOrigin) -> bool:
+        user = self._database.users.get(change.user_id)
+        if user is None or not user.active or user.password_hash != change.checked_hash:
+            return False
+        keys = self._database.set_password(
+            user.id, change.password_hash, keep=change.keep_session, end_api_keys=change.end_api_keys
+        )
+        self._database.record("password.changed", origin, user.id, ended_api_keys=keys)
+        return True
 
     async def rehash(self, user_id: UUID, old_hash: str, new_hash: str) -> bool:
         user = self._database.users.get(user_id)

@@ -34,7 +34,7 @@ class MemorySessionStore:
             id=new.id,
             user_id=new.user_id,
             client_id=new.client_id,
-            scopes=new.scopes,
+            scopes=tuple(scope for scope in new.scopes if scope in user.scopes),
             user_agent=origin.user_agent,
             address=origin.address,
             auth_time=now,

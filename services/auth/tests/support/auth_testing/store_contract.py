@@ -11,7 +11,7 @@ from auth.security import identifiers
 from auth.security.scopes import ADMIN_SCOPE, DEFAULT_SCOPES
 from auth.sessions.model import NewSession
 from auth_testing.people_contract import PeopleContract
-from auth_testing.store_samples import ORIGIN, add_user, new_key, start_session, verify_address
+from auth_testing.store_samples import ORIGIN, add_user, new_key, new_password, start_session, verify_address
 from auth_testing.takeover_contract import TakeoverContract
 from parley import times
 from parley.ids import new_id
@@ -51,7 +51,7 @@ class StoreContract(TakeoverContract, PeopleContract):
     async def test_a_new_password_ends_the_other_sessions(self, stores: AuthStores) -> None:
         user = await add_user(stores)
         kept, ended = await start_session(stores, user), await start_session(stores, user)
-        await stores.accounts.set_password(user.id, "new", keep_session=str(kept.id), end_api_keys=True, origin=ORIGIN)
+        assert await new_password(stores, user, keep=kept.id)
         assert await self._live(stores, user) == [kept.id]
         assert await stores.revocations.find_revoked([kept.id, ended.id], {}) == ([ended.id], [])
 

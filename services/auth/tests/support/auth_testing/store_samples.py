@@ -2,8 +2,9 @@
 
 import secrets
 from datetime import timedelta
+from uuid import UUID
 
-from auth.accounts.model import NewUser, User
+from auth.accounts.model import NewUser, PasswordChange, User
 from auth.api_keys.model import ApiKey
 from auth.audit.model import RequestOrigin
 from auth.container import AuthStores
@@ -36,6 +37,12 @@ async def start_session(stores: AuthStores, user: User, token: bytes | None = No
     session = await stores.sessions.start(new, ORIGIN)
     assert session is not None
     return session
+
+
+async def new_password(stores: AuthStores, user: User, *, keep: UUID | None = None) -> bool:
+    """Change the password whose hash is in ``user``."""
+    change = PasswordChange(user.id, checked_hash=user.password_hash, password_hash="new", keep_session=keep)
+    return await stores.accounts.set_password(change, ORIGIN)
 
 
 def new_key(user: User, *, seconds: float | None = None) -> ApiKey:

@@ -7,12 +7,13 @@ from uuid import UUID
 
 import pytest
 
+from auth.accounts.model import PasswordChange
 from auth.container import AuthStores
 from auth.email_verification.service import TOKEN_LIFETIME
 from auth.email_verification.store import UnverifiedAddress
 from auth.security import identifiers
 from auth.sessions.model import NewSession
-from auth_testing.store_samples import ORIGIN, add_user, new_key, start_session, verify_address
+from auth_testing.store_samples import ORIGIN, add_user, new_key, new_password, start_session, verify_address
 from parley.errors import TokenRevoked
 from parley.ids import new_id
 
@@ -31,9 +32,12 @@ class TakeoverContract:
             return key.id
 
         async def change(*, end_api_keys: bool) -> list[UUID]:
-            await stores.accounts.set_password(
-                user.id, "new", keep_session=None, end_api_keys=end_api_keys, origin=ORIGIN
+            present = await stores.accounts.by_id(user.id)
+            assert present is not None
+            wanted = PasswordChange(
+                user.id, checked_hash=present.password_hash, password_hash="new", end_api_keys=end_api_keys
             )
+            assert await stores.accounts.set_password(wanted, ORIGIN)
             return [key.id for key in await stores.api_keys.live(user.id, before=None, limit=10)]
 
         kept = await add_key()
@@ -65,9 +69,38 @@ class TakeoverContract:
     async def test_a_login_with_the_old_password_starts_no_session_after_the_change(self, stores: AuthStores) -> None:
         user = await add_user(stores)
         new = NewSession(new_id(), user.id, "parley-web", (), b"o" * 32, 60, 60, password_hash=user.password_hash)
-        await stores.accounts.set_password(user.id, "new", keep_session=None, end_api_keys=True, origin=ORIGIN)
+        await new_password(stores, user)
         assert await stores.sessions.start(new, ORIGIN) is None
         assert await stores.sessions.start(replace(new, password_hash="new"), ORIGIN) is not None
+
+    async def test_a_password_changes_only_from_the_one_that_was_checked(self, stores: AuthStores) -> None:
+        user, reset = await add_user(stores), secrets.token_bytes(32)
+        thief = await start_session(stores, user)
+        await stores.password_resets.issue(user.id, reset, 3600, ORIGIN)
+        assert await stores.password_resets.use(reset, "chosen by the owner", ORIGIN, end_api_keys=True)
+        before = await stores.audit.read({"target": str(user.id)}, before=None, limit=9)
+        assert not await new_password(stores, user, keep=thief.id)
+        after = await stores.accounts.by_id(user.id)
+        assert after is not None
+        assert after.password_hash == "chosen by the owner"
+        assert await stores.audit.read({"target": str(user.id)}, before=None, limit=9) == before
+        assert await new_password(stores, after)
+
+    async def test_no_password_is_set_for_an_account_that_was_disabled_or_erased(self, stores: AuthStores) -> None:
+        disabled, erased = await add_user(stores), await add_user(stores)
+        await stores.accounts.administer(disabled.id, status="disabled", plan=None, scopes=None, origin=ORIGIN)
+        assert not await new_password(stores, disabled)
+        await stores.erasures.erase(erased.id, secrets.token_urlsafe(), ORIGIN)
+        assert not await new_password(stores, erased)
+
+    async def test_a_session_has_no_scope_that_was_removed_while_the_password_was_checked(
+        self, stores: AuthStores
+    ) -> None:
+        user = await add_user(stores, scopes=("account", "chat:write", "webhooks"))
+        await stores.accounts.administer(user.id, status=None, plan=None, scopes=("account", "webhooks"), origin=ORIGIN)
+        session = await start_session(stores, user)
+        assert session.scopes == ("account", "webhooks")
+        assert [each.scopes for each in await stores.sessions.live(user.id, before=None, limit=9)] == [session.scopes]
 
     async def test_only_a_second_device_is_new(self, stores: AuthStores) -> None:
         user = await add_user(stores)
@@ -107,7 +140,7 @@ class TakeoverContract:
     async def test_an_ended_session_makes_no_key(self, stores: AuthStores) -> None:
         user = await add_user(stores)
         session = await start_session(stores, user)
-        await stores.accounts.set_password(user.id, "new", keep_session=None, end_api_keys=True, origin=ORIGIN)
+        await new_password(stores, user)
         with pytest.raises(TokenRevoked):
             await stores.api_keys.add(
                 new_key(user),
