@@ -97,6 +97,9 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             await super().send(message)
         except OSError:  # uvicorn's own ClientDisconnected
             raise ClientDisconnected from None
+        if self.initial_response is not None and self.close_sent:
+            # Otherwise uvicorn logs an error for each refused handshake, which any stranger can send.
+            self.handshake_complete = True
 
     def handle_connect(self, event: Request) -> None:
         """Start the app, unless the handshake is invalid."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -36,11 +37,17 @@ class WebSocketEchoApp:
         self.received = 0
         self.knows_caller = True
         self.fails = False
+        self.refuses = False
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         assert scope["type"] == "websocket"
         if self.fails:
             raise asyncio.CancelledError
+        if self.refuses:
+            headers = [(b"content-type", b"application/problem+json")]
+            await send({"type": "websocket.http.response.start", "status": 403, "headers": headers})
+            await send({"type": "websocket.http.response.body", "body": b"{}"})
+            return
         if self.knows_caller:
             scope["extensions"][EXTENSION]()
         await receive()
@@ -220,3 +227,11 @@ async def test_a_refused_handshake_is_a_problem(fails: bool) -> None:
     assert "content-type: application/problem+json" in head
     assert "x-request-id: " in head
     assert f'"code":"{"internal_error" if fails else "invalid_request"}"' in body
+
+
+async def test_a_handshake_that_the_gateway_refuses_is_no_error_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "uvicorn.error")
+    async with serving() as (app, port):
+        app.refuses = True
+        assert (await exchange(port, HEAD + KEY + b"\r\n")).startswith(b"HTTP/1.1 403")
+    assert [record.getMessage() for record in caplog.records] == []
