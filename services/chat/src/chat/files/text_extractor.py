@@ -9,6 +9,7 @@ from uuid import UUID
 
 import structlog
 
+from chat.fair_lock import FairLock
 from chat.file_errors import TEXT_ERRORS
 from chat.files.pdf_process import MAX_TEXT_BYTES, Status
 from chat.files.text_frame import CUT
@@ -19,7 +20,8 @@ from parley.process.timeouts import at_most
 log = structlog.get_logger()
 
 MAX_WAITING = 16
-"""Extractions of a process that wait or run. One runs at a time: the other processors serve requests."""
+"""Extractions of a process that wait or run. One runs at a time, of each user in turn: the other processors serve
+requests."""
 MAX_WAITING_OF_USER = 4
 TOO_MANY_FILES = "Too many files are being read. Send the request again."
 EXTRACTION_TIMEOUT = 30.0
@@ -39,7 +41,7 @@ class TextExtractor:
 
     def __init__(self, command: Sequence[str] = COMMAND) -> None:
         self._command = command
-        self._slot = asyncio.Lock()
+        self._slot = FairLock()
         self._places = UserSlots(MAX_WAITING, MAX_WAITING_OF_USER, TOO_MANY_FILES)
 
     async def extract(self, user_id: UUID, pdf: AsyncIterator[bytes], filename: str) -> str:
@@ -48,7 +50,7 @@ class TextExtractor:
         Raises FileEncrypted, FileWithoutText, FileTooLong and FileUnreadable, which are final, and Overloaded.
         """
         with self._places.take(user_id):
-            async with at_most(EXTRACTION_TIMEOUT), self._slot:
+            async with at_most(EXTRACTION_TIMEOUT), self._slot.hold(user_id):
                 status, text = await self._run(pdf)
                 return _text_of(status, text, filename)
         raise Overloaded("Reading the text of the file took too long. Send the request again.")

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -134,3 +135,19 @@ async def test_a_user_can_have_few_extractions_wait() -> None:
     found = await asyncio.gather(*running, return_exceptions=True)
     assert [type(one) for one in found] == [*[str] * MAX_WAITING_OF_USER, Overloaded]
     assert await extractor.extract(new_id(), pieces(b"text"), "plan.pdf") == "text"
+
+
+async def test_the_pdfs_of_one_user_do_not_hold_up_those_of_another() -> None:
+    order: list[str] = []
+    extractor, busy, other = TextExtractor(("/bin/cat",)), new_id(), new_id()
+
+    async def extract(user_id: UUID, name: str) -> None:
+        await extractor.extract(user_id, pieces(name.encode()), "plan.pdf")
+        order.append(name)
+
+    async with asyncio.TaskGroup() as group:
+        for n in range(MAX_WAITING_OF_USER):
+            group.create_task(extract(busy, f"busy {n}"))
+        await asyncio.sleep(0)  # they wait before the other one comes
+        group.create_task(extract(other, "other"))
+    assert order[:2] == ["busy 0", "other"]
