@@ -134,8 +134,7 @@ class PostgresConversationStore:
     @contextlib.asynccontextmanager
     async def lock(self, user_id: UUID, conversation_id: UUID) -> AsyncIterator["PostgresLockedConversation | None"]:
         """Lock the user's conversation in a transaction that commits at the end of the context."""
-        async with self._database.transaction() as connection:
-            await connection.execute("SELECT lock_person($1)", user_id)
+        async with self._database.person_transaction(user_id) as connection:
             row = await connection.fetchrow(_FIND, conversation_id, user_id)
             yield PostgresLockedConversation(connection, _conversation(row), user_id) if row else None
 
@@ -149,8 +148,7 @@ class PostgresConversationStore:
             metadata=metadata,
             created_at=now(),
         )
-        async with self._database.transaction() as connection:
-            await connection.execute("SELECT lock_person($1)", user_id)
+        async with self._database.person_transaction(user_id) as connection:
             if await connection.fetchval(_CREATE, conversation_id, user_id, created.created_at, metadata) is None:
                 return False
             await _publish(connection, "conversation.created", created)

@@ -62,8 +62,7 @@ class PostgresImportStore:
         """Store a conversation whose messages are sorted parents first; return its title, and whether it is new."""
         title = draft.title or _first_title(draft)
         try:
-            async with self._database.transaction() as connection:
-                await connection.execute("SELECT lock_person($1)", user_id)
+            async with self._database.person_transaction(user_id) as connection:
                 if await connection.fetchval(_ERASED, user_id):
                     raise NotFound
                 if await connection.fetchval(_EXISTS, conversation_id):
