@@ -57,6 +57,32 @@ async def test_everything_is_one_line_for_each_conversation_of_the_user() -> Non
     assert ids == {str(turn.conversation_id) for turn in mine}
 
 
+async def test_a_conversation_that_is_deleted_during_an_export_is_not_part_of_it() -> None:
+    mine = [SampleTurn(question="One")]
+    mine.append(SampleTurn(mine[0].user_id, question="Two"))
+    fixture = ExportFixture(*mine)
+    export = fixture.service.everything(mine[0].user_id)
+    first = await anext(export)
+    (other,) = (turn for turn in mine if str(turn.conversation_id).encode() not in first)
+    fixture.history.delete(other.conversation_id)
+    lines = (first + b"".join([part async for part in export])).splitlines()
+    assert len(lines) == 1
+    assert len(orjson.loads(lines[0])["messages"]) == 2
+
+
+async def test_the_rest_of_a_conversation_that_is_deleted_during_its_export_is_not_sent() -> None:
+    turns = [SampleTurn()]
+    for _ in range(PAGE_SIZE):
+        turns.append(turns[-1].next())
+    fixture = ExportFixture(*turns)
+    conversation = await fixture.service.find(turns[0].user_id, turns[0].conversation_id)
+    export = fixture.service.write(conversation, "json")
+    sent = [await anext(export), await anext(export)]
+    fixture.history.delete(conversation.id)
+    sent += [part async for part in export]
+    assert len(orjson.loads(b"".join(sent))["messages"]) == PAGE_SIZE
+
+
 @pytest.mark.parametrize(
     ("title", "header"),
     [

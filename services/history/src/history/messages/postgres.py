@@ -22,6 +22,8 @@ SELECT m.id, m.conversation_id, m.turn_id, m.number, m.parent_id, m.role, m.cont
 _TURN = f"""
 LEFT JOIN LATERAL (SELECT * FROM turns WHERE id = m.id OFFSET 0) AS t ON true
 LEFT JOIN {_ONE.format("m.parent_id")} AS parent ON true"""  # noqa: S608 - only a constant is interpolated
+# An export goes on for as long as its client reads. What is deleted meanwhile is not sent any more.
+_IS_THERE = "EXISTS (SELECT FROM conversations WHERE id = $1 AND deleted_at IS NULL)"
 _PATH = f"""
 WITH RECURSIVE path (id, parent_id, step, hidden) AS (
     SELECT m.id, m.parent_id, 1, m.hidden FROM {_ONE.format("$2")} AS m WHERE m.conversation_id = $1
@@ -69,7 +71,7 @@ SELECT b.step > $5 OR b.size > $4 AS beyond, m.id, m.parent_id, m.role, m.create
 FROM branch AS b CROSS JOIN {_ONE.format("b.id")} AS m ORDER BY b.step"""  # noqa: S608 - only constants are interpolated
 _FETCH = f"""{_COLUMNS}
 FROM unnest($2::uuid[]) WITH ORDINALITY AS wanted (id, place) CROSS JOIN {_ONE.format("wanted.id")} AS m {_TURN}
-WHERE m.conversation_id = $1 AND NOT m.hidden ORDER BY wanted.place"""
+WHERE m.conversation_id = $1 AND NOT m.hidden AND {_IS_THERE} ORDER BY wanted.place"""
 # The siblings of a message have its parent and role. The index messages_families has them in this order.
 _FAMILY = f"""ARRAY(
     SELECT id FROM messages WHERE conversation_id = $1 AND parent_id {{}} AND role = f.role AND NOT hidden
@@ -84,7 +86,7 @@ _CREATION_ORDER = "m.number {order}, CASE m.role WHEN 'user' THEN 0 ELSE 1 END {
 _TREE = f"""{_COLUMNS}
 FROM (
     SELECT * FROM messages AS m
-    WHERE m.conversation_id = $1 AND NOT m.hidden
+    WHERE m.conversation_id = $1 AND NOT m.hidden AND {_IS_THERE}
       AND (m.number, CASE m.role WHEN 'user' THEN 0 ELSE 1 END, m.id) {{compare}} ($2::bigint, $3::integer, $4::uuid)
     ORDER BY {_CREATION_ORDER} LIMIT $5
 ) AS m {_TURN}

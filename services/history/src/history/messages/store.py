@@ -34,7 +34,10 @@ class MessagePosition:
 
 
 class MessageStore(Protocol):
-    """Messages by conversation. The caller has checked who owns the conversation, except for ``branch``."""
+    """Messages by conversation. The caller has checked who owns the conversation, except for ``branch``.
+
+    ``fetch`` and ``tree`` return none of a deleted conversation.
+    """
 
     async def branch(self, wanted: BranchQuery) -> BranchResponse:
         """Return messages from ``leaf`` towards the root, until the next one would exceed a bound.

@@ -42,7 +42,11 @@ class ExportService:
         """Yield every conversation of the user, one JSON object per line."""
         last: UUID | None = None
         while page := await self._conversation_store.page_by_id(user_id, last, PAGE_SIZE):
-            for conversation in page:
+            for listed in page:
+                # The client may have read for hours since the page was.
+                conversation = await self._conversation_store.find(user_id, listed.id)
+                if conversation is None:
+                    continue
                 async for part in self._json(conversation):
                     yield part
                 yield b"\n"

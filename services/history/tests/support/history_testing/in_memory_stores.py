@@ -58,6 +58,10 @@ class InMemoryHistory:
                 }
             )
 
+    def delete(self, conversation_id: UUID) -> None:
+        """Delete a conversation without an event."""
+        self.owners[conversation_id] = self.owners[conversation_id].model_copy(update={"deleted": True})
+
     def visible(self, user_id: UUID) -> list[Conversation]:
         """Return the conversations of a user that are not deleted."""
         owned = (one for one in self.conversations.values() if self.owners[one.id].user_id == user_id)
@@ -139,8 +143,7 @@ class InMemoryLockedConversation:
         return self.conversation
 
     async def delete(self, event: ConversationDeleted) -> None:
-        owner = self._history.owners[event.conversation_id]
-        self._history.owners[event.conversation_id] = owner.model_copy(update={"deleted": True})
+        self._history.delete(event.conversation_id)
         self._history.deletions.append(event)
 
 
@@ -188,7 +191,8 @@ class InMemoryMessageStore:
         return found[:limit]
 
     def _with_siblings(self, conversation_id: UUID) -> Iterable[Message]:
-        messages = self._history.messages.get(conversation_id, [])
+        owner = self._history.owners.get(conversation_id)
+        messages = [] if owner is not None and owner.deleted else self._history.messages.get(conversation_id, [])
         for message in messages:
             siblings = [
                 other.id

@@ -130,6 +130,8 @@ class HistoryStoreContract:
                 )
             )
         assert await stores.conversations.find(turn.user_id, turn.conversation_id) is None
+        assert await stores.messages.tree(turn.conversation_id, None, descending=False, limit=10) == []
+        assert await stores.messages.fetch(turn.conversation_id, [turn.turn_id, turn.user_message_id]) == []
         async with stores.conversations.lock(turn.user_id, turn.conversation_id) as gone:
             assert gone is None
         owner = await stores.conversations.owner(turn.conversation_id)
