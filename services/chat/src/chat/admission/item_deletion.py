@@ -55,6 +55,15 @@ def without_shared(turn: Turn, item: ItemPlace, changed: Turn) -> Turn | None:
     return None
 
 
+def repeats_older(turn: Turn, sharing: Iterable[Turn]) -> bool:
+    """Tell whether a turn answers a message again whose first turn is gone; ``sharing``: others with that message.
+
+    History has the message as that of the first turn, so this turn cannot delete an item of it there.
+    """
+    first = (one for one in sharing if one.parent_id == turn.parent_id and one.continues == turn.continues)
+    return turn.regenerate is not None and all(one.regenerate is not None for one in first)
+
+
 def _without_input(turn: Turn, item: ItemPlace) -> Turn | None:
     items = items_of_turn(turn)
     if item.place >= len(items) or items[item.place]["type"] != item.kind:

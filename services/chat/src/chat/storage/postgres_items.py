@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 from uuid import UUID
 
-from chat.admission.item_deletion import without, without_shared
+from chat.admission.item_deletion import repeats_older, without, without_shared
 from chat.errors import Erased, TurnInProgress
 from chat.events.turn_events import redacted_event, stored_event
 from chat.item_store import InsertedItems, ItemPlace, NewItems
@@ -146,7 +146,7 @@ async def _without(connection: Connection, conversation_id: UUID, item: ItemPlac
     if found.running:
         raise TurnInProgress(found.id)
     changed = without(found, item)
-    if changed is None:
+    if changed is None or (item.in_input and repeats_older(found, turns.values())):
         return []
     shared = [without_shared(turn, item, changed) for turn in turns.values()] if item.in_input else []
     return [changed, *(turn for turn in shared if turn is not None)]

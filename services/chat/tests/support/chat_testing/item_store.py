@@ -3,7 +3,7 @@
 from dataclasses import replace
 from uuid import UUID
 
-from chat.admission.item_deletion import without, without_shared
+from chat.admission.item_deletion import repeats_older, without, without_shared
 from chat.errors import Erased, TurnInProgress
 from chat.item_store import InsertedItems, ItemPlace, NewItems
 from chat.model import IdempotencyKey, Turn
@@ -56,8 +56,14 @@ class InMemoryItemStore:
         state = await self._turns.conversation(conversation_id)
         if state is not None and state.running_turn_id is not None:
             raise TurnInProgress(state.running_turn_id)
-        others = [turn for turn in self._turns.turns.values() if turn.user_message_id == changed.user_message_id]
-        shared = [without_shared(turn, item, changed) for turn in others if item.in_input and turn.id != changed.id]
+        others = [
+            turn
+            for turn in self._turns.turns.values()
+            if turn.user_message_id == changed.user_message_id and turn.id != changed.id
+        ]
+        if item.in_input and repeats_older(found, others):
+            return False
+        shared = [without_shared(turn, item, changed) for turn in others if item.in_input]
         everyone = [changed, *(turn for turn in shared if turn is not None)]
         self._turns.turns |= {turn.id: turn for turn in everyone}
         self._turns.conversations[conversation_id].item_deletions += 1

@@ -94,6 +94,16 @@ class ItemStoreContract:
         found = [(turn.user_message, turn.content) for turn in left if turn is not None]
         assert found == [("", ""), ("", "Hello")]
 
+    async def test_a_question_stays_if_chat_no_longer_has_the_turn_that_history_shows_it_with(
+        self, turns: TurnStore, items: ItemStore
+    ) -> None:
+        again = await ended(turns, regenerate=new_id())
+        assert not await items.delete(again.user_id, conversation_of(again), question_of(again))
+        assert await items.delete(again.user_id, conversation_of(again), answer_of(again))
+        left = await turns.get(again.id)
+        assert left is not None
+        assert (left.user_message, left.content) == (again.user_message, "")
+
     async def test_a_turn_whose_position_was_read_before_a_deletion_is_refused(
         self, turns: TurnStore, items: ItemStore
     ) -> None:
