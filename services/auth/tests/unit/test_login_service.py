@@ -43,9 +43,9 @@ class CountedHasher(PasswordHasher):
     count = 0
 
     @contextlib.asynccontextmanager
-    async def slot(self) -> AsyncIterator[HashSlot]:
+    async def slot(self, client: str = "") -> AsyncIterator[HashSlot]:
         self.count += 1
-        async with super().slot() as slot:
+        async with super().slot(client) as slot:
             yield slot
 
 

@@ -1,6 +1,7 @@
 """Password policy and hashing."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import AsyncIterator
 
@@ -111,3 +112,31 @@ async def test_a_cancelled_caller_does_not_free_its_thread(hasher: PasswordHashe
     assert not following.done()
     go_on.set()
     assert await asyncio.wait_for(following, 10) is False
+
+
+async def test_the_logins_of_one_client_do_not_hold_up_those_of_another() -> None:
+    with contextlib.closing(PasswordHasher(workers=1, queue=8)) as hasher:
+        order: list[str] = []
+
+        async def check(client: str) -> None:
+            async with hasher.slot(client):
+                order.append(client)
+                await asyncio.sleep(0)
+
+        await asyncio.gather(*(check(client) for client in ("busy", "busy", "busy", "other")))
+    assert order == ["busy", "other", "busy", "busy"]
+
+
+async def test_one_client_cannot_fill_the_queue() -> None:
+    with contextlib.closing(PasswordHasher(workers=1, queue=4)) as hasher:
+
+        async def check(client: str) -> None:
+            async with hasher.slot(client):
+                pass
+
+        async with hasher.slot("first"):
+            waiting = [asyncio.create_task(check(client)) for client in ("busy", "busy", "busy", "other", "third")]
+            done, _ = await asyncio.wait(waiting, timeout=0.05, return_when=asyncio.FIRST_COMPLETED)
+            assert done == {waiting[2]}
+            assert isinstance(waiting[2].exception(), Overloaded)
+        await asyncio.gather(*waiting[:2], *waiting[3:])

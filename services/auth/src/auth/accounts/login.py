@@ -6,7 +6,7 @@ from auth.accounts.model import User
 from auth.accounts.store import AccountStore
 from auth.audit.model import RequestOrigin
 from auth.security import identifiers
-from auth.security.login_throttle import LoginThrottle
+from auth.security.login_throttle import LoginThrottle, client_site
 from auth.security.password_hashing import HashSlot, PasswordHasher
 from auth.security.password_policy import MAX_LENGTH
 
@@ -35,7 +35,7 @@ class LoginService:
         address = origin.address or UNKNOWN_ADDRESS
         await self._throttle.check(subject, address)
         stored = user.password_hash if user else await self._hasher.dummy()
-        async with self._hasher.slot() as slot:
+        async with self._hasher.slot(client_site(address)) as slot:
             # Checked again, because other attempts may have failed while this one was queued.
             await self._throttle.check(subject, address)
             matches = await slot.verify(password, stored)

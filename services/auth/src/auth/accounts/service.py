@@ -13,6 +13,7 @@ from auth.errors import AccountDisabled, AccountExists, RegistrationClosed
 from auth.mail.notices import SecurityEvent, SecurityNotices
 from auth.revocations.service import RevocationService
 from auth.security import identifiers
+from auth.security.login_throttle import client_site
 from auth.security.password_hashing import PasswordHasher
 from auth.security.password_policy import PasswordPolicy
 from auth.security.reauthentication import require_recent_login
@@ -70,7 +71,7 @@ class AccountService:
         if password is not None:
             self._policy.check(password, names=[username, *_email_parts(email)])
         # An invited account gets the hash of a random password, so that a login attempt takes as long as for any other.
-        hashed = await self._hasher.hash(password or secrets.token_urlsafe())
+        hashed = await self._hasher.hash(password or secrets.token_urlsafe(), client=client_site(origin.address))
         new = NewUser(
             new_id(),
             username,
@@ -149,7 +150,7 @@ class AccountService:
         change = PasswordChange(
             user.id,
             checked_hash=confirmed.password_hash,
-            password_hash=await self._hasher.hash(new),
+            password_hash=await self._hasher.hash(new, client=client_site(origin.address)),
             keep_session=parse_id(principal.session_id),
             end_api_keys=end_api_keys,
         )

@@ -8,6 +8,7 @@ from auth.password_resets.model import PasswordLink
 from auth.password_resets.store import PasswordResetStore
 from auth.revocations.service import RevocationService
 from auth.security import secret_tokens
+from auth.security.login_throttle import client_site
 from auth.security.password_hashing import PasswordHasher
 from auth.security.password_policy import PasswordPolicy
 from parley.errors import NotFound, ValidationFailed
@@ -60,7 +61,7 @@ class PasswordResetService:
         if user is None:
             raise _invalid()
         self._policy.check(password, names=[user.username, user.email or ""], pointer="/new_password")
-        hashed = await self._hasher.hash(password)
+        hashed = await self._hasher.hash(password, client=client_site(origin.address))
         if not await self._resets.use(digest, hashed, origin, end_api_keys=end_api_keys):
             raise _invalid()
         await self._revocations.push()

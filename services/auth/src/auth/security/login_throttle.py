@@ -76,7 +76,7 @@ def _remaining_delay(failures: FailureCount, limit: int) -> float:
 
 
 def _keys(account: str, address: str) -> tuple[str, str, str]:
-    site = _site(address)
+    site = client_site(address)
     pair = _digest(f"{account}\n{site}")
     return (
         f"{KEY_PREFIX}:pair:{pair}",
@@ -85,9 +85,10 @@ def _keys(account: str, address: str) -> tuple[str, str, str]:
     )
 
 
-def _site(address: str) -> str:
+def client_site(address: str | None) -> str:
+    """Return what counts as one client: an IPv4 address, or the site of an IPv6 address."""
     try:
-        parsed = ipaddress.ip_address(address)
+        parsed = ipaddress.ip_address(address or "")
     except ValueError:
         return "unknown"
     if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is None:

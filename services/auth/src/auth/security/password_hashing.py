@@ -5,6 +5,7 @@ import contextlib
 import os
 import secrets
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,11 +15,14 @@ from passlib.context import CryptContext
 
 from auth.security.password_policy import normalise
 from parley.errors import Overloaded
+from parley.process.fair_slots import FairSlots
 
 T = TypeVar("T")
 BCRYPT_MAX_BYTES = 72
 """bcrypt ignores further bytes, so imported hashes cover no more of a password."""
 RETRY_AFTER = 2
+CLIENT_SHARE = 2
+"""One client may take one in so many places of the queue."""
 THREAD_NICENESS = 5
 
 
@@ -37,7 +41,11 @@ def default_workers() -> int:
 
 
 class PasswordHasher:
-    """Hashes and verifies passwords in ``workers`` threads; at most ``queue`` callers wait for one."""
+    """Hashes and verifies passwords in ``workers`` threads; at most ``queue`` callers wait for one.
+
+    Clients get the threads in turns, and each may take half of the queue, so that one with many logins does not hold up
+    the others. The work of this process itself has no client, "".
+    """
 
     def __init__(self, *, workers: int, queue: int, cost: HashCost | None = None) -> None:
         cost = cost or HashCost()
@@ -50,25 +58,25 @@ class PasswordHasher:
             argon2__parallelism=cost.parallelism,
         )
         self._executor = ThreadPoolExecutor(workers, "argon2", _lower_priority)
-        self._slots = asyncio.Semaphore(workers)
-        self._waiting, self._queue = 0, queue
+        self._slots = FairSlots(workers)
+        self._waiting, self._queue = Counter[str](), queue
         self._dummy: str | None = None
 
     @contextlib.asynccontextmanager
-    async def slot(self) -> AsyncIterator["HashSlot"]:
-        """Reserve one thread for the caller; raises Overloaded if too many callers wait."""
-        with self._place_in_queue():
-            await self._slots.acquire()
+    async def slot(self, client: str = "") -> AsyncIterator["HashSlot"]:
+        """Reserve one thread for the caller; raises Overloaded if too many callers wait, of all or of this client."""
+        with self._place_in_queue(client):
+            await self._slots.acquire(client)
         slot = HashSlot(self._context, self._executor)
         try:
             yield slot
         finally:
             # A cancelled caller does not free the thread that its hash still occupies.
-            slot.when_idle(self._slots.release)
+            slot.when_idle(lambda: self._slots.release(client))
 
-    async def hash(self, password: str) -> str:
+    async def hash(self, password: str, *, client: str = "") -> str:
         """Return the hash of a new password; raises Overloaded."""
-        async with self.slot() as slot:
+        async with self.slot(client) as slot:
             return await slot.hash(password)
 
     async def verify(self, password: str, stored: str) -> bool:
@@ -91,14 +99,17 @@ class PasswordHasher:
         self._executor.shutdown(wait=True, cancel_futures=True)
 
     @contextlib.contextmanager
-    def _place_in_queue(self) -> Iterator[None]:
-        if self._waiting >= self._queue:
+    def _place_in_queue(self, client: str) -> Iterator[None]:
+        most = max(1, self._queue // CLIENT_SHARE) if client else self._queue
+        if self._waiting.total() >= self._queue or self._waiting[client] >= most:
             raise Overloaded("Too many logins are waiting for a password check.", retry_after=RETRY_AFTER)
-        self._waiting += 1
+        self._waiting[client] += 1
         try:
             yield
         finally:
-            self._waiting -= 1
+            self._waiting[client] -= 1
+            if not self._waiting[client]:
+                del self._waiting[client]
 
 
 def _lower_priority() -> None:

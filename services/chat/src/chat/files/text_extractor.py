@@ -9,12 +9,12 @@ from uuid import UUID
 
 import structlog
 
-from chat.fair_lock import FairLock
 from chat.file_errors import TEXT_ERRORS
 from chat.files.pdf_process import MAX_TEXT_BYTES, Status
 from chat.files.text_frame import CUT
 from chat.user_slots import UserSlots
 from parley.errors import Overloaded
+from parley.process.fair_slots import FairSlots
 from parley.process.timeouts import at_most
 
 log = structlog.get_logger()
@@ -41,7 +41,7 @@ class TextExtractor:
 
     def __init__(self, command: Sequence[str] = COMMAND) -> None:
         self._command = command
-        self._slot = FairLock()
+        self._slots = FairSlots()
         self._places = UserSlots(MAX_WAITING, MAX_WAITING_OF_USER, TOO_MANY_FILES)
 
     async def extract(self, user_id: UUID, pdf: AsyncIterator[bytes], filename: str) -> str:
@@ -50,7 +50,7 @@ class TextExtractor:
         Raises FileEncrypted, FileWithoutText, FileTooLong and FileUnreadable, which are final, and Overloaded.
         """
         with self._places.take(user_id):
-            async with at_most(EXTRACTION_TIMEOUT), self._slot.hold(user_id):
+            async with at_most(EXTRACTION_TIMEOUT), self._slots.hold(user_id):
                 status, text = await self._run(pdf)
                 return _text_of(status, text, filename)
         raise Overloaded("Reading the text of the file took too long. Send the request again.")
