@@ -87,7 +87,9 @@ class FileService:
         before = None
         while page := await self._rows.page(user_id, before, ARCHIVE_PAGE):
             for file in page:
-                yield file
+                # The client may have read for hours since the page was. The object of a deleted file may still exist.
+                for found in await self._rows.find(user_id, [file.id]):
+                    yield found
             before = page[-1].id
 
     async def delete(self, user_id: UUID, file_id: UUID | None) -> None:

@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 
 from chat.files.model import object_key
+from chat.files.service import FileService
 from chat_testing.files import png
 from chat_testing.files_bench import FilesBench
 from parley.ids import new_id
@@ -58,6 +59,19 @@ async def test_a_download_returns_the_range_that_it_asks_for(
         assert (head.status_code, head.content) == (status, b"")
         own = ("content-length", "content-range", "content-disposition", "content-security-policy", "etag")
         assert [head.headers.get(name) for name in own] == [found.headers.get(name) for name in own]
+
+
+async def test_a_file_that_is_deleted_while_its_archive_is_read_is_not_part_of_it(bench: FilesBench) -> None:
+    deleted, kept = [await bench.uploaded(text) for text in (b"Secret", b"Kept")]
+    archive = FileService(bench.rows, bench.objects).archive(bench.user_id)
+    sent = await anext(archive)
+    bench.objects.unavailable = True  # the object is left to the collector
+    assert (await bench.send("DELETE", f"/api/v1/files/{deleted}")).status_code == 204
+    bench.objects.unavailable = False
+    sent += b"".join([part async for part in archive])
+    with tarfile.open(fileobj=io.BytesIO(sent)) as found:
+        assert found.getnames() == [f"{kept}/plan.txt", "files.json"]
+    assert b"Secret" not in sent
 
 
 async def test_an_archive_has_every_file_of_the_user_alone(bench: FilesBench) -> None:
