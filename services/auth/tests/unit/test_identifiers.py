@@ -3,6 +3,7 @@
 import pytest
 
 from auth.security import identifiers
+from auth.security.identifiers import MAX_MARKS
 from parley.web.validation import FieldValueError
 
 
@@ -20,6 +21,28 @@ def test_a_user_name_is_stored_in_composed_form(text: str, shown: str) -> None:
 def test_an_invalid_user_name_is_refused(text: str) -> None:
     with pytest.raises(FieldValueError):
         identifiers.username(text)
+
+
+@pytest.mark.parametrize(
+    "invisible", ["\u034f", "\u115f", "\u1160", "\u3164", "\uffa0", "\u17b4", "\u180b", "\ufe0f", "\U000e0100"]
+)
+def test_a_user_name_has_no_invisible_letters(invisible: str) -> None:
+    for text in (f"ada{invisible}", f"a{invisible}da", f"{invisible}ada"):
+        with pytest.raises(FieldValueError, match="invisible"):
+            identifiers.username(text)
+
+
+def test_a_user_name_has_few_accents_in_a_row() -> None:
+    most = "b" + "\u0301" * MAX_MARKS
+    assert identifiers.username(most + "b\u0301") == most + "b\u0301"
+    with pytest.raises(FieldValueError, match="accents"):
+        identifiers.username(most + "\u0301")
+    assert identifiers.username("नमस्ते") == "नमस्ते"
+
+
+def test_the_error_of_a_long_local_part_names_its_limit() -> None:
+    with pytest.raises(FieldValueError, match="At most 64 characters before the @"):
+        identifiers.email("a" * 65 + "@example.org")
 
 
 @pytest.mark.parametrize(
@@ -47,6 +70,7 @@ def test_an_address_is_stored_with_an_ascii_domain(text: str, shown: str) -> Non
         "a@-x.org",
         ".a@example.org",
         "a" * 65 + "@example.org",
+        "ada\u3164@example.org",
     ],
 )
 def test_an_invalid_address_is_refused(text: str) -> None:

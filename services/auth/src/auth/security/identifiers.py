@@ -1,9 +1,10 @@
 """User names and e-mail addresses: validation, stored form, and the key that makes two spellings equal.
 
 User names follow RFC 8265: NFKC, compared without case, letters of any language. Alphabets whose letters look alike
-cannot be mixed, so that no user name imitates another.
+cannot be mixed, and no letter is invisible, so that it is hard to imitate another user name.
 """
 
+import re
 import unicodedata
 
 import idna
@@ -21,7 +22,12 @@ Normalisation takes time that grows with the square of a run of combining marks:
 MAX_USERNAME_LENGTH = 64
 MAX_EMAIL_LENGTH = 254
 MAX_EMAIL_LOCAL_LENGTH = 64
+MAX_MARKS = 4
+"""Combining marks in a row in a user name (Unicode UTS 39)."""
 _ALLOWED_PUNCTUATION = frozenset("._-")
+# Letters and marks that Unicode calls "default ignorable": RFC 8264 refuses them in identifiers.
+_INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+_TOO_MANY_MARKS = re.compile(f"M{{{MAX_MARKS + 1}}}")
 _CONFUSABLE_ALPHABETS = ("LATIN", "CYRILLIC", "GREEK", "CHEROKEE", "ARMENIAN")
 
 # email-validator refuses these by default, but a self-hosted server may use addresses of a domain such as corp.local.
@@ -41,6 +47,10 @@ def username(text: str) -> str:
             "invalid_format",
             "Must contain only letters, digits, dots, hyphens and underscores, and begin with a letter or digit.",
         )
+    if _INVISIBLE.search(name) or _TOO_MANY_MARKS.search(_shape(name)):
+        raise FieldValueError(
+            "invalid_format", f"Must not contain invisible letters, or more than {MAX_MARKS} accents in a row."
+        )
     if len(_confusable_alphabets(name)) > 1:
         raise FieldValueError("invalid_format", "Must not mix alphabets whose letters look alike.")
     return name
@@ -51,8 +61,12 @@ def email(text: str) -> str:
     _check_typed_length(text, MAX_EMAIL_LENGTH)
     address = unicodedata.normalize("NFKC", text).strip()
     local, _, domain = address.rpartition("@")
-    if len(address) > MAX_EMAIL_LENGTH or len(local) > MAX_EMAIL_LOCAL_LENGTH:
+    if len(address) > MAX_EMAIL_LENGTH:
         raise FieldValueError("too_long", f"At most {MAX_EMAIL_LENGTH} characters.")
+    if len(local) > MAX_EMAIL_LOCAL_LENGTH:
+        raise FieldValueError("too_long", f"At most {MAX_EMAIL_LOCAL_LENGTH} characters before the @.")
+    if _INVISIBLE.search(address):
+        raise FieldValueError("invalid_format", "Must be an e-mail address.")
     try:
         validate_email(address, check_deliverability=False)
     except EmailSyntaxError:
@@ -93,6 +107,11 @@ def _ascii_domain(domain: str) -> str:
 
 def _is_allowed(character: str) -> bool:
     return character in _ALLOWED_PUNCTUATION or unicodedata.category(character)[0] in {"L", "M", "N"}
+
+
+def _shape(name: str) -> str:
+    """Return the class of each character: M for a combining mark."""
+    return "".join(unicodedata.category(character)[0] for character in name)
 
 
 def _confusable_alphabets(name: str) -> set[str]:
