@@ -184,3 +184,12 @@ async def test_a_user_who_is_being_erased_gets_no_webhook(webhooks: RunningWebho
 
             await eventually(blocked)
         await created
+
+
+@pytest.mark.parametrize("since", [0, 1_796_000_000, "1796000000", "2026-01-01", "2026-01-01T00:00:00", None])
+async def test_the_times_of_a_redelivery_are_written_out_with_a_zone(webhooks: RunningWebhooks, since: object) -> None:
+    owner = webhooks.user()
+    webhook = await owner.create(URL)
+    body = {"since": since, "until": "2026-01-02T00:00:00Z"}
+    refused = await owner.send("POST", f"/{webhook['id']}/redeliver", status=422, json=body)
+    assert [error["pointer"] for error in refused["errors"]] == ["/since"]

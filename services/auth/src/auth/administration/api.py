@@ -18,7 +18,6 @@ from auth.password_resets.service import PasswordResetService
 from auth.security.scopes import ADMIN_SCOPE
 from auth.sessions.schemas import SessionView
 from auth.web.dependencies import provide
-from auth.web.fields import Moment
 from auth.web.origin import Origins
 from auth.web.pagination import DEFAULT_LIMIT, Cursor, Cursors, Limit
 from auth.web.response_headers import NO_STORE
@@ -33,6 +32,7 @@ from parley.errors import (
 from parley.security.identity import Principal, caller
 from parley.web.app import JsonRoute
 from parley.web.openapi import EXAMPLE_ID, location, problems
+from parley.web.request_times import Moment
 from parley.web.schemas import Page, Text
 
 router = APIRouter(prefix="/api/v1/admin", route_class=JsonRoute, tags=["admin"])

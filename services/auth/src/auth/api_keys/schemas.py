@@ -6,8 +6,9 @@ from uuid import UUID
 from pydantic import Field
 
 from auth.api_keys.model import DEFAULT_EXPIRY, ApiKey, Expiry
-from auth.web.fields import KeyScopes, Moment, Name
+from auth.web.fields import KeyScopes, Name
 from parley.times import Timestamp
+from parley.web.request_times import Moment
 from parley.web.schemas import RequestBody, ResponseBody
 
 

@@ -1,9 +1,8 @@
 """Field types that several request bodies share."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
 from auth.security import identifiers
 from auth.security.password_policy import MAX_LENGTH
@@ -22,25 +21,6 @@ def _not_blank(text: str) -> str:
     if not text.strip():
         raise FieldValueError("blank", "Must not be blank.")
     return text
-
-
-def _check_has_time(value: object) -> object:
-    if not isinstance(value, str) or "T" not in value.upper():
-        raise FieldValueError("invalid_format", "Must be a time with a time zone, such as 2026-11-22T10:00:00Z.")
-    return value
-
-
-def _to_utc(moment: datetime) -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise FieldValueError(
-            "invalid_format", "Must be a time with a time zone, such as 2026-11-22T10:00:00Z."
-        ) from None
-
-
-Moment = Annotated[AwareDatetime, BeforeValidator(_check_has_time), AfterValidator(_to_utc)]
-"""A time in ISO 8601 with a time zone; numbers are refused."""
 
 
 def _scopes_of(allowed: frozenset[str]) -> AfterValidator:

@@ -1,25 +1,15 @@
 """Bodies of the delivery log."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, Field, model_validator
+from pydantic import Field, model_validator
 
 from parley.times import Timestamp
+from parley.web.request_times import Moment
 from parley.web.schemas import RequestBody, ResponseBody
 from parley.web.validation import FieldValueError
 from webhooks.deliveries.model import DeliveryStatus, WebhookDelivery
-
-
-def _to_utc(moment: datetime) -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise FieldValueError("invalid_range", "Must be a time between the years 1 and 9999 in UTC.") from None
-
-
-Moment = Annotated[AwareDatetime, AfterValidator(_to_utc)]
 
 
 class RedeliverBody(RequestBody):
