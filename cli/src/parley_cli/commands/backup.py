@@ -51,7 +51,7 @@ def backup(
         require_package("auth", "parley-auth", COMMAND)
     passphrase = read_passphrase(COMMAND, passphrase_file)
     if keep is not None and not output.is_dir():
-        fail(COMMAND, "--keep: needs a folder as OUTPUT.", status=MISUSED)
+        fail(COMMAND, f"--keep: needs a folder as OUTPUT, and {output} is none. Create it first.", status=MISUSED)
     local = load_settings(data_dir)
     with report_failures(COMMAND):
         from parley_cli.backup import operations

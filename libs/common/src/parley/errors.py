@@ -53,6 +53,19 @@ class InvalidRequest(ParleyError):
     status, code, title = 400, "invalid_request", "Bad request"
     remedy = "Correct the request as `detail` says; the same request fails again."
 
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        errors: Iterable[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+        **members: str | float | None,
+    ) -> None:
+        """Take the sentence of the only invalid field as the detail, unless there is one."""
+        found = tuple(errors)
+        only = found[0].sentence() if len(found) == 1 else None
+        super().__init__(detail or only, errors=found, headers=headers, **members)
+
 
 class InvalidJson(InvalidRequest):
     """The request body is not valid JSON."""

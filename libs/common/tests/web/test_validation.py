@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, Field, StringConstraints, TypeAdapter, ValidationError
 
-from parley.errors import ParleyError, ValidationFailed
+from parley.errors import InvalidRequest, ParleyError, ValidationFailed
 from parley.field_errors import FieldError
 from parley.web.schemas import RequestBody, Text
 from parley.web.validation import from_validation
@@ -128,6 +128,13 @@ def test_the_branch_of_a_union_is_not_named() -> None:
 def test_one_error_is_the_detail_of_the_problem(pointer: str, detail: str, sentence: str) -> None:
     error = ValidationFailed([FieldError(pointer, "x", detail)])
     assert error.detail == sentence
+
+
+def test_a_malformed_request_says_which_field_is_wrong() -> None:
+    wrong = FieldError("/purpose", "unsupported", "Must be `chat`.")
+    assert InvalidRequest(errors=[wrong]).detail == "purpose: must be `chat`"
+    assert InvalidRequest("The form is malformed.", errors=[wrong]).detail == "The form is malformed."
+    assert InvalidRequest().detail == "The request is malformed."
 
 
 def test_several_errors_are_counted_and_named() -> None:

@@ -154,7 +154,11 @@ WRONG_FRAMES: list[tuple[dict[str, Any], str, str]] = [
     ({"type": "turn.create", "body": "Hi"}, "/body", "dict_type"),
     ({"type": "turn.create", "body": {"message": 7}}, "/message", "string_type"),
     ({"type": "turn.create", "body": {"message": "Hi"}, "more": 1}, "/more", "unknown_member"),
-    ({"type": "turn.create", "body": {"message": "Hi"}, "idempotency_key": "a b"}, "/idempotency_key", ""),
+    (
+        {"type": "turn.create", "body": {"message": "Hi"}, "idempotency_key": "a b"},
+        "/idempotency_key",
+        "invalid_format",
+    ),
     ({"type": "turn.create", "body": {"message": "Hi"}, "cache_control": 1}, "/cache_control", ""),
     ({"type": "turn.resume", "turn_id": ["x"]}, "/turn_id", "uuid_type"),
     ({"type": "turn.resume", "turn_id": "x"}, "/turn_id", ""),

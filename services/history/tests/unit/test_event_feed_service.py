@@ -128,7 +128,7 @@ async def test_a_cursor_is_bound_to_its_user_and_expires_with_its_events() -> No
     fixture.store.trim(fixture.turn.user_id, 2)
     with pytest.raises(CursorExpired):
         await fixture.service.begin(fixture.turn.user_id, cursor)
-    with pytest.raises(InvalidCursor):
+    with pytest.raises(InvalidCursor, match="last event ID"):
         await fixture.service.begin(new_id(), cursor)
 
 

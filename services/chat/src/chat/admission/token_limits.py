@@ -58,9 +58,10 @@ class TokenLimits:
         decision = await self._limiter.check([limit], cost=cost)
         if not decision.allowed:
             wait, quota = max(1, round(decision.retry_after + 0.5)), _quota(decision)
+            smaller = f", or send at most {quota.remaining} tokens" if quota.remaining else ""
             raise RateLimited(
-                f"{limit.count} tokens a minute allowed. This prompt reserves {cost}, and {quota.remaining} are left, "
-                f"because running turns keep theirs. Retry in {wait} s, or send at most {quota.remaining} tokens.",
+                f"{limit.count} tokens a minute allowed, with those that running turns reserve. This prompt reserves "
+                f"{cost}, and {quota.remaining} are left. Retry in {wait} s{smaller}.",
                 headers={"Retry-After": str(wait), **quota.headers()},
             )
         return _quota(decision)

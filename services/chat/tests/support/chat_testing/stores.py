@@ -126,10 +126,12 @@ class InMemoryRateLimiter:
 
     taken: list[int] = field(default_factory=list)
     retry_after: float | None = None
+    left: int | None = None
+    """What is left of each limit; None for all of it."""
 
     async def check(self, limits: Sequence[Limit], *, cost: int = 1) -> Decision:
         if self.retry_after is not None:
-            return _decision(limits, self.retry_after)
+            return _decision(limits, self.retry_after, self.left)
         self.taken.append(cost)
         return _decision(limits)
 
@@ -138,14 +140,14 @@ class InMemoryRateLimiter:
         return _decision(limits)
 
 
-def _decision(limits: Sequence[Limit], retry_after: float | None = None) -> Decision:
+def _decision(limits: Sequence[Limit], retry_after: float | None = None, left: int | None = None) -> Decision:
     return Decision(
         allowed=retry_after is None,
         revoked=False,
         refused=None if retry_after is None else limits[0],
         retry_after=retry_after or 0.0,
         limits=limits,
-        states=[LimitState(limit.burst, 0.0) for limit in limits],
+        states=[LimitState(limit.burst if left is None else left, 0.0) for limit in limits],
         revocations_known=True,
         at=0,
     )

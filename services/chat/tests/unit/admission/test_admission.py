@@ -215,7 +215,11 @@ async def test_an_exhausted_token_limit_refuses_the_turn_and_says_when_to_retry(
     assert refused.value.headers["Retry-After"] == "8"
     left = refused.value.headers["x-ratelimit-remaining-tokens"]
     assert re.search(
-        rf"^1000 tokens a minute allowed. This prompt reserves \d+, and {left} are left, .* at most {left} tokens\.$",
+        rf"^1000 tokens a minute allowed, with those .* This prompt reserves \d+, and {left} are left\. "
+        rf"Retry in 8 s, or send at most {left} tokens\.$",
         refused.value.detail,
     )
+    bench.limiter.left = 0
+    with pytest.raises(RateLimited, match=r"and 0 are left\. Retry in 8 s\.$"):
+        await admit(bench, make_request())
     assert bench.engine.turns.turns == {}

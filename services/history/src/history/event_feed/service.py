@@ -9,7 +9,7 @@ from uuid import UUID
 from history.change_notifier.notifier import ChangeNotifier
 from history.errors import CursorExpired
 from history.event_feed.store import FeedStore
-from parley.errors import DependencyUnavailable, Overloaded
+from parley.errors import DependencyUnavailable, InvalidCursor, Overloaded
 from parley.process.sockets import PEER_TIMEOUT
 from parley.web import cursors
 from parley.web.event_stream import one_line
@@ -50,13 +50,13 @@ class FeedService:
         head = await self._store.head(user_id)
         if cursor is None:
             return head
-        (position,) = cursors.decode(_kind(user_id), cursor, (int,))
+        position = _position(user_id, cursor)
         if position == head:
             return head
         following = await self._store.after(user_id, position, 1)
         if not following or following[0].position != position + 1:
             raise CursorExpired
-        return int(position)
+        return position
 
     async def follow(self, user_id: UUID, position: int, *, until: float) -> AsyncIterator[str]:
         """Yield server-sent events after a position, until the Unix time ``until`` or until the service drains."""
@@ -103,6 +103,17 @@ class FeedService:
 
 def _kind(user_id: UUID) -> str:
     return f"feed {user_id}"
+
+
+def _position(user_id: UUID, cursor: str) -> int:
+    try:
+        (position,) = cursors.decode(_kind(user_id), cursor, (int,))
+    except InvalidCursor:
+        raise InvalidCursor(
+            "The cursor does not belong to this event feed. Send the last event ID that you received, or omit it to "
+            "start now."
+        ) from None
+    return int(position)
 
 
 def _cursor(user_id: UUID, position: int) -> str:

@@ -1,15 +1,22 @@
 """Schemas of the frames that a client sends."""
 
+import re
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError
 
 from parley.errors import ParleyError, ValidationFailed
 from parley.field_errors import FieldError
 from parley.web.schemas import Id, RequestBody, Text
-from parley.web.validation import from_validation
+from parley.web.validation import FieldValueError, from_validation
 
 Ref = Annotated[Text, StringConstraints(min_length=1, max_length=64)]
+
+
+def _check_idempotency_key(text: str) -> str:
+    if not re.fullmatch(r"[\x21-\x7e]{1,255}", text):
+        raise FieldValueError("invalid_format", "Must have 1 to 255 visible ASCII characters.")
+    return text
 
 
 class AuthFrame(RequestBody):
@@ -24,7 +31,7 @@ class CreateFrame(RequestBody):
 
     type: Literal["turn.create"]
     ref: Ref
-    idempotency_key: Annotated[Text, StringConstraints(pattern=r"^[\x21-\x7e]{1,255}$")] | None = None
+    idempotency_key: Annotated[Text, AfterValidator(_check_idempotency_key)] | None = None
     cache_control: Annotated[Text, StringConstraints(max_length=256)] | None = None
     body: dict[str, Any]
 
