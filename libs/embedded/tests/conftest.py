@@ -10,11 +10,12 @@ import asyncpg
 import pytest
 
 from parley_embedded.postgres.server import EmbeddedPostgres
+from parley_testing.backends.memory_folder import memory_folder
 
 
 @pytest.fixture(scope="session")
 def short_folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="parley-"))
+    folder = Path(tempfile.mkdtemp(prefix="parley-", dir=memory_folder()))
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder)

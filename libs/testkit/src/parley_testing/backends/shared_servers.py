@@ -19,6 +19,7 @@ from parley_embedded.postgres.server import EmbeddedPostgres
 from parley_embedded.rabbitmq.install import ensure_rabbitmq
 from parley_embedded.rabbitmq.server import USER, EmbeddedRabbitMQ
 from parley_embedded.valkey.server import EmbeddedValkey
+from parley_testing.backends.memory_folder import memory_folder
 
 TEST_ROLE = "tester"
 MAX_CONNECTIONS = 200
@@ -57,9 +58,9 @@ class SharedBackends:
 
     @property
     def folder(self) -> Path:
-        """The temporary folder of this session."""
+        """The temporary folder of this session, in memory where there is room."""
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="parley-"))
+            self._folder = Path(tempfile.mkdtemp(prefix="parley-", dir=memory_folder()))
             atexit.register(self.abandon)
         return self._folder
 
