@@ -11,7 +11,7 @@ from parley_testing import eventually
 from parley_testing.faults.processes import resident_bytes
 from parley_testing.http.scripted_server import respond
 
-pytestmark = [pytest.mark.integration, pytest.mark.alone]
+pytestmark = pytest.mark.integration
 
 CONNECTIONS, BYTES_EACH = 40, 262_144
 MAX_GROWTH = 50_000_000
@@ -44,7 +44,7 @@ async def test_pipelined_requests_need_little_memory_and_give_it_back(run_proces
 
 async def test_an_address_over_its_limit_is_disconnected_with_429(run_process: RunGatewayProcess) -> None:
     async with run_process(respond(200, b"{}"), ANONYMOUS_RATE_LIMIT=100) as gateway, pipelining(gateway) as readers:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             answers = await asyncio.gather(*(reader.read() for reader in readers))
         assert sum(answer.count(b"HTTP/1.1 429 ") for answer in answers) == CONNECTIONS
         assert sum(answer.count(b"HTTP/1.1 200 ") for answer in answers) <= 200
