@@ -34,8 +34,16 @@ ROUTES = [(method, route) for route in all_routes() if not route.websocket for m
 SOCKET = "/api/v1/chat/ws"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def pipeline() -> AsyncIterator[TestPipeline]:
+    """The pipeline of all tests that change nothing in it."""
+    async with open_pipeline(public_url=HTTPS) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def own_pipeline() -> AsyncIterator[TestPipeline]:
+    """A pipeline of one test, which may stop and change its services."""
     async with open_pipeline(public_url=HTTPS) as opened:
         yield opened
 
@@ -80,25 +88,25 @@ async def test_every_page_has_them_and_keeps_its_own_content_security_policy(pip
         assert found["content-security-policy"] in own
 
 
-async def test_errors_and_preflights_have_them(pipeline: TestPipeline) -> None:
-    bearer = pipeline.bearer()
-    pipeline.limiter.refuses = True
-    refused = await pipeline.request("/api/v1/models", headers=bearer)
-    pipeline.limiter.refuses = False
-    await pipeline.chat.stop()
-    unreachable = await pipeline.request("/api/v1/models", headers=bearer)
-    pipeline.limiter.error = RuntimeError("bug")
-    broken = await pipeline.request("/api/v1/models", headers=bearer)
-    pipeline.limiter.error = None
+async def test_errors_and_preflights_have_them(own_pipeline: TestPipeline) -> None:
+    bearer = own_pipeline.bearer()
+    own_pipeline.limiter.refuses = True
+    refused = await own_pipeline.request("/api/v1/models", headers=bearer)
+    own_pipeline.limiter.refuses = False
+    await own_pipeline.chat.stop()
+    unreachable = await own_pipeline.request("/api/v1/models", headers=bearer)
+    own_pipeline.limiter.error = RuntimeError("bug")
+    broken = await own_pipeline.request("/api/v1/models", headers=bearer)
+    own_pipeline.limiter.error = None
     preflight = {"origin": "http://localhost", "access-control-request-method": "POST"}
     responses = [
         refused,
         unreachable,
         broken,
-        await pipeline.request("/nothing"),
-        await pipeline.request("/api/v1/models", method="OPTIONS", headers=preflight),
-        await pipeline.websocket(SOCKET, headers={"origin": "https://evil.example"}),
-        await pipeline.websocket("/nothing"),
+        await own_pipeline.request("/nothing"),
+        await own_pipeline.request("/api/v1/models", method="OPTIONS", headers=preflight),
+        await own_pipeline.websocket(SOCKET, headers={"origin": "https://evil.example"}),
+        await own_pipeline.websocket("/nothing"),
     ]
     assert [response.status for response in responses] == [429, 503, 500, 404, 204, 403, 404]
     for response in responses:
@@ -111,12 +119,12 @@ def test_responses_to_invalid_http_have_them() -> None:
     assert_secure([(name, value) for name, _, value in lines])
 
 
-async def test_values_of_services_are_replaced_except_for_caching(pipeline: TestPipeline) -> None:
-    pipeline.chat.answer = respond(
+async def test_values_of_services_are_replaced_except_for_caching(own_pipeline: TestPipeline) -> None:
+    own_pipeline.chat.answer = respond(
         200, b"{}", ("Content-Security-Policy", "default-src *"), ("Strict-Transport-Security", "max-age=0"),
         ("Permissions-Policy", "camera=*"), ("Cache-Control", "private, max-age=60"),
     )  # fmt: skip
-    found = assert_secure(headers_of(await pipeline.request("/api/v1/models", headers=pipeline.bearer())))
+    found = assert_secure(headers_of(await own_pipeline.request("/api/v1/models", headers=own_pipeline.bearer())))
     assert found["content-security-policy"] == DEFAULT_HEADERS[0][1].decode()
     assert found["cache-control"] == "private, max-age=60"
     assert "camera=()" in found["permissions-policy"]
