@@ -12,8 +12,9 @@ def now() -> datetime:
 
 
 def iso(moment: datetime) -> str:
-    """Format a time as ``2026-11-22T10:00:00.123Z``."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Format a time as ``2026-11-22T10:00:00.123Z``. A time without a zone, such as an infinite one, is in UTC."""
+    known = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return known.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 Timestamp = Annotated[

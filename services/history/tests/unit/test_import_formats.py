@@ -181,3 +181,10 @@ def test_a_chatgpt_message_that_is_only_a_file_names_it() -> None:
     assert [one.content for one in draft.messages] == ["[plan.pdf]"]
     assert [(one.pointer, one.code) for one in skipped] == [("/0/mapping/a", "unsupported_content")]
     assert "plan.pdf" in skipped[0].detail
+
+
+@pytest.mark.parametrize("time", [0, -1, 253_402_300_799, 253_402_300_799.9999, 1e300])
+def test_chatgpt_times_outside_of_the_plausible_years_are_absent(time: float) -> None:
+    draft, _ = parse_entry(0, {**_chatgpt(a=_node(None, "user", "Hi")), "create_time": time})
+    assert draft
+    assert draft.created_at == (datetime(1970, 1, 1, tzinfo=UTC) if time == 0 else None)

@@ -7,6 +7,8 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
 from parley.web.validation import FieldValueError
 
+LATEST = datetime(9999, 12, 31, 23, 59, 59, 999_000, UTC)
+"""The last time in milliseconds. The driver of Postgres takes the last one of Python for an infinite one."""
 INVALID_TIME = "Must be a time with a time zone, for example 2026-11-22T10:00:00Z."
 
 
@@ -18,7 +20,7 @@ def _check_has_time(value: object) -> object:
 
 def _to_utc(moment: datetime) -> datetime:
     try:
-        return moment.astimezone(UTC)
+        return min(moment.astimezone(UTC), LATEST)
     except OverflowError:
         raise FieldValueError("invalid_format", INVALID_TIME) from None
 

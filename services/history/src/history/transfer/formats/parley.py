@@ -21,6 +21,7 @@ from history.transfer.drafts import (
 )
 from history.transfer.formats.lenient import validate
 from history.transfer.formats.message_order import Ancestors, TooManyMessages, in_order
+from history.transfer.formats.values import is_plausible
 from parley.web.schemas import Text, max_entries
 from parley.web.validation import FieldValueError
 from parley_events.parts import Usage
@@ -47,9 +48,12 @@ Cost = Annotated[
 
 def _in_utc(moment: datetime) -> datetime:
     try:
-        return moment.astimezone(UTC)
+        found = moment.astimezone(UTC)
     except OverflowError:
-        raise FieldValueError("out_of_range", "Must be between the years 1 and 9999 in UTC.") from None
+        found = None
+    if found is None or not is_plausible(found):
+        raise FieldValueError("out_of_range", "Must be after the year 1 and before the year 9999, in UTC.")
+    return found
 
 
 Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]

@@ -1,6 +1,6 @@
 """Values of formats that are not documented: whatever has another type counts as absent."""
 
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from typing import Any
 
 MAX_RAW_TIME = 40
@@ -21,10 +21,19 @@ def key_of(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
+def is_plausible(moment: datetime) -> bool:
+    """Return whether a time lies between the years that stand for no time, such as the default of .NET, 0001-01-01.
+
+    The driver of Postgres takes the first and the last time of Python for infinite ones.
+    """
+    return MINYEAR < moment.year < MAXYEAR
+
+
 def time_of(value: Any) -> datetime | None:
     """Return the time that a text in ISO 8601 says, in UTC, or None when it says none."""
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) and len(value) <= MAX_RAW_TIME else None
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC) if moment else None
+        found = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC) if moment else None
     except (ValueError, OverflowError):
         return None
+    return found if found and is_plausible(found) else None
