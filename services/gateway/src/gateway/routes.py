@@ -164,7 +164,7 @@ def history_routes() -> list[Route]:
         route("GET", f"{base}/{{id}}", "history", read),
         route("PATCH DELETE", f"{base}/{{id}}", "history", write),
         route("GET", f"{base}/{{id}}/messages", "history", read),
-        route("GET", f"{base}/{{id}}/export", "history", read),
+        route("GET", f"{base}/{{id}}/export", "history", read, cost=5, timeout=120),
         route("GET", "/v1/conversations/{id}", "history", read),
         route("POST DELETE", "/v1/conversations/{id}", "history", write),
         route("DELETE", "/v1/conversations/{id}/items/{id}", "chat", write),

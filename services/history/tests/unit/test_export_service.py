@@ -1,14 +1,18 @@
 """Exports as JSON and Markdown."""
 
+import asyncio
 from datetime import timedelta
+from uuid import UUID
 
 import orjson
 import pytest
 
 from history.change_notifier.notifier import ChangeNotifier
 from history.conversations.service import ConversationService
+from history.messages.schemas import Message
+from history.messages.store import MessagePosition, MessageStore
 from history.transfer.content_disposition import content_disposition
-from history.transfer.export_service import PAGE_SIZE, ExportFormat, ExportService
+from history.transfer.export_service import MAX_READS, PAGE_SIZE, ExportFormat, ExportService
 from history_testing.in_memory_stores import InMemoryConversationStore, InMemoryHistory, InMemoryMessageStore
 from history_testing.turn_events import SampleTurn
 from parley.ids import new_id
@@ -18,15 +22,18 @@ class ExportFixture:
     def __init__(self, *turns: SampleTurn) -> None:
         self.history = InMemoryHistory()
         self.history.add(*turns)
+        self.service = self.exports(InMemoryMessageStore(self.history))
+
+    def exports(self, messages: MessageStore) -> ExportService:
         store = InMemoryConversationStore(self.history)
         conversations = ConversationService(
             store, ChangeNotifier(), retention=lambda _plan: timedelta(days=30), wake_relay=lambda: None
         )
-        self.service = ExportService(conversations, store, InMemoryMessageStore(self.history))
+        return ExportService(conversations, store, messages)
 
     async def export(self, turn: SampleTurn, export_format: ExportFormat) -> bytes:
         conversation = await self.service.find(turn.user_id, turn.conversation_id)
-        return b"".join([part async for part in self.service.write(conversation, export_format)])
+        return b"".join([part async for part in self.service.write(turn.user_id, conversation, export_format)])
 
 
 async def test_json_holds_every_branch_of_a_conversation_longer_than_a_page() -> None:
@@ -76,7 +83,7 @@ async def test_the_rest_of_a_conversation_that_is_deleted_during_its_export_is_n
         turns.append(turns[-1].next())
     fixture = ExportFixture(*turns)
     conversation = await fixture.service.find(turns[0].user_id, turns[0].conversation_id)
-    export = fixture.service.write(conversation, "json")
+    export = fixture.service.write(turns[0].user_id, conversation, "json")
     sent = [await anext(export), await anext(export)]
     fixture.history.delete(conversation.id)
     sent += [part async for part in export]
@@ -95,3 +102,38 @@ async def test_the_file_is_named_after_the_title_without_characters_that_paths_f
     turn = SampleTurn(question=title)
     conversation = await ExportFixture(turn).service.find(turn.user_id, turn.conversation_id)
     assert content_disposition(conversation, "md") == f"attachment; {header}"
+
+
+async def test_the_exports_of_one_user_do_not_hold_up_those_of_another() -> None:
+    busy, other = SampleTurn(), SampleTurn(user_id=new_id())
+    fixture = ExportFixture(busy, other)
+    messages = SlowMessages(fixture.history)
+    service = fixture.exports(messages)
+
+    async def export(turn: SampleTurn) -> None:
+        conversation = await service.find(turn.user_id, turn.conversation_id)
+        async for _ in service.write(turn.user_id, conversation, "json"):
+            pass
+
+    await asyncio.gather(*(export(busy) for _ in range(5)), export(other))
+    assert messages.most_at_once == MAX_READS
+    assert messages.read.index(other.conversation_id) <= MAX_READS
+
+
+class SlowMessages(InMemoryMessageStore):
+    """Counts the pages that are read at the same time."""
+
+    def __init__(self, history: InMemoryHistory) -> None:
+        super().__init__(history)
+        self.read: list[UUID] = []
+        self.reading = self.most_at_once = 0
+
+    async def tree(
+        self, conversation_id: UUID, after: MessagePosition | None, *, descending: bool, limit: int
+    ) -> list[Message]:
+        self.read.append(conversation_id)
+        self.reading += 1
+        self.most_at_once = max(self.most_at_once, self.reading)
+        await asyncio.sleep(0)
+        self.reading -= 1
+        return await super().tree(conversation_id, after, descending=descending, limit=limit)

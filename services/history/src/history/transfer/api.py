@@ -91,7 +91,9 @@ async def export_conversation(
     """Download a conversation: every branch as JSON, or the active branch as Markdown."""
     conversation = await exports.find(user.user_id, parse_conversation_id(conversation_id))
     headers = {"Content-Disposition": content_disposition(conversation, FILE_SUFFIXES[format])}
-    return StreamingResponse(exports.write(conversation, format), media_type=MEDIA_TYPES[format], headers=headers)
+    return StreamingResponse(
+        exports.write(user.user_id, conversation, format), media_type=MEDIA_TYPES[format], headers=headers
+    )
 
 
 @router.get("/export", response_class=StreamingResponse, responses=EXPORTED_LINES)

@@ -1,7 +1,8 @@
 """Export service: conversations as JSON or Markdown."""
 
-from collections.abc import AsyncIterator
-from typing import Literal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Literal, TypeVar
 from uuid import UUID
 
 import orjson
@@ -11,12 +12,19 @@ from history.conversations.service import ConversationService
 from history.conversations.store import ConversationStore
 from history.messages.schemas import Message
 from history.messages.store import MessagePosition, MessageStore
+from parley.process.fair_slots import FairSlots
 from parley.times import iso, now
+
+T = TypeVar("T")
 
 ExportFormat = Literal["json", "markdown"]
 JSON_FORMAT = "parley.conversation/1"
 PAGE_SIZE = 100
 """Conversations or messages read in one query."""
+MAX_READS = 2
+"""Pages of exports that a process reads from the database at the same time, of each user in turn."""
+CHUNK_LENGTH = 65_536
+"""Bytes of messages that are sent at a time, or one message."""
 MEDIA_TYPES: dict[ExportFormat, str] = {"json": "application/json", "markdown": "text/markdown; charset=utf-8"}
 FILE_SUFFIXES: dict[ExportFormat, str] = {"json": "json", "markdown": "md"}
 _SPEAKER_NAMES = {"user": "You", "assistant": "Assistant", "tool": "Tool"}
@@ -29,57 +37,91 @@ class ExportService:
         self, conversations: ConversationService, conversation_store: ConversationStore, messages: MessageStore
     ) -> None:
         self._conversations, self._conversation_store, self._messages = conversations, conversation_store, messages
+        self._slots = FairSlots(MAX_READS)
 
     async def find(self, user_id: UUID, conversation_id: UUID) -> Conversation:
         """Return the conversation to export; raises ConversationNotFound."""
         return await self._conversations.get(user_id, conversation_id)
 
-    def write(self, conversation: Conversation, export_format: ExportFormat) -> AsyncIterator[bytes]:
-        """Yield a conversation: all branches as JSON, or the active branch as Markdown."""
-        return self._json(conversation) if export_format == "json" else self._markdown(conversation)
+    def write(self, user_id: UUID, conversation: Conversation, export_format: ExportFormat) -> AsyncIterator[bytes]:
+        """Yield a conversation of the user: all branches as JSON, or the active branch as Markdown."""
+        write = self._json if export_format == "json" else self._markdown
+        return write(user_id, conversation)
 
     async def everything(self, user_id: UUID) -> AsyncIterator[bytes]:
         """Yield every conversation of the user, one JSON object per line."""
         last: UUID | None = None
-        while page := await self._conversation_store.page_by_id(user_id, last, PAGE_SIZE):
+        while page := await self._page_by_id(user_id, last):
             for listed in page:
                 # The client may have read for hours since the page was.
                 conversation = await self._conversation_store.find(user_id, listed.id)
                 if conversation is None:
                     continue
-                async for part in self._json(conversation):
+                async for part in self._json(user_id, conversation):
                     yield part
                 yield b"\n"
             last = page[-1].id
 
-    async def _json(self, conversation: Conversation) -> AsyncIterator[bytes]:
+    async def _page_by_id(self, user_id: UUID, last: UUID | None) -> list[Conversation]:
+        return await self._read(user_id, lambda: self._conversation_store.page_by_id(user_id, last, PAGE_SIZE))
+
+    async def _json(self, user_id: UUID, conversation: Conversation) -> AsyncIterator[bytes]:
         yield export_head(conversation)
         separator = b""
-        async for message in self._tree(conversation.id):
-            yield separator + message.model_dump_json().encode()
-            separator = b","
+        async for page in self._tree(user_id, conversation.id):
+            for chunk in _chunks((message.model_dump_json().encode() for message in page), b","):
+                yield separator + chunk
+                separator = b","
         yield b"]}"
 
-    async def _markdown(self, conversation: Conversation) -> AsyncIterator[bytes]:
+    async def _markdown(self, user_id: UUID, conversation: Conversation) -> AsyncIterator[bytes]:
         yield f"# {' '.join((conversation.title or 'Conversation').split())}\n".encode()
-        if conversation.active_message_id is None:
+        active = conversation.active_message_id
+        if active is None:
             return
-        path = await self._messages.path(conversation.id, conversation.active_message_id, None, None)
+        path = await self._read(user_id, lambda: self._messages.path(conversation.id, active, None, None))
         ids = path[::-1]
         for start in range(0, len(ids), PAGE_SIZE):
-            for message in await self._messages.fetch(conversation.id, ids[start : start + PAGE_SIZE]):
-                yield f"\n## {_SPEAKER_NAMES[message.role]} · {iso(message.created_at)}\n\n{message.content}\n".encode()
+            wanted = ids[start : start + PAGE_SIZE]
+            page = await self._read(user_id, partial(self._messages.fetch, conversation.id, wanted))
+            for chunk in _chunks((_paragraphs(message) for message in page), b""):
+                yield chunk
 
-    async def _tree(self, conversation_id: UUID) -> AsyncIterator[Message]:
+    async def _tree(self, user_id: UUID, conversation_id: UUID) -> AsyncIterator[Sequence[Message]]:
         after: MessagePosition | None = None
-        while page := await self._messages.tree(conversation_id, after, descending=False, limit=PAGE_SIZE):
-            for message in page:
-                yield message
+
+        async def following() -> Sequence[Message]:
+            return await self._messages.tree(conversation_id, after, descending=False, limit=PAGE_SIZE)
+
+        while page := await self._read(user_id, following):
+            yield page
             last = page[-1]
             after = MessagePosition(last.number, last.role, last.id)
+
+    async def _read(self, user_id: UUID, read: Callable[[], Awaitable[T]]) -> T:
+        """Read a page. An export waits for its turn without a connection, and sends without holding others up."""
+        async with self._slots.hold(user_id):
+            return await read()
 
 
 def export_head(conversation: Conversation) -> bytes:
     """Return the JSON text of an export up to its first message."""
     head = {"format": JSON_FORMAT, "exported_at": iso(now()), "conversation": conversation.model_dump(mode="json")}
     return orjson.dumps(head)[:-1] + b',"messages":['
+
+
+def _paragraphs(message: Message) -> bytes:
+    return f"\n## {_SPEAKER_NAMES[message.role]} · {iso(message.created_at)}\n\n{message.content}\n".encode()
+
+
+def _chunks(parts: Iterable[bytes], separator: bytes) -> Iterator[bytes]:
+    """Join small parts: sending each of them alone costs more than reading it."""
+    held, length = list[bytes](), 0
+    for part in parts:
+        held.append(part)
+        length += len(part)
+        if length >= CHUNK_LENGTH:
+            yield separator.join(held)
+            held, length = [], 0
+    if held:
+        yield separator.join(held)
