@@ -17,10 +17,7 @@ Services define their own subclasses in their ``errors.py``.
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
-from parley.field_errors import FieldError
-
-MAX_NAMED_FIELDS = 5
-"""Invalid fields that the detail of an error names."""
+from parley.field_errors import FieldError, summary
 
 
 class ParleyError(Exception):
@@ -40,11 +37,15 @@ class ParleyError(Exception):
         **members: str | float | None,
     ) -> None:
         """Set the detail, invalid fields and response headers; ``members`` are added to the response body."""
-        self.detail = detail or (type(self).__doc__ or self.title).strip().splitlines()[0]
         self.errors = tuple(errors)
+        self.detail = detail or self._summary()
         self.headers = dict(headers or {})
         self.members = members
         super().__init__(self.detail)
+
+    def _summary(self) -> str:
+        """Return the detail of an error that is raised without one."""
+        return (type(self).__doc__ or self.title).strip().splitlines()[0]
 
 
 class InvalidRequest(ParleyError):
@@ -53,18 +54,8 @@ class InvalidRequest(ParleyError):
     status, code, title = 400, "invalid_request", "Bad request"
     remedy = "Correct the request as `detail` says; the same request fails again."
 
-    def __init__(
-        self,
-        detail: str | None = None,
-        *,
-        errors: Iterable[FieldError] = (),
-        headers: Mapping[str, str] | None = None,
-        **members: str | float | None,
-    ) -> None:
-        """Take the sentence of the only invalid field as the detail, unless there is one."""
-        found = tuple(errors)
-        only = found[0].sentence() if len(found) == 1 else None
-        super().__init__(detail or only, errors=found, headers=headers, **members)
+    def _summary(self) -> str:
+        return self.errors[0].sentence() if len(self.errors) == 1 else super()._summary()
 
 
 class InvalidJson(InvalidRequest):
@@ -219,10 +210,10 @@ class ValidationFailed(ParleyError):
     remedy = "Correct the fields in `errors`: each entry names one field and says what is wrong with it."
 
     def __init__(self, errors: Iterable[FieldError]) -> None:
-        found = tuple(errors)
-        named = ", ".join(dict.fromkeys(each.name for each in found[:MAX_NAMED_FIELDS] if each.name))
-        several = f"{len(found)} fields are invalid{': ' if named else ''}{named}."
-        super().__init__(found[0].sentence() if len(found) == 1 else several, errors=found)
+        super().__init__(errors=errors)
+
+    def _summary(self) -> str:
+        return summary(self.errors)
 
 
 class RateLimited(ParleyError):

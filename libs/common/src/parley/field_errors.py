@@ -1,7 +1,10 @@
 """Error of one field of a request, and JSON pointers to fields."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+MAX_NAMED_FIELDS = 5
+"""Invalid fields that a summary names."""
 MAX_POINTER_SEGMENT = 64
 """Maximum length of a client's field name in a JSON pointer; longer names are truncated."""
 
@@ -33,3 +36,11 @@ class FieldError:
         if detail[1:2].islower() or detail[1:2] == " ":
             detail = detail[0].lower() + detail[1:]
         return f"{self.name}: {detail}"
+
+
+def summary(errors: Sequence[FieldError]) -> str:
+    """Return one sentence about one or more invalid fields."""
+    if len(errors) == 1:
+        return errors[0].sentence()
+    named = ", ".join(dict.fromkeys(each.name for each in errors[:MAX_NAMED_FIELDS] if each.name))
+    return f"{len(errors)} fields are invalid{': ' if named else ''}{named}."
