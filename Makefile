@@ -10,8 +10,8 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
-# Five workers on two cores: tests wait about as long as they compute. Each worker collects all tests, so more cost more.
-WORKERS := -n 5 --dist loadfile --no-loadscope-reorder
+# Four workers on two cores: tests wait as long as they compute.
+WORKERS := -n 4 --dist loadfile --no-loadscope-reorder
 # Arguments for the command of a target, for example: make test ARGS='-k limits -x'
 ARGS ?=
 
