@@ -90,16 +90,19 @@ class Recording:
         key = sample.name, tuple(sorted({**sample.labels, **target}.items()))
         self.series.setdefault(key, {})[number] = sample.value
 
+    def replayed(self, seconds: float) -> range:
+        """Return the numbers of the samples to replay: of a long outage, not all, so that it lasts no longer."""
+        return range(0, self.length, max(1, int(seconds // OUTAGE_MINUTES)))
+
     def replay(self, seconds: float) -> list[dict[str, str]]:
         """Return the series for promtool, a minute apart; ``seconds``: duration of the outage."""
-        # Of a longer outage, samples are left out, so that it lasts no longer than the others.
-        step = max(1, int(seconds // OUTAGE_MINUTES))
-        factor = 60 / (step * SCRAPE_INTERVAL)
+        numbers = self.replayed(seconds)
+        factor = 60 / (numbers.step * SCRAPE_INTERVAL)
         found = []
         for (name, labels), values in self.series.items():
             scaled = {number: value * factor if name.endswith(GROWING) else value for number, value in values.items()}
             text = ", ".join(f'{key}="{value}"' for key, value in labels)
-            shown = [f"{scaled[n]:.6g}" if n in scaled else "_" for n in range(0, self.length, step)]
+            shown = [f"{scaled[n]:.6g}" if n in scaled else "_" for n in numbers]
             found.append({"series": f"{name}{{{text}}}", "values": " ".join(shown)})
         return found
 
@@ -122,7 +125,7 @@ def fired(recording: Recording, seconds: float, promtool: Promtool) -> list[str]
     case = {
         "interval": "1m",
         "input_series": recording.replay(seconds),
-        "promql_expr_test": [{"expr": FIRED, "eval_time": f"{recording.length}m", "exp_samples": []}],
+        "promql_expr_test": [{"expr": FIRED, "eval_time": f"{len(recording.replayed(seconds))}m", "exp_samples": []}],
     }
     tests = yaml.safe_dump(rule_tests([str(group["name"]) for group in groups], [case]))
     try:
