@@ -1,5 +1,6 @@
 """The provider and the stacks of both profiles, started once for all folders of black-box tests."""
 
+import asyncio
 import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
@@ -9,8 +10,10 @@ import pytest
 import yaml
 
 from fake_provider.process import FakeProvider, RunningProvider
+from parley_embedded.errors import EmbeddedError
 from parley_testing.backends.private_servers import PrivateBackends, open_private_backends
 from parley_testing.backends.shared_servers import SharedBackends
+from parley_testing.deployment.promtool import Promtool, find_promtool
 from parley_testing.http.client import PASSWORD_MARK
 from parley_testing.stacks.embedded import EmbeddedStack
 from parley_testing.stacks.separate_processes import SeparateStack
@@ -61,6 +64,15 @@ def no_secret_in_any_log(
     marks = (provider_key.encode(), anthropic_key.encode(), PASSWORD_MARK.encode())
     logs = [path for path in tmp_path_factory.getbasetemp().rglob("*.log*") if path.is_file()]
     assert [path for path in logs if any(mark in path.read_bytes() for mark in marks)] == []
+
+
+@pytest.fixture(scope="session")
+def promtool(tmp_path_factory: pytest.TempPathFactory) -> Promtool:
+    """Promtool of the system or of Debian."""
+    try:
+        return Promtool(asyncio.run(find_promtool()), tmp_path_factory.mktemp("promtool"))
+    except EmbeddedError as error:
+        pytest.skip(f"the alerts were not checked: {error}")
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """Deployment files as data: rendered manifests, the compose file and generated secrets."""
 
-import asyncio
 import json
 import os
 import subprocess
@@ -20,10 +19,8 @@ from chat.settings import ChatSettings
 from gateway.settings import GatewaySettings
 from history.settings import HistorySettings, WorkerSettings
 from parley.config.settings import ServiceSettings
-from parley_embedded.errors import EmbeddedError
 from parley_testing.deployment.kustomize import kustomize, write_overlay
 from parley_testing.deployment.manifests import Combine, Object, Render, Validate
-from parley_testing.deployment.promtool import Promtool, find_promtool
 from webhooks.settings import WebhooksSettings
 
 SETTINGS: dict[str, type[ServiceSettings]] = {
@@ -107,14 +104,6 @@ def validate() -> Validate:
                 check(json.dumps(each, sort_keys=True), version)
 
     return validated
-
-
-@pytest.fixture(scope="session")
-def promtool(tmp_path_factory: pytest.TempPathFactory) -> Promtool:
-    try:
-        return Promtool(asyncio.run(find_promtool()), tmp_path_factory.mktemp("promtool"))
-    except EmbeddedError as error:
-        pytest.skip(f"the alerts were not checked: {error}")
 
 
 @pytest.fixture(scope="session")

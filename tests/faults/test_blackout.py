@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from blackout.alerts import Recording, alerts_in, metric_names, rule_groups
+from blackout.alerts import Recording, alerts_in, fired, metric_names, rule_groups
 from blackout.cells import KINDS, matrix
 from blackout.expected_alerts import BURN, LIMITS, OUTBOX, wrong_alerts
 from blackout.results import CellResult, KindResult, forbidden, load, save, summarize, table
 from blackout.samples import Sample, slope
 from blackout.traffic import NO_ANSWER, Answer
+from parley_testing.deployment.promtool import Promtool
 
 POSTGRES, REDIS = (next(cell for cell in matrix() if cell.name == f"{name}: stopped") for name in ("postgres", "redis"))
 
@@ -77,6 +78,15 @@ def test_a_long_outage_is_replayed_in_as_many_minutes_as_a_short_one() -> None:
     recording.length = 60
     (values,) = (line["values"] for line in recording.replay(seconds=60) if line["series"].startswith("turns"))
     assert values == " ".join(f"{second * 12}" for second in range(0, 60, 5))
+
+
+@pytest.mark.parametrize("seconds", [12, 60])
+def test_no_alert_fires_after_the_end_of_a_recording(seconds: int, promtool: Promtool) -> None:
+    recording = Recording([], frozenset(), length=seconds)
+    for second in range(seconds):
+        for process in ("gateway-0", "auth", "chat-0", "history-0", "worker", "webhooks"):
+            recording.add(process, second, "answered 1")
+    assert fired(recording, seconds, promtool) == []
 
 
 def test_the_metrics_of_all_rules_are_recorded() -> None:
