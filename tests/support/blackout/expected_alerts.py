@@ -36,8 +36,8 @@ _MAY: dict[Victim, set[str]] = {
 }
 """In the replay, a second in which a consumer catches up or the load is high after a fault lasts a minute.
 
-Revocations are unknown when auth does not answer either, as without Postgres, and a call of Redis takes too long. An auth
-that is lost to the others does not receive its events either.
+Revocations are unknown when auth does not answer either, as without Postgres, and a call of Redis takes too long.
+An auth that is lost to the others does not receive its events either.
 """
 _BUSY = {"ParleyLoopLag", LIMITS, REFILLED}
 """Alerts that other work on the machine causes in any cell: here a call of Redis may take a quarter of a second only,
