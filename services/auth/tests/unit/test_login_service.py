@@ -43,7 +43,7 @@ class CountedHasher(PasswordHasher):
     count = 0
 
     @contextlib.asynccontextmanager
-    async def slot(self, client: str = "") -> AsyncIterator[HashSlot]:
+    async def slot(self, client: str | None = None) -> AsyncIterator[HashSlot]:
         self.count += 1
         async with super().slot(client) as slot:
             yield slot

@@ -5,8 +5,7 @@ import contextlib
 import os
 import secrets
 import threading
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -14,15 +13,16 @@ from typing import TypeVar
 from passlib.context import CryptContext
 
 from auth.security.password_policy import normalise
-from parley.errors import Overloaded
+from parley.process.client_slots import ClientSlots
 from parley.process.fair_slots import FairSlots
 
 T = TypeVar("T")
 BCRYPT_MAX_BYTES = 72
 """bcrypt ignores further bytes, so imported hashes cover no more of a password."""
+TOO_MANY_LOGINS = "Too many logins are waiting for a password check."
 RETRY_AFTER = 2
 CLIENT_SHARE = 2
-"""One client may take one in so many places of the queue."""
+"""A client may take the places of the queue divided by this number."""
 THREAD_NICENESS = 5
 
 
@@ -44,7 +44,7 @@ class PasswordHasher:
     """Hashes and verifies passwords in ``workers`` threads; at most ``queue`` callers wait for one.
 
     Clients get the threads in turns, and each may take half of the queue, so that one with many logins does not hold up
-    the others. The work of this process itself has no client, "".
+    the others. The work of this process itself has no client.
     """
 
     def __init__(self, *, workers: int, queue: int, cost: HashCost | None = None) -> None:
@@ -59,13 +59,14 @@ class PasswordHasher:
         )
         self._executor = ThreadPoolExecutor(workers, "argon2", _lower_priority)
         self._slots = FairSlots(workers)
-        self._waiting, self._queue = Counter[str](), queue
+        of_client = max(1, queue // CLIENT_SHARE)
+        self._queue = ClientSlots(queue, of_client, TOO_MANY_LOGINS, retry_after=RETRY_AFTER)
         self._dummy: str | None = None
 
     @contextlib.asynccontextmanager
-    async def slot(self, client: str = "") -> AsyncIterator["HashSlot"]:
+    async def slot(self, client: str | None = None) -> AsyncIterator["HashSlot"]:
         """Reserve one thread for the caller; raises Overloaded if too many callers wait, of all or of this client."""
-        with self._place_in_queue(client):
+        with self._queue.take(client):
             await self._slots.acquire(client)
         slot = HashSlot(self._context, self._executor)
         try:
@@ -74,7 +75,7 @@ class PasswordHasher:
             # A cancelled caller does not free the thread that its hash still occupies.
             slot.when_idle(lambda: self._slots.release(client))
 
-    async def hash(self, password: str, *, client: str = "") -> str:
+    async def hash(self, password: str, *, client: str | None = None) -> str:
         """Return the hash of a new password; raises Overloaded."""
         async with self.slot(client) as slot:
             return await slot.hash(password)
@@ -97,19 +98,6 @@ class PasswordHasher:
     def close(self) -> None:
         """Finish running hashes and stop the threads."""
         self._executor.shutdown(wait=True, cancel_futures=True)
-
-    @contextlib.contextmanager
-    def _place_in_queue(self, client: str) -> Iterator[None]:
-        most = max(1, self._queue // CLIENT_SHARE) if client else self._queue
-        if self._waiting.total() >= self._queue or self._waiting[client] >= most:
-            raise Overloaded("Too many logins are waiting for a password check.", retry_after=RETRY_AFTER)
-        self._waiting[client] += 1
-        try:
-            yield
-        finally:
-            self._waiting[client] -= 1
-            if not self._waiting[client]:
-                del self._waiting[client]
 
 
 def _lower_priority() -> None:

@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager
 from uuid import UUID
 
 from chat.generation import EmbeddingGenerators
-from chat.user_slots import UserSlots
+from parley.process.client_slots import ClientSlots
 
 MAX_EMBEDDING_CALLS, MAX_EMBEDDING_CALLS_OF_USER = 8, 4
 TOO_MANY_CALLS = f"Too many calls for embeddings run. At most {MAX_EMBEDDING_CALLS_OF_USER} of a user run at once."
@@ -15,7 +15,7 @@ class EmbeddingCalls:
 
     def __init__(self, generators: EmbeddingGenerators) -> None:
         self.generators = generators
-        self._slots = UserSlots(MAX_EMBEDDING_CALLS, MAX_EMBEDDING_CALLS_OF_USER, TOO_MANY_CALLS)
+        self._slots = ClientSlots(MAX_EMBEDDING_CALLS, MAX_EMBEDDING_CALLS_OF_USER, TOO_MANY_CALLS)
 
     def running(self, user_id: UUID) -> AbstractContextManager[None]:
         """Count a call of a user while the context is open; raises Overloaded."""

@@ -16,9 +16,9 @@ from chat.files.store import FileRows, Objects
 from chat.files.text_extractor import TextExtractor
 from chat.files.texts import FileTexts
 from chat.files.upload_form import FormEvent
-from chat.user_slots import UserSlots
 from parley.errors import DependencyUnavailable, InvalidRequest
 from parley.ids import new_id
+from parley.process.client_slots import ClientSlots
 from parley.process.tasks import background
 from parley.process.timeouts import at_most
 
@@ -38,7 +38,7 @@ class FileService:
 
     def __init__(self, rows: FileRows, objects: Objects) -> None:
         self._rows, self._objects = rows, objects
-        self._uploads = UserSlots(MAX_UPLOADS, MAX_UPLOADS_OF_USER, TOO_MANY_UPLOADS)
+        self._uploads = ClientSlots(MAX_UPLOADS, MAX_UPLOADS_OF_USER, TOO_MANY_UPLOADS)
 
     async def upload(
         self,

@@ -12,8 +12,8 @@ import structlog
 from chat.file_errors import TEXT_ERRORS
 from chat.files.pdf_process import MAX_TEXT_BYTES, Status
 from chat.files.text_frame import CUT
-from chat.user_slots import UserSlots
 from parley.errors import Overloaded
+from parley.process.client_slots import ClientSlots
 from parley.process.fair_slots import FairSlots
 from parley.process.timeouts import at_most
 
@@ -42,7 +42,7 @@ class TextExtractor:
     def __init__(self, command: Sequence[str] = COMMAND) -> None:
         self._command = command
         self._slots = FairSlots()
-        self._places = UserSlots(MAX_WAITING, MAX_WAITING_OF_USER, TOO_MANY_FILES)
+        self._places = ClientSlots(MAX_WAITING, MAX_WAITING_OF_USER, TOO_MANY_FILES)
 
     async def extract(self, user_id: UUID, pdf: AsyncIterator[bytes], filename: str) -> str:
         """Return the text of a PDF.
