@@ -1,18 +1,16 @@
 """Access to the conversation database."""
 
-import asyncio
 import contextlib
-import weakref
 from collections.abc import AsyncIterator
 from uuid import UUID
 
-from parley.errors import Overloaded
-from parley.process.timeouts import at_most
+from parley.process.locks import KeyedLocks, held_within
 from parley.storage.connection_queue import ConnectionQueue
 from parley.storage.database import PostgresDatabase
 from parley.storage.database import Row as Row  # noqa: PLC0414 - the stores import it from here
 from parley.storage.postgres import Connection, Pool
 
+TOO_LONG = "Another change of this account takes long. Try again later."
 PERSON_TIMEOUT = 10.0
 """Seconds that a change of a person waits for those before it."""
 
@@ -24,9 +22,7 @@ class Database(PostgresDatabase):
         self, pool: Pool, queue: ConnectionQueue | None = None, *, person_timeout: float = PERSON_TIMEOUT
     ) -> None:
         super().__init__(pool, "The conversation database", queue=queue)
-        self._person_timeout = person_timeout
-        # An entry exists while a change of the person waits or runs.
-        self._persons: weakref.WeakValueDictionary[UUID, asyncio.Lock] = weakref.WeakValueDictionary()
+        self._persons, self._person_timeout = KeyedLocks(), person_timeout
 
     @contextlib.asynccontextmanager
     async def person_transaction(self, user_id: UUID) -> AsyncIterator[Connection]:
@@ -35,12 +31,7 @@ class Database(PostgresDatabase):
         Changes of the same person wait here first, without a connection: while one takes long, such as an import,
         those that wait for it would otherwise occupy the connections that the requests of everybody need.
         """
-        mine = self._persons.setdefault(user_id, asyncio.Lock())
-        async with contextlib.AsyncExitStack() as stack:
-            async with at_most(self._person_timeout) as wait:
-                await stack.enter_async_context(mine)
-            if wait.expired:
-                raise Overloaded("Another change of this account takes long. Try again later.")
-            connection = await stack.enter_async_context(self.transaction())
+        mine = held_within(self._person_timeout, self._persons.of(user_id), TOO_LONG)
+        async with mine, self.transaction() as connection:
             await connection.execute("SELECT lock_person($1)", user_id)
             yield connection

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import hashlib
-import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from uuid import UUID
@@ -18,9 +17,8 @@ from history.transfer.parsing import ParsedEntry, check_format, parse_file, take
 from history.transfer.schemas import MAX_SKIPPED, Imported, ImportReport, Skipped
 from history.transfer.store import ConversationNotStorable, ImportStore
 from history.transfer.upload import Upload, open_upload
-from parley.errors import Overloaded
 from parley.ids import new_id
-from parley.process.timeouts import at_most
+from parley.process.locks import KeyedLocks, held_within
 from parley.process.worker_thread import WorkerThread
 
 log = structlog.get_logger()
@@ -31,6 +29,7 @@ MAX_CONCURRENT_IMPORTS = 2
 """Received files that a process imports at a time. A file that is still being uploaded does not count."""
 SLOT_TIMEOUT = 10.0
 """Seconds of each wait: for another import of the user, for an upload slot, and for an import slot."""
+TOO_MANY_IMPORTS = "Too many imports are running. Try again later."
 IMPORT_TIMEOUT = 100.0
 """Seconds of an import. What is not stored by then is reported as skipped; the gateway waits for 120 s."""
 STOPPED_DETAIL = "The import was stopped before this conversation. It and the later ones of the file were not imported."
@@ -74,8 +73,7 @@ class ImportService:
         self._slot_timeout, self._import_timeout = slot_timeout, import_timeout
         self._uploads = asyncio.Semaphore(MAX_CONCURRENT_UPLOADS)
         self._imports = asyncio.Semaphore(MAX_CONCURRENT_IMPORTS)
-        # An entry exists while an import of the user waits or runs.
-        self._users: weakref.WeakValueDictionary[UUID, asyncio.Lock] = weakref.WeakValueDictionary()
+        self._users = KeyedLocks()
 
     async def run(self, user_id: UUID, file: ImportFile, key: str | None = None) -> tuple[ImportReport, bool]:
         """Import a file.
@@ -84,8 +82,7 @@ class ImportService:
         Raises InvalidJson, ValidationFailed, IdempotencyKeyReused, Overloaded, Draining, or InvalidRequest when the
         client leaves.
         """
-        mine = self._users.setdefault(user_id, asyncio.Lock())
-        async with self._slot(mine):
+        async with self._slot(self._users.of(user_id)):
             with open_upload() as upload:
                 async with self._slot(self._uploads):
                     stop = StopSignal(self._drain_started, file.client_left, self._import_timeout)
@@ -94,14 +91,8 @@ class ImportService:
                 async with self._slot(self._imports):
                     return await self._import(user_id, upload, file.lines, key, stop)
 
-    @contextlib.asynccontextmanager
-    async def _slot(self, slot: asyncio.Semaphore | asyncio.Lock) -> AsyncIterator[None]:
-        async with contextlib.AsyncExitStack() as stack:
-            async with at_most(self._slot_timeout) as wait:
-                await stack.enter_async_context(slot)
-            if wait.expired:
-                raise Overloaded("Too many imports are running. Try again later.")
-            yield
+    def _slot(self, slot: asyncio.Semaphore | asyncio.Lock) -> contextlib.AbstractAsyncContextManager[None]:
+        return held_within(self._slot_timeout, slot, TOO_MANY_IMPORTS)
 
     async def _import(
         self, user_id: UUID, upload: Upload, lines: bool, key: str | None, stop: StopSignal

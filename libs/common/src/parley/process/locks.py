@@ -1,0 +1,35 @@
+"""Locks by key, and waits for a lock that end."""
+
+import asyncio
+import contextlib
+import weakref
+from collections.abc import AsyncIterator, Hashable
+
+from parley.errors import Overloaded
+from parley.process.timeouts import at_most
+
+
+class KeyedLocks:
+    """A lock for each key, such as a user. It exists while somebody holds it or waits for it."""
+
+    def __init__(self) -> None:
+        self._locks: weakref.WeakValueDictionary[Hashable, asyncio.Lock] = weakref.WeakValueDictionary()
+
+    def of(self, key: Hashable) -> asyncio.Lock:
+        """Return the lock of a key."""
+        return self._locks.setdefault(key, asyncio.Lock())
+
+    def __len__(self) -> int:
+        """Return the number of keys whose lock is in use."""
+        return len(self._locks)
+
+
+@contextlib.asynccontextmanager
+async def held_within(seconds: float, lock: asyncio.Lock | asyncio.Semaphore, refusal: str) -> AsyncIterator[None]:
+    """Hold a lock while the context is open; raises Overloaded with the ``refusal`` if it is not free in time."""
+    async with contextlib.AsyncExitStack() as stack:
+        async with at_most(seconds) as wait:
+            await stack.enter_async_context(lock)
+        if wait.expired:
+            raise Overloaded(refusal)
+        yield
