@@ -35,13 +35,9 @@ WHERE c.user_id = $1 AND c.deleted_at IS NULL
   AND (c.updated_at, c.id) < (coalesce($4::timestamptz, 'infinity'), coalesce($5::uuid, {_FIRST_ID}))
 ORDER BY c.updated_at DESC, c.id DESC LIMIT $6"""
 # No index has a user's conversations by id. OFFSET 0 keeps Postgres from reading those of all users in that order.
-_PAGE_BY_ID = f"""
-WITH page AS (
-    SELECT id FROM (SELECT id FROM conversations WHERE user_id = $1 AND deleted_at IS NULL OFFSET 0) AS own
-    WHERE id > coalesce($2::uuid, {_FIRST_ID}) ORDER BY id LIMIT $3
-)
-{_CONVERSATION_COLUMNS}
-FROM page CROSS JOIN LATERAL (SELECT * FROM conversations WHERE id = page.id OFFSET 0) AS c ORDER BY c.id"""  # noqa: S608 - only constants are interpolated
+_IDS = f"""
+SELECT id FROM (SELECT id FROM conversations WHERE user_id = $1 AND deleted_at IS NULL OFFSET 0) AS own
+WHERE id > coalesce($2::uuid, {_FIRST_ID}) ORDER BY id LIMIT $3"""  # noqa: S608 - only a constant is interpolated
 _OWNER = f"""
 SELECT c.user_id, c.deleted_at IS NOT NULL AS deleted, c.last_number,
     CASE WHEN c.active_message_id IS NOT NULL THEN c.active_since END AS chosen_at, (
@@ -127,9 +123,9 @@ class PostgresConversationStore:
         )
         return [_conversation(row) for row in found]
 
-    async def page_by_id(self, user_id: UUID, after: UUID | None, limit: int) -> list[Conversation]:
-        """Return up to ``limit`` conversations by id, an order that concurrent updates do not change."""
-        return [_conversation(row) for row in await self._database.fetch(_PAGE_BY_ID, user_id, after, limit)]
+    async def ids(self, user_id: UUID, after: UUID | None, limit: int) -> list[UUID]:
+        """Return up to ``limit`` conversations in the order of their ids, which concurrent updates do not change."""
+        return [row["id"] for row in await self._database.fetch(_IDS, user_id, after, limit)]
 
     @contextlib.asynccontextmanager
     async def lock(self, user_id: UUID, conversation_id: UUID) -> AsyncIterator["PostgresLockedConversation | None"]:

@@ -58,8 +58,8 @@ class ConversationStore(Protocol):
         """Store an empty conversation and ``conversation.created``; False if the ID is in use or the user erased."""
         ...
 
-    async def page_by_id(self, user_id: UUID, after: UUID | None, limit: int) -> list[Conversation]:
-        """Return up to ``limit`` conversations by id, an order that concurrent updates do not change."""
+    async def ids(self, user_id: UUID, after: UUID | None, limit: int) -> list[UUID]:
+        """Return up to ``limit`` conversations in the order of their ids, which concurrent updates do not change."""
         ...
 
     async def deletions(self, after: tuple[datetime, UUID] | None, limit: int) -> list[ConversationDeletion]:

@@ -51,19 +51,17 @@ class ExportService:
     async def everything(self, user_id: UUID) -> AsyncIterator[bytes]:
         """Yield every conversation of the user, one JSON object per line."""
         last: UUID | None = None
-        while page := await self._page_by_id(user_id, last):
-            for listed in page:
-                # The client may have read for hours since the page was.
-                conversation = await self._conversation_store.find(user_id, listed.id)
+        following = partial(self._conversation_store.ids, user_id, limit=PAGE_SIZE)
+        while ids := await self._read(user_id, partial(following, last)):
+            for conversation_id in ids:
+                # The client may have read for hours since these ids were read, and the conversation may be deleted.
+                conversation = await self._conversation_store.find(user_id, conversation_id)
                 if conversation is None:
                     continue
                 async for part in self._json(user_id, conversation):
                     yield part
                 yield b"\n"
-            last = page[-1].id
-
-    async def _page_by_id(self, user_id: UUID, last: UUID | None) -> list[Conversation]:
-        return await self._read(user_id, lambda: self._conversation_store.page_by_id(user_id, last, PAGE_SIZE))
+            last = ids[-1]
 
     async def _json(self, user_id: UUID, conversation: Conversation) -> AsyncIterator[bytes]:
         yield export_head(conversation)
@@ -76,10 +74,10 @@ class ExportService:
 
     async def _markdown(self, user_id: UUID, conversation: Conversation) -> AsyncIterator[bytes]:
         yield f"# {' '.join((conversation.title or 'Conversation').split())}\n".encode()
-        active = conversation.active_message_id
-        if active is None:
+        if conversation.active_message_id is None:
             return
-        path = await self._read(user_id, lambda: self._messages.path(conversation.id, active, None, None))
+        whole = partial(self._messages.path, conversation.id, conversation.active_message_id, None, None)
+        path = await self._read(user_id, whole)
         ids = path[::-1]
         for start in range(0, len(ids), PAGE_SIZE):
             wanted = ids[start : start + PAGE_SIZE]
@@ -89,11 +87,8 @@ class ExportService:
 
     async def _tree(self, user_id: UUID, conversation_id: UUID) -> AsyncIterator[Sequence[Message]]:
         after: MessagePosition | None = None
-
-        async def following() -> Sequence[Message]:
-            return await self._messages.tree(conversation_id, after, descending=False, limit=PAGE_SIZE)
-
-        while page := await self._read(user_id, following):
+        following = partial(self._messages.tree, conversation_id, descending=False, limit=PAGE_SIZE)
+        while page := await self._read(user_id, partial(following, after)):
             yield page
             last = page[-1]
             after = MessagePosition(last.number, last.role, last.id)

@@ -88,9 +88,9 @@ class InMemoryConversationStore:
         found.sort(key=_update_order, reverse=True)
         return [one for one in found if after is None or _update_order(one) < after][:limit]
 
-    async def page_by_id(self, user_id: UUID, after: UUID | None, limit: int) -> list[Conversation]:
-        found = sorted(self._history.visible(user_id), key=lambda one: one.id)
-        return [one for one in found if after is None or one.id > after][:limit]
+    async def ids(self, user_id: UUID, after: UUID | None, limit: int) -> list[UUID]:
+        found = sorted(one.id for one in self._history.visible(user_id))
+        return [one for one in found if after is None or one > after][:limit]
 
     @contextlib.asynccontextmanager
     async def lock(self, user_id: UUID, conversation_id: UUID) -> AsyncIterator["InMemoryLockedConversation | None"]:

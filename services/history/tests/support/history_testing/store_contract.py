@@ -88,9 +88,9 @@ class HistoryStoreContract:
     async def test_pages_by_id_show_every_conversation_once(self, stores: Stores) -> None:
         turns = _three_conversations()
         await stores.add(*turns)
-        first = await stores.conversations.page_by_id(turns[0].user_id, None, 2)
-        rest = await stores.conversations.page_by_id(turns[0].user_id, first[-1].id, 2)
-        assert [one.id for one in first + rest] == sorted(turn.conversation_id for turn in turns)
+        first = await stores.conversations.ids(turns[0].user_id, None, 2)
+        rest = await stores.conversations.ids(turns[0].user_id, first[-1], 2)
+        assert first + rest == sorted(turn.conversation_id for turn in turns)
 
     async def test_a_created_conversation_is_empty_and_created_once(self, stores: Stores) -> None:
         turn, conversation_id = SampleTurn(), new_id()

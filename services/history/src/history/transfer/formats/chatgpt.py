@@ -16,7 +16,7 @@ from history.transfer.drafts import (
 )
 from history.transfer.formats.attachments import attachment_names, named_attachments, unsupported_attachment
 from history.transfer.formats.message_order import Ancestors, TooManyMessages, parents_first
-from history.transfer.formats.values import MAX_MODEL_LENGTH, MAX_RAW_TITLE, is_plausible, text_of
+from history.transfer.formats.values import MAX_MODEL_LENGTH, MAX_RAW_TITLE, in_utc, text_of
 from parley.field_errors import json_pointer
 from parley.web.validation import FieldValueError
 
@@ -138,5 +138,4 @@ def _member(found: dict[str, Any], name: str) -> dict[str, Any]:
 def _time(value: Any) -> datetime | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MAX_TIMESTAMP:
         return None
-    found = datetime.fromtimestamp(value, UTC)
-    return found if is_plausible(found) else None
+    return in_utc(datetime.fromtimestamp(value, UTC))

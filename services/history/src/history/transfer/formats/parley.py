@@ -1,7 +1,7 @@
 """Parley's own export format."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from itertools import pairwise
 from typing import Annotated, Any, Literal
@@ -21,7 +21,7 @@ from history.transfer.drafts import (
 )
 from history.transfer.formats.lenient import validate
 from history.transfer.formats.message_order import Ancestors, TooManyMessages, in_order
-from history.transfer.formats.values import is_plausible
+from history.transfer.formats.values import in_utc
 from parley.web.schemas import Text, max_entries
 from parley.web.validation import FieldValueError
 from parley_events.parts import Usage
@@ -47,11 +47,8 @@ Cost = Annotated[
 
 
 def _in_utc(moment: datetime) -> datetime:
-    try:
-        found = moment.astimezone(UTC)
-    except OverflowError:
-        found = None
-    if found is None or not is_plausible(found):
+    found = in_utc(moment)
+    if found is None:
         raise FieldValueError("out_of_range", "Must be after the year 1 and before the year 9999, in UTC.")
     return found
 

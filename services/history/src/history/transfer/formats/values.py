@@ -21,19 +21,24 @@ def key_of(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def is_plausible(moment: datetime) -> bool:
-    """Return whether a time lies between the years that stand for no time, such as the default of .NET, 0001-01-01.
+def in_utc(moment: datetime) -> datetime | None:
+    """Return a time in UTC, or None in the first and last year: such times stand for none, as the default of .NET does.
 
     The driver of Postgres takes the first and the last time of Python for infinite ones.
     """
-    return MINYEAR < moment.year < MAXYEAR
+    try:
+        found = moment.astimezone(UTC)
+    except OverflowError:
+        return None
+    return found if MINYEAR < found.year < MAXYEAR else None
 
 
 def time_of(value: Any) -> datetime | None:
     """Return the time that a text in ISO 8601 says, in UTC, or None when it says none."""
-    try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) and len(value) <= MAX_RAW_TIME else None
-        found = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC) if moment else None
-    except (ValueError, OverflowError):
+    if not isinstance(value, str) or len(value) > MAX_RAW_TIME:
         return None
-    return found if found and is_plausible(found) else None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return in_utc(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
