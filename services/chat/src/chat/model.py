@@ -116,7 +116,7 @@ class NewTurn:
     """Refuse the admission unless ``parent_id`` is still the newest turn with output."""
     item_deletions: int = 0
     copied_from: dict[UUID, int] = field(default_factory=dict)
-    """Deletions of items in the conversation, and in others that the turn has copies of. More refuse the admission."""
+    """Deletions of items in its conversation, and in those it copies from. If one has grown, the turn is refused."""
     keep_system_prompt: bool = False
     """Store the system prompt as the default of later turns."""
     reservation: Reservation = field(default_factory=Reservation)

@@ -125,7 +125,7 @@ class KeySet:
         """Fetch the keys once; return the error, which leaves the cached keys in use."""
         try:
             self._use(await self._fetch())
-        except Exception as error:  # noqa: BLE001 - whatever the response is, it may be a good one next time
+        except Exception as error:  # noqa: BLE001 - any failure may be over at the next fetch
             return error
         return None
 

@@ -56,9 +56,10 @@ def without_shared(turn: Turn, item: ItemPlace, changed: Turn) -> Turn | None:
 
 
 def repeats_older(turn: Turn, sharing: Iterable[Turn]) -> bool:
-    """Tell whether a turn answers a message again whose first turn is gone; ``sharing``: others with that message.
+    """Return whether a turn regenerates the answer to a message whose first turn is gone.
 
-    History has the message as that of the first turn, so this turn cannot delete an item of it there.
+    History keeps that message with the first turn, so a deletion in a later one does not remove it there.
+    ``sharing``: all turns with that message.
     """
     first = (one for one in sharing if one.parent_id == turn.parent_id and one.continues == turn.continues)
     return turn.regenerate is not None and all(one.regenerate is not None for one in first)

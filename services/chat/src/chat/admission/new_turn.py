@@ -46,7 +46,10 @@ def new_turn(
     copied_from: dict[UUID, int],
 ) -> NewTurn:
     """Return the turn to admit, whose deadline is ``timeout`` from now."""
-    now, conversation = times.now(), position.conversation_id
+    now, conversation, others = times.now(), position.conversation_id, dict(copied_from)
+    deletions = position.item_deletions
+    if conversation is not None:  # a copy may have been read before the position
+        deletions = others.pop(conversation, deletions)
     return NewTurn(
         id=new_id(),
         user_id=request.user_id,
@@ -69,11 +72,8 @@ def new_turn(
         adopted=position.adopted,
         head=position.head,
         follows_latest=position.follows_latest,
-        # A copy may have been read before the position.
-        item_deletions=position.item_deletions
-        if conversation is None
-        else copied_from.get(conversation, position.item_deletions),
-        copied_from={other: count for other, count in copied_from.items() if other != conversation},
+        item_deletions=deletions,
+        copied_from=others,
         keep_system_prompt=request.system_prompt is not None and request.keeps_system_prompt,
         reservation=reservation,
         tool_results=position.tool_results,

@@ -60,8 +60,8 @@ class TokenLimits:
             wait, quota = max(1, round(decision.retry_after + 0.5)), _quota(decision)
             smaller = f", or send at most {quota.remaining} tokens" if quota.remaining else ""
             raise RateLimited(
-                f"{limit.count} tokens a minute allowed, with those that running turns reserve. This prompt reserves "
-                f"{cost}, and {quota.remaining} are left. Retry in {wait} s{smaller}.",
+                f"{limit.count} tokens a minute are allowed, including those reserved by running turns. This prompt "
+                f"reserves {cost}, and {quota.remaining} are left. Retry in {wait} s{smaller}.",
                 headers={"Retry-After": str(wait), **quota.headers()},
             )
         return _quota(decision)

@@ -215,7 +215,8 @@ async def test_an_exhausted_token_limit_refuses_the_turn_and_says_when_to_retry(
     assert refused.value.headers["Retry-After"] == "8"
     left = refused.value.headers["x-ratelimit-remaining-tokens"]
     assert re.search(
-        rf"^1000 tokens a minute allowed, with those .* This prompt reserves \d+, and {left} are left\. "
+        r"^1000 tokens a minute are allowed, including those reserved by running turns\. This prompt reserves \d+, "
+        rf"and {left} are left\. "
         rf"Retry in 8 s, or send at most {left} tokens\.$",
         refused.value.detail,
     )

@@ -98,7 +98,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         except OSError:  # uvicorn's own ClientDisconnected
             raise ClientDisconnected from None
         if self.initial_response is not None and self.close_sent:
-            # Otherwise uvicorn logs an error for each refused handshake, which any stranger can send.
+            # Without this, uvicorn logs an error for each refused handshake, and any stranger can cause one.
             self.handshake_complete = True
 
     def handle_connect(self, event: Request) -> None:
