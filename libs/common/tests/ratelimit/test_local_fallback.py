@@ -1,5 +1,6 @@
 """The local fallback of the limiter."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,12 +30,14 @@ def test_two_replicas_halve_the_burst_and_the_rate() -> None:
     assert sum(fallback.check([some], 1).allowed for _ in range(20)) == 5
 
 
-def test_a_strict_limit_allows_no_burst() -> None:
-    clock, strict = ManualClock(), Limit("login", "ada", count=60, period=60, burst=10, strict=True)
+@pytest.mark.parametrize(("burst", "replicas", "allowed"), [(10, 1, 1), (5, 1, 1), (120, 1, 12), (120, 4, 3)])
+def test_a_strict_limit_allows_a_tenth_of_its_burst(burst: int, replicas: int, allowed: int) -> None:
+    clock, strict = ManualClock(), Limit("login", "ada", count=60, period=60, burst=burst, strict=True)
     fallback = LocalFallback(clock=clock)
-    assert [fallback.check([strict], 1).allowed for _ in range(3)] == [True, False, False]
-    clock.now += 1
-    assert fallback.check([strict], 1).allowed
+    fallback.replicas = replicas
+    assert sum(fallback.check([strict], 1).allowed for _ in range(20)) == allowed
+    clock.now += replicas
+    assert [fallback.check([strict], 1).allowed for _ in range(2)] == [True, False]
 
 
 def test_nothing_is_consumed_when_one_of_several_limits_refuses() -> None:

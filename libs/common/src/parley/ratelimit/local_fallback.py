@@ -9,6 +9,8 @@ from cachetools import LRUCache
 from parley.ratelimit.model import SECOND, Decision, Limit, LimitState
 
 MAX_BUCKETS = 50_000
+STRICT_DIVISOR = 10
+"""A strict limit allows this part of its burst: few guesses, yet two logins when Redis is late once."""
 
 
 class LocalFallback:
@@ -53,7 +55,7 @@ class LocalFallback:
         burst = max(1, limit.burst // self.replicas)
         buckets = [self._bucket(limit, limit.key, burst, now)]
         if limit.strict:
-            buckets.append(self._bucket(limit, f"{limit.key}:strict", 1, now))
+            buckets.append(self._bucket(limit, f"{limit.key}:strict", max(1, burst // STRICT_DIVISOR), now))
         return buckets
 
     def _bucket(self, limit: Limit, key: str, burst: int, now: int) -> "_Bucket":

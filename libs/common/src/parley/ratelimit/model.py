@@ -14,8 +14,8 @@ EXACT = 2**53
 class Limit:
     """``count`` units every ``period`` seconds for one subject, and up to ``burst`` units at once.
 
-    A ``strict`` limit allows no burst while Redis is unavailable. Raises ValueError for numbers that cannot be counted
-    exactly.
+    A ``strict`` limit allows a tenth of the burst while Redis is unavailable. Raises ValueError for numbers that cannot
+    be counted exactly.
     """
 
     policy: str
