@@ -21,7 +21,7 @@ RETRIED = (429, 502, 503, 504)
 """Statuses on which a client resumes a stream again."""
 SHORT = "short [[fake tokens=2]]"
 START_INTERVAL = 0.1
-"""Seconds between the starts of two streams: while Redis is away, limits permit no burst."""
+"""Seconds between the starts of two streams: while Redis is away, limits permit a small burst only."""
 FIRST_TEXT_TIMEOUT = 60.0
 CLIENT_TIMEOUT = 45.0
 """Seconds after which a client gives up: no request may take as long."""

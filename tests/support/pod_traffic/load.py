@@ -14,7 +14,7 @@ RESUME_TIMEOUT, RESUME_DELAY = 120.0, 0.5
 STORED_TIMEOUT, STORED_DELAY = 240.0, 1.0
 CONCURRENCY = 5
 START_INTERVAL = 0.25
-"""Seconds between the starts of two streams: while Redis is late, limits permit no burst."""
+"""Seconds between the starts of two streams: while Redis is late, limits permit a small burst only."""
 TURN_INTERVAL = 5
 """One of so many requests is a turn, the others are lists."""
 RETRIED = (httpx2.codes.BAD_GATEWAY, httpx2.codes.SERVICE_UNAVAILABLE, httpx2.codes.GATEWAY_TIMEOUT)

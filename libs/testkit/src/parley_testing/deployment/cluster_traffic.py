@@ -18,7 +18,7 @@ GATEWAY_SETTINGS = {
     "ANONYMOUS_RATE_LIMIT": "100000",
     "RATE_LIMIT_PATIENCE": "2",
 }
-"""Settings that permit the traffic. On a busy cluster Redis answers late, and no burst is permitted meanwhile."""
+"""Settings that permit the traffic. On a busy cluster Redis answers late, and a small burst is permitted meanwhile."""
 AUTH_SETTINGS = {"REGISTRATION": "open"}
 READY_TIMEOUT, REPORT_TIMEOUT = 180.0, 900.0
 
