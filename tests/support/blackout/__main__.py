@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import get_args
 
-from blackout.cells import CLOCKS, DEPENDENCIES, REPLICAS, Cell, Fault, matrix
+from blackout.cells import CLOCKS, DEPENDENCIES, LONG, REPLICAS, Cell, Fault, matrix
 from blackout.faults import clock_library
 from blackout.laboratory import enter_laboratory, rig_folder
 from blackout.measure import run_cell
@@ -29,7 +29,7 @@ def main() -> int:
         cell
         for cell in matrix()
         if cell.victim in (options.victims or [*DEPENDENCIES, *REPLICAS])
-        and (not options.fault or cell.fault in options.fault)
+        and (cell.fault in options.fault if options.fault else cell.fault != LONG)
     ]
     promtool = _promtool()
     enter_laboratory("blackout")
@@ -93,7 +93,12 @@ def _promtool() -> Path | None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="blackout", description=__doc__)
     parser.add_argument("victims", nargs="*", metavar="VICTIM", help=", ".join([*DEPENDENCIES, *REPLICAS]))
-    parser.add_argument("--fault", action="append", choices=get_args(Fault), help="only this fault; may be repeated")
+    parser.add_argument(
+        "--fault",
+        action="append",
+        choices=get_args(Fault),
+        help=f"only this fault; may be repeated. The only way to `{LONG}`",
+    )
     parser.add_argument("--logs", type=Path, help="keep the logs of all processes in this folder")
     parser.add_argument(
         "--write",

@@ -10,6 +10,7 @@ Fault: TypeAlias = Literal[
     "stopped",
     "paused",
     "vanished",
+    "vanished 10 min",
     "slow 200 ms",
     "slow 2 s",
     "full",
@@ -26,8 +27,16 @@ KINDS: tuple[Kind, ...] = ("turn", "read", "login")
 REPLICA_FAULTS: tuple[Fault, ...] = ("stopped", "paused", "vanished")
 CLOCKS: dict[Fault, int] = {"clock 60 s ahead": 60, "clock 60 s behind": -60}
 FAILOVERS: tuple[Victim, ...] = ("postgres", "redis", "rabbitmq")
-SECONDS: dict[Fault, float] = {"vanished": 60, "slow 200 ms": 10, "slow 2 s": 15, "failed over": 5}
+SECONDS: dict[Fault, float] = {
+    "vanished": 60,
+    "vanished 10 min": 600,
+    "slow 200 ms": 10,
+    "slow 2 s": 15,
+    "failed over": 5,
+}
 """Seconds of a fault. Vanished: longer than keepalive and TCP_USER_TIMEOUT take to end a connection."""
+LONG: Fault = "vanished 10 min"
+"""A fault that is run only where it is named."""
 DEFAULT_SECONDS = 12.0
 
 OK = frozenset({200})
@@ -54,6 +63,11 @@ class Cell:
         if self.fault == "failed over" and self.victim != "postgres":
             return 0
         return SECONDS.get(self.fault, DEFAULT_SECONDS)
+
+    @property
+    def streams(self) -> int:
+        """The number of streams that are open when it begins."""
+        return 50 if self.fault == "failed over" else 8
 
     @property
     def name(self) -> str:
@@ -91,5 +105,5 @@ def matrix() -> list[Cell]:
 
 def faults_of(victim: Victim) -> list[Fault]:
     """Return the faults of a dependency."""
-    found: list[Fault] = ["stopped", "paused", "vanished", "slow 200 ms", "slow 2 s", "full", "wrong password"]
+    found: list[Fault] = ["stopped", "paused", "vanished", LONG, "slow 200 ms", "slow 2 s", "full", "wrong password"]
     return [*found, "failed over"] if victim in FAILOVERS else found

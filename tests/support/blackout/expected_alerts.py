@@ -1,6 +1,6 @@
 """Alerts that must fire in a cell, and those that may; any other one is a false alarm."""
 
-from blackout.cells import Cell, Fault, Victim
+from blackout.cells import LONG, Cell, Fault, Victim
 
 BURN, LIMITS, MISSING = "ParleyErrorBudgetBurn", "ParleyLimitsLocal", "ParleyServiceMissing"
 OUTBOX, RECOVERED, PROVIDER = "ParleyOutboxOld", "ParleyTurnsRecovered", "ParleyProviderFailing"
@@ -8,13 +8,13 @@ UPSTREAM, CONSUMER, LATE = "ParleyUpstreamFailing", "ParleyConsumerDown", "Parle
 REVOCATIONS = "ParleyRevocationsUnknown"
 REFILLED, NOT_CONSUMED = "ParleyHistoryRefilled", "ParleyEventsNotConsumed"
 
-_GONE: tuple[Fault, ...] = ("stopped", "paused", "vanished")
+_GONE: tuple[Fault, ...] = ("stopped", "paused", "vanished", LONG)
 _REFUSED: tuple[Fault, ...] = (*_GONE, "wrong password")
 _MUST: dict[tuple[Victim, Fault], set[str]] = {
     **{("postgres", fault): {BURN} for fault in (*_REFUSED, "failed over")},
     **{("redis", fault): {LIMITS} for fault in _REFUSED},
     **{("rabbitmq", fault): {OUTBOX} for fault in (*_REFUSED, "full")},
-    **{("provider", fault): {BURN, PROVIDER} for fault in ("stopped", "vanished", "wrong password")},
+    **{("provider", fault): {BURN, PROVIDER} for fault in ("stopped", "vanished", LONG, "wrong password")},
     **{("chat", fault): {RECOVERED} for fault in _GONE},
     # One process each, so users notice. A host that is lost to the others still answers Prometheus here.
     ("auth", "stopped"): {BURN, MISSING},

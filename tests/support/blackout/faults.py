@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
-from blackout.cells import CLOCKS, Cell, Fault, Victim
+from blackout.cells import CLOCKS, LONG, Cell, Fault, Victim
 from blackout.replica_hosts import SERVICE, replicas_of
 from blackout.rig import Rig
 from blackout.server_faults import (
@@ -58,7 +58,7 @@ def broken(rig: Rig, cell: Cell) -> AbstractAsyncContextManager[None]:
         return own(rig)
     if cell.fault == "failed over":
         return {"postgres": _failed_over_postgres, "redis": _failed_over_redis}.get(cell.victim, _lost_leader)(rig)
-    if cell.fault == "vanished":
+    if cell.fault in {"vanished", LONG}:
         return _vanished(rig, cell.victim)
     if cell.fault in CLOCKS:
         return _other_clock(rig, cell.victim, CLOCKS[cell.fault])

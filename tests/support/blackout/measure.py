@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import httpx2
 
 from blackout.alerts import Recording, fired, metric_names, rule_groups
-from blackout.cells import DEPENDENCIES, KINDS, Cell, Fault
+from blackout.cells import DEPENDENCIES, KINDS, LONG, Cell, Fault
 from blackout.expected_alerts import wrong_alerts
 from blackout.faults import broken
 from blackout.replica_hosts import replicas_of
@@ -35,7 +35,7 @@ MAX_GROWTH = 64
 """MiB by which a process may grow."""
 STATUS_NAMES = {"redis": "redis", "postgres": "postgres", "rabbitmq": "bus"}
 """Names of dependencies in ``/status``."""
-NOTICED: tuple[Fault, ...] = ("stopped", "paused", "vanished", "wrong password")
+NOTICED: tuple[Fault, ...] = ("stopped", "paused", "vanished", LONG, "wrong password")
 """Faults that ``/status`` must show."""
 
 
@@ -47,7 +47,7 @@ async def run_cell(rig: Rig, cell: Cell, promtool: Promtool | None = None) -> Ce
     for user in rig.users:
         await user.renew()
     result = CellResult(cell.name, cell.seconds)
-    traffic, streams = Traffic(rig.users), await Streams.open(rig.users, rig.gateways, cell.seconds)
+    traffic, streams = Traffic(rig.users), await Streams.open(rig.users, rig.gateways, cell)
     watch, recording = Watch(rig, cell), Recording(rig.stack.everything, metric_names(rule_groups()))
     try:
         async with recording.running(), traffic.flowing():

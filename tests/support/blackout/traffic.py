@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 
 import httpx2
 
-from blackout.cells import Kind
+from blackout.cells import Cell, Kind
 from parley_testing.http.client import UserClient
 from parley_testing.waiting import eventually
 from parley_testing.workload.turns import AnsweredTurn, ResumingReader
 
-STREAMS = 8
 STREAM_RATE, SPARE_SECONDS = 2, 15.0
 """Tokens per second of a stream, and seconds for which it goes on after the fault."""
+SOAK_STREAMS = 8
 SOAK_STREAM = "soak [[fake tokens=30 rate=2]]"
 RETRIED = (429, 502, 503, 504)
 """Statuses on which a client resumes a stream again."""
@@ -136,7 +136,7 @@ class SoakStreams:
     async def flowing(self) -> AsyncIterator[None]:
         """Read streams while the context is open, and the last ones to their ends."""
         async with asyncio.TaskGroup() as group:
-            for number in range(STREAMS):
+            for number in range(SOAK_STREAMS):
                 group.create_task(self._read_on(number))
             try:
                 yield
@@ -162,13 +162,11 @@ class Streams:
     _reading: list[asyncio.Task[AnsweredTurn]]
 
     @classmethod
-    async def open(
-        cls, users: Sequence[UserClient], gateways: Sequence[httpx2.AsyncClient], seconds: float
-    ) -> "Streams":
-        """Begin turns that stream for some seconds, and wait until each has text."""
-        length = round((seconds + SPARE_SECONDS) * STREAM_RATE)
-        retry_timeout = 4 * (seconds + SPARE_SECONDS)
-        readers = [_reader(users, gateways, number, retry_timeout) for number in range(STREAMS)]
+    async def open(cls, users: Sequence[UserClient], gateways: Sequence[httpx2.AsyncClient], cell: Cell) -> "Streams":
+        """Begin turns that stream longer than the fault, and wait until each has text."""
+        seconds = cell.seconds + SPARE_SECONDS
+        length, retry_timeout = round(seconds * STREAM_RATE), 4 * seconds
+        readers = [_reader(users, gateways, number, retry_timeout) for number in range(cell.streams)]
         message = f"stream [[fake tokens={length} rate={STREAM_RATE}]]"
         reading = []
         for reader in readers:
