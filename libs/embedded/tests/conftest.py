@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -10,12 +9,12 @@ import asyncpg
 import pytest
 
 from parley_embedded.postgres.server import EmbeddedPostgres
-from parley_testing.backends.memory_folder import memory_folder
+from parley_testing.backends.memory_folder import make_data_folder
 
 
 @pytest.fixture(scope="session")
 def short_folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="parley-", dir=memory_folder()))
+    folder = make_data_folder()
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder)

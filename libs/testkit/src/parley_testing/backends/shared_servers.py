@@ -6,7 +6,6 @@ import os
 import re
 import secrets
 import shutil
-import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Self
@@ -19,7 +18,7 @@ from parley_embedded.postgres.server import EmbeddedPostgres
 from parley_embedded.rabbitmq.install import ensure_rabbitmq
 from parley_embedded.rabbitmq.server import USER, EmbeddedRabbitMQ
 from parley_embedded.valkey.server import EmbeddedValkey
-from parley_testing.backends.memory_folder import memory_folder
+from parley_testing.backends.memory_folder import make_data_folder
 
 TEST_ROLE = "tester"
 MAX_CONNECTIONS = 200
@@ -60,7 +59,7 @@ class SharedBackends:
     def folder(self) -> Path:
         """The temporary folder of this session, in memory where there is room."""
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="parley-", dir=memory_folder()))
+            self._folder = make_data_folder()
             atexit.register(self.abandon)
         return self._folder
 
