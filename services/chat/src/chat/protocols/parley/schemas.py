@@ -1,5 +1,6 @@
 """Request and response schemas of Parley's chat API."""
 
+import math
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -36,7 +37,18 @@ def _not_blank(text: str) -> str:
 Message = Annotated[Text, StringConstraints(min_length=1, max_length=MAX_TEXT), AfterValidator(_not_blank)]
 SystemPrompt = Annotated[Text, StringConstraints(max_length=MAX_TEXT)]
 ClientId = Annotated[Id, AfterValidator(_client_id)]
-Temperature = Annotated[float, Strict(), BeforeValidator(lambda value: float(value) if type(value) is int else value)]
+
+
+def _as_float(value: object) -> object:
+    if type(value) is not int:
+        return value
+    try:
+        return float(value)
+    except OverflowError:  # an integer of more than 308 digits
+        return math.inf if value > 0 else -math.inf
+
+
+Temperature = Annotated[float, Strict(), BeforeValidator(_as_float)]
 """A number; strict floats alone would refuse 1."""
 MetadataKey = Annotated[Text, StringConstraints(min_length=1, max_length=64)]
 MetadataValue = Annotated[Text, StringConstraints(max_length=512)]
