@@ -17,10 +17,14 @@ from chat.running.readers import TurnReaders
 from chat.running.supervisor import Supervisor
 from chat.running.turn_updates import DirectDeltas, TurnUpdate
 from chat.running.turn_view import TurnView
-from chat.turn_store import TurnSnapshot, TurnStore
+from chat.turn_store import TurnPage, TurnSnapshot, TurnStore
 from parley.errors import DependencyUnavailable, Draining
 from parley.process.timeouts import at_most
 
+MAX_PAGE_LENGTH = 4_000_000
+"""Characters of stored turns with which a page of them ends."""
+MAX_SNAPSHOTS_LENGTH = 16_777_216
+"""Characters of stored turns that are read to copy some of their texts."""
 CANCEL_TIMEOUT = 2.0
 """Seconds to wait for a cancelled turn to end."""
 ABANDON_DELAY = 3.0
@@ -87,8 +91,8 @@ class ChatService:
         return turn
 
     async def snapshots(self, user_id: UUID, turn_ids: Collection[UUID]) -> list[TurnSnapshot]:
-        """Return those of a few turns that the user has, to copy their texts into a new turn."""
-        found = await self._store.snapshots(turn_ids) if turn_ids else []
+        """Return those of a few turns that the user has, to copy their texts into a new turn; raises TurnsTooLong."""
+        found = await self._store.snapshots(turn_ids, characters=MAX_SNAPSHOTS_LENGTH) if turn_ids else []
         return [one for one in found if one.turn.user_id == user_id]
 
     async def list_turns(
@@ -100,10 +104,16 @@ class ChatService:
         before: UUID | None,
         limit: int,
         with_files: bool = False,
-    ) -> list[Turn]:
-        """Return a user's turns, newest first. ``with_files``: only those whose input has files."""
+    ) -> TurnPage:
+        """Return a page of a user's turns, newest first. ``with_files``: only those whose input has files."""
         return await self._store.list_turns(
-            user_id, conversation_id=conversation_id, status=status, before=before, limit=limit, with_files=with_files
+            user_id,
+            conversation_id=conversation_id,
+            status=status,
+            before=before,
+            limit=limit,
+            characters=MAX_PAGE_LENGTH,
+            with_files=with_files,
         )
 
     async def view(self, turn: Turn) -> TurnView:

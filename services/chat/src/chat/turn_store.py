@@ -1,6 +1,6 @@
 """Interface of the turn store."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -15,6 +15,10 @@ class TurnRefused(Exception):
 
 class CopiesOutdated(Exception):
     """Items were deleted since the request was read, so it may have copies of them. Read it again."""
+
+
+class TurnsTooLong(Exception):
+    """The turns have more characters than may be read for one request."""
 
 
 class BudgetExceeded(Exception):
@@ -46,6 +50,14 @@ class TurnSnapshot:
     item_deletions: int
 
 
+@dataclass(frozen=True, slots=True)
+class TurnPage:
+    """Turns of a list, and whether the list goes on behind them."""
+
+    turns: Sequence[Turn]
+    more: bool
+
+
 class TurnStore(Protocol):
     """Transactional store of turns. Every method raises DependencyUnavailable."""
 
@@ -68,8 +80,11 @@ class TurnStore(Protocol):
         """Return a turn unless its conversation is deleted."""
         ...
 
-    async def snapshots(self, turn_ids: Collection[UUID]) -> list[TurnSnapshot]:
-        """Return those of a few turns that ``get`` returns, to copy their texts into a new turn."""
+    async def snapshots(self, turn_ids: Collection[UUID], *, characters: int) -> list[TurnSnapshot]:
+        """Return those of a few turns that ``get`` returns, to copy their texts into a new turn.
+
+        Raises TurnsTooLong if ``characters`` are reached before the last one.
+        """
         ...
 
     async def find_key(self, user_id: UUID, route: str, key: str) -> IdempotencyRecord | None:
@@ -96,9 +111,13 @@ class TurnStore(Protocol):
         status: str | None,
         before: UUID | None,
         limit: int,
+        characters: int,
         with_files: bool = False,
-    ) -> list[Turn]:
-        """Return a user's turns, newest first. ``with_files``: only those whose input has files."""
+    ) -> TurnPage:
+        """Return a user's turns, newest first, up to ``limit`` or the one with which they have ``characters``.
+
+        ``with_files``: only those whose input has files.
+        """
         ...
 
     async def chain(self, conversation_id: UUID, turn_id: UUID, *, characters: int, limit: int) -> list[PastExchange]:

@@ -1,9 +1,10 @@
-"""Pages of the turns of a user who has many: rare ones are found without reading the others."""
+"""What is read of the turns of a user who has many or long ones."""
 
 import pytest
 
 from chat.storage.postgres_turns import PostgresTurnStore
-from chat.storage.turn_lists import list_statement
+from chat.storage.turn_lists import READ, list_statement
+from chat.storage.turn_statements import CHAIN
 from chat_testing.replica import NewDatabase
 from chat_testing.turn_store_contract import admitted
 from chat_testing.turns import make_new_turn, make_outcome
@@ -30,3 +31,26 @@ async def test_a_page_of_rare_turns_reads_no_other_turn(new_database: NewDatabas
         for mode in PLAN_MODES:
             plan = await explain(connection, statement, [turn.user_id, status, None, PAGE], mode)
             assert plan.work <= PAGE, plan.summary
+
+
+async def test_turns_behind_the_one_that_fills_a_page_are_not_read(new_database: NewDatabase) -> None:
+    async with open_pool(await new_database(), size=2) as pool, pool.acquire() as connection:
+        store = PostgresTurnStore(pool, lambda: None)
+        turn = await admitted(store, make_new_turn(user_message="x" * 1000))
+        await store.finish(turn, make_outcome("done"))
+        await connection.execute(_COPIES, TURNS)
+        await connection.execute("ANALYZE turns")
+        ids = [row["id"] for row in await connection.fetch("SELECT id FROM turns ORDER BY id DESC")]
+        for mode in PLAN_MODES:
+            plan = await explain(connection, READ, [ids, 2000], mode)
+            assert plan.work <= PAGE, plan.summary
+
+
+async def test_a_chain_reads_of_a_response_what_its_length_counts(new_database: NewDatabase) -> None:
+    async with open_pool(await new_database(), size=2) as pool:
+        store = PostgresTurnStore(pool, lambda: None)
+        given = {"input": [{"type": "message", "role": "user", "content": "Hi"}], "deleted_messages": []}
+        turn = await admitted(store, make_new_turn(response={**given, "instructions": "x" * 1000}))
+        await store.finish(turn, make_outcome("done"))
+        (row,) = await pool.fetch(CHAIN, turn.conversation_id, turn.id, 1000, 10)
+        assert row["response"] == given

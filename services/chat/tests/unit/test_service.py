@@ -211,4 +211,4 @@ async def test_turns_of_a_user_are_listed(bench: ServiceBench) -> None:
     request = make_request()
     opened = await bench.service.open(request)
     found = await bench.service.list_turns(request.user_id, conversation_id=None, status=None, before=None, limit=5)
-    assert [turn.id for turn in found] == [opened.turn.id]
+    assert [turn.id for turn in found.turns] == [opened.turn.id]

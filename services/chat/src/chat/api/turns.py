@@ -26,8 +26,6 @@ from parley.web.schemas import Page
 router = APIRouter(prefix="/api/v1/chat/turns", route_class=JsonRoute, tags=["chat"])
 
 JSON = "application/json"
-MAX_PAGE_LENGTH = 2_000_000
-"""Characters of messages and answers after which a page of turns ends."""
 Status = Literal["running", "completed", "incomplete", "failed", "cancelled"]
 
 
@@ -47,17 +45,11 @@ async def list_turns(
         conversation_id=conversation_id,
         status=status,
         before=_read_cursor(cursor),
-        limit=limit + 1,
+        limit=limit,
         with_files=files,
     )
-    data: list[TurnResource] = []
-    size = 0
-    for turn in found[:limit]:
-        data.append(projection.resource(await service.view(turn)))
-        size += len(data[-1].user_message.content) + len(data[-1].message or "")
-        if size > MAX_PAGE_LENGTH:
-            break
-    return Page(data=data, next_cursor=_write_cursor(data[-1].id) if len(found) > len(data) else None)
+    data = [projection.resource(await service.view(turn)) for turn in found.turns]
+    return Page(data=data, next_cursor=_write_cursor(data[-1].id) if found.more else None)
 
 
 @router.get("/{turn_id}", response_model=TurnResource, responses={200: {"headers": TURN_HEADERS}, **TURN_NOT_FOUND})

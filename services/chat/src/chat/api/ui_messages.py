@@ -79,7 +79,7 @@ async def _running(chat_id: str, principal: Principal, service: ChatService) -> 
     found = await service.list_turns(
         principal.user_id, conversation_id=conversation_id, status="running", before=None, limit=1
     )
-    return found[0] if found else None
+    return found.turns[0] if found.turns else None
 
 
 def _stream_of(service: ChatService, turn: Turn, request: Request, *, received: int = 0) -> StreamingTurnResponse:

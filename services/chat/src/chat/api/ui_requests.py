@@ -92,22 +92,23 @@ async def _regenerated(body: UiChatRequest, principal: Principal, services: ApiS
     given = parse_id(body.message_id) if body.message_id else None
     if given is not None:
         return given
-    newest = await services.service.list_turns(
+    listed = await services.service.list_turns(
         principal.user_id, conversation_id=body.id, status=None, before=None, limit=1
     )
+    newest = listed.turns[0] if listed.turns else None
     asked = _last_of_user(body.shown)
-    if not newest or asked is None or newest[0].user_message != asked.text:
+    if newest is None or asked is None or newest.user_message != asked.text:
         return None
-    question = await _question_turn(newest[0], services.service)
+    question = await _question_turn(newest, services.service)
     if question is None:
-        return newest[0].id
+        return newest.id
 
     async def read(files: list[dict[str, Any]]) -> str:
         message = messages_of_items([{"type": "message", "role": "user", "content": files}])
         model = services.catalogue.find(body.model, services.budgets.plan(principal.plan).allows)
         return str((await services.service.with_files(principal.user_id, message, model))[0]["content"])
 
-    return newest[0].id if await has_files_of(asked, question, read) else None
+    return newest.id if await has_files_of(asked, question, read) else None
 
 
 async def _question_turn(turn: Turn, service: ChatService) -> Turn | None:

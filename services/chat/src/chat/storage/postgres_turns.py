@@ -15,9 +15,17 @@ from chat.events.turn_events import ended_event, started_event
 from chat.model import ConversationState, IdempotencyKey, NewTurn, Outcome, Reservation, Turn
 from chat.past_exchanges import PastExchange
 from chat.storage import turn_statements
-from chat.storage.turn_lists import list_statement
+from chat.storage.turn_lists import READ, list_statement
 from chat.storage.turn_rows import ended_turn, to_conversation, to_exchange, to_turn
-from chat.turn_store import AdmissionResult, BudgetExceeded, IdempotencyRecord, TurnRefused, TurnSnapshot
+from chat.turn_store import (
+    AdmissionResult,
+    BudgetExceeded,
+    IdempotencyRecord,
+    TurnPage,
+    TurnRefused,
+    TurnSnapshot,
+    TurnsTooLong,
+)
 from parley.errors import DependencyUnavailable, Overloaded
 from parley.ids import new_id
 from parley.observability.tracing import current_traceparent
@@ -95,9 +103,11 @@ class PostgresTurnStore:
         row = await self._database.row(turn_statements.GET, turn_id)
         return to_turn(row) if row else None
 
-    async def snapshots(self, turn_ids: Collection[UUID]) -> list[TurnSnapshot]:
-        """Return those turns that exist, each as it was at one moment with its conversation."""
-        rows = await self._database.fetch(turn_statements.SNAPSHOTS, list(turn_ids))
+    async def snapshots(self, turn_ids: Collection[UUID], *, characters: int) -> list[TurnSnapshot]:
+        """Return those turns that exist, each as it was at one moment with its conversation; raises TurnsTooLong."""
+        rows = await self._database.fetch(READ, list(turn_ids), characters)
+        if rows and rows[0]["read_ids"] < len(turn_ids):
+            raise TurnsTooLong
         return [TurnSnapshot(to_turn(row), row["item_deletions"]) for row in rows]
 
     async def find_key(self, user_id: UUID, route: str, key: str) -> IdempotencyRecord | None:
@@ -131,13 +141,16 @@ class PostgresTurnStore:
         status: str | None,
         before: UUID | None,
         limit: int,
+        characters: int,
         with_files: bool = False,
-    ) -> list[Turn]:
-        """Return a user's turns, newest first."""
+    ) -> TurnPage:
+        """Return a page of a user's turns, newest first."""
         statement = list_statement(of_conversation=conversation_id is not None, with_files=with_files, status=status)
         chosen = () if conversation_id is None else (conversation_id,)
-        rows = await self._database.fetch(statement, user_id, status, before, limit, *chosen)
-        return [to_turn(row) for row in rows]
+        found = await self._database.fetch(statement, user_id, status, before, limit + 1, *chosen)
+        rows = await self._database.fetch(READ, [row["id"] for row in found[:limit]], characters) if found else []
+        more = bool(rows) and rows[0]["read_ids"] < len(found)
+        return TurnPage([to_turn(row) for row in rows], more=more)
 
     async def chain(self, conversation_id: UUID, turn_id: UUID, *, characters: int, limit: int) -> list[PastExchange]:
         """Return finished turns from ``turn_id`` back to the root, newest first."""

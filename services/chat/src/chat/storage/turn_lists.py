@@ -1,9 +1,9 @@
-"""SQL statements of lists of turns."""
+"""SQL statements of lists of turns: the IDs of a page, and the turns of IDs."""
 
 # One statement for each choice, and a position that is never NULL, because a generic plan has no index for "$2 IS NULL
 # OR …". LATERAL (… OFFSET 0) allows Postgres one plan only, a loop over one key of an index: see docs/query-plans.md.
 _LIST = """
-SELECT t.* FROM turns AS t
+SELECT t.id FROM turns AS t
 LEFT JOIN LATERAL (SELECT deleted_at FROM conversations WHERE id = t.conversation_id OFFSET 0) AS c ON true
 WHERE t.user_id = $1 {chosen} AND c.deleted_at IS NULL
   AND {status} AND t.id < coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
@@ -21,9 +21,34 @@ LIST_OF_CONVERSATION_WITH_FILES = _LIST.format(chosen=f"{_OF_CONVERSATION} {_WIT
 LIST_RUNNING = _LIST.format(chosen="", status="t.status = $2 AND t.status = 'running'")
 LIST_BY_OUTCOME = _LIST.format(chosen="", status="t.status = $2 AND t.status NOT IN ('running', 'completed')")
 
+_STORED_LENGTH = " + ".join(
+    f"coalesce(length({column}::text), 0)::bigint"
+    for column in ("user_message", "content", "system_prompt", "entries", "tool_calls", "tool_results", "response")
+)
+"""Characters of a stored turn. Its text counts in each column that has it, because all of them are read."""
+
+# Reads no turn behind the one with which the length reaches the bound.
+READ = f"""
+WITH RECURSIVE read AS (
+    SELECT 0 AS place, 0::bigint AS characters
+    UNION ALL
+    SELECT r.place + 1, r.characters + coalesce(t.characters, 0)
+    FROM read AS r LEFT JOIN LATERAL (
+        SELECT {_STORED_LENGTH} AS characters FROM turns WHERE id = ($1::uuid[])[r.place + 1] OFFSET 0
+    ) AS t ON true
+    WHERE r.place < cardinality($1::uuid[]) AND r.characters < $2
+)
+SELECT t.*, coalesce(c.item_deletions, 0) AS item_deletions, (SELECT max(place) FROM read) AS read_ids
+FROM read AS r
+CROSS JOIN LATERAL (SELECT * FROM turns WHERE id = ($1::uuid[])[r.place] OFFSET 0) AS t
+LEFT JOIN LATERAL (
+    SELECT item_deletions, deleted_at FROM conversations WHERE id = t.conversation_id OFFSET 0
+) AS c ON true
+WHERE c.deleted_at IS NULL ORDER BY r.place"""  # noqa: S608 - only constants are interpolated
+
 
 def list_statement(*, of_conversation: bool, with_files: bool, status: str | None) -> str:
-    """Return the statement of a list of turns."""
+    """Return the statement of the IDs of a list of turns."""
     if of_conversation:
         return LIST_OF_CONVERSATION_WITH_FILES if with_files else LIST_OF_CONVERSATION
     if with_files:

@@ -172,15 +172,6 @@ GET = """
 SELECT t.* FROM turns AS t LEFT JOIN conversations AS c ON c.id = t.conversation_id
 WHERE t.id = $1 AND c.deleted_at IS NULL"""
 
-SNAPSHOTS = """
-SELECT t.*, coalesce(c.item_deletions, 0) AS item_deletions
-FROM unnest($1::uuid[]) AS wanted (id)
-CROSS JOIN LATERAL (SELECT * FROM turns WHERE id = wanted.id OFFSET 0) AS t
-LEFT JOIN LATERAL (
-    SELECT item_deletions, deleted_at FROM conversations WHERE id = t.conversation_id OFFSET 0
-) AS c ON true
-WHERE c.deleted_at IS NULL"""
-
 CLAIM_CONVERSATION = """
 WITH account AS (
     INSERT INTO accounts AS a (user_id) VALUES ($2)
@@ -200,13 +191,17 @@ SELECT turn_id, body_hash FROM idempotency_keys
 WHERE user_id = $1 AND route = $2 AND key = $3 AND created_at >= now() - interval '24 hours'"""
 
 _LENGTH = """
-length(t.user_message) + length(coalesce(t.content, ''))
+length(t.user_message) + length(coalesce(t.content, '')) + coalesce(length(t.tool_calls::text), 0)
         + (SELECT coalesce(sum(length(r ->> 'content')), 0)::integer FROM jsonb_array_elements(t.tool_results) AS r)
         + coalesce(length((t.response -> 'input')::text), 0)
         - (SELECT coalesce(sum(length(i #>> '{}')), 0)::integer * 3 / 4
            FROM jsonb_path_query(t.response -> 'input', '$[*].content[*].image_url') AS i)"""
-"""What an exchange counts as its length. The input counts with its JSON, and the data of an image as a quarter: it has
-few tokens, but a prompt of many images is large."""
+"""What an exchange counts as its length. The input and the calls count with their JSON, and the data of an image as a
+quarter: it has few tokens, but a prompt of many images is large."""
+# Nothing of a row is read that is not counted: a request may repeat instructions and tools of 1 MiB.
+_READ_MEMBERS = """
+(SELECT jsonb_object_agg(key, value) FROM jsonb_each(t.response)
+ WHERE key IN ('input', 'deleted_calls', 'deleted_messages'))"""
 
 CHAIN = f"""
 WITH RECURSIVE chain AS (
@@ -218,8 +213,8 @@ WITH RECURSIVE chain AS (
     FROM chain AS c CROSS JOIN LATERAL (SELECT * FROM turns WHERE id = c.parent_id OFFSET 0) AS t
     WHERE c.depth < $4 AND c.characters < $3 AND t.conversation_id = $1
 )
-SELECT t.id, t.parent_id, t.user_message, t.content, t.tool_calls, t.tool_results, t.continues, t.response,
-    t.finish_reason, c.characters - lag(c.characters, 1, 0) OVER (ORDER BY c.depth) AS length
+SELECT t.id, t.parent_id, t.user_message, t.content, t.tool_calls, t.tool_results, t.continues, t.finish_reason,
+    {_READ_MEMBERS} AS response, c.characters - lag(c.characters, 1, 0) OVER (ORDER BY c.depth) AS length
 FROM chain AS c CROSS JOIN LATERAL (SELECT * FROM turns WHERE id = c.id OFFSET 0) AS t ORDER BY c.depth"""  # noqa: S608 - only a constant is interpolated
 
 REQUEST_CANCEL = """

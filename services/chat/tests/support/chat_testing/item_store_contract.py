@@ -124,7 +124,7 @@ class ItemStoreContract:
     ) -> None:
         source, other = await ended(turns), await ended(turns)
         conversation = conversation_of(source)
-        (read,) = await turns.snapshots([source.id, new_id()])
+        (read,) = await turns.snapshots([source.id, new_id()], characters=1_000_000)
         assert (read.turn, read.item_deletions) == (source, 0)
         copied_from = {conversation: read.item_deletions, conversation_of(other): 0}
         members = {
@@ -136,7 +136,7 @@ class ItemStoreContract:
         assert await items.delete(source.user_id, conversation, question_of(source))
         with pytest.raises(TurnRefused):
             await turns.admit(make_new_turn(**members), RUNNER, None)
-        (read,) = await turns.snapshots([source.id])
+        (read,) = await turns.snapshots([source.id], characters=1_000_000)
         assert (read.turn.user_message, read.item_deletions) == ("", 1)
         copied_from[conversation] = read.item_deletions
         await turns.admit(make_new_turn(**members), RUNNER, None)

@@ -1,7 +1,8 @@
-"""The chain of a turn, read from turns in memory."""
+"""The chain of a turn, and pages of turns, read from turns in memory."""
 
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -26,9 +27,16 @@ def chain_of(
     return found
 
 
+def within(turns: Sequence[Turn], characters: int) -> Sequence[Turn]:
+    """Return the turns up to the one with which they have ``characters``."""
+    lengths = itertools.accumulate(len(repr(turn)) for turn in turns)
+    return turns[: sum(length < characters for length in lengths) + 1]
+
+
 def _length(turn: Turn) -> int:
     items = (turn.response or {}).get("input") or []
     texts = [turn.user_message, turn.content or "", *(result.content for result in turn.tool_results)]
     parts = [part for item in items if isinstance(item.get("content"), list) for part in item["content"]]
     images = sum(len(part.get("image_url", "")) for part in parts)
-    return sum(map(len, texts)) + (len(json.dumps(items)) if items else 0) - images * 3 // 4
+    given = [json.dumps(value) for value in (items, turn.tool_calls) if value]
+    return sum(map(len, [*texts, *given])) - images * 3 // 4

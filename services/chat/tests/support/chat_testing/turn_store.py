@@ -10,9 +10,9 @@ from chat.errors import Erased
 from chat.input_items import files_of_input
 from chat.model import ConversationState, IdempotencyKey, NewTurn, Outcome, Reservation, Turn
 from chat.past_exchanges import PastExchange
-from chat.turn_store import AdmissionResult, IdempotencyRecord, TurnRefused, TurnSnapshot
+from chat.turn_store import AdmissionResult, IdempotencyRecord, TurnPage, TurnRefused, TurnSnapshot, TurnsTooLong
 from chat_testing.budgets import InMemoryBudgets
-from chat_testing.turn_chain import chain_of
+from chat_testing.turn_chain import chain_of, within
 from parley.errors import DependencyUnavailable
 
 
@@ -144,9 +144,11 @@ class InMemoryTurnStore:
         turn = self.turns.get(turn_id)
         return turn if turn is not None and self._visible(turn) else None
 
-    async def snapshots(self, turn_ids: Collection[UUID]) -> list[TurnSnapshot]:
+    async def snapshots(self, turn_ids: Collection[UUID], *, characters: int) -> list[TurnSnapshot]:
         self._require_available()
         found = [turn for turn_id in turn_ids if (turn := await self.get(turn_id)) is not None]
+        if len(within(found, characters)) < len(found):
+            raise TurnsTooLong
         return [
             TurnSnapshot(turn, self.conversations[turn.conversation_id].item_deletions if turn.conversation_id else 0)
             for turn in found
@@ -201,8 +203,9 @@ class InMemoryTurnStore:
         status: str | None,
         before: UUID | None,
         limit: int,
+        characters: int,
         with_files: bool = False,
-    ) -> list[Turn]:
+    ) -> TurnPage:
         self._require_available()
         found = [
             turn
@@ -214,7 +217,9 @@ class InMemoryTurnStore:
             and (before is None or turn.id < before)
             and (not with_files or files_of_input(turn.response))
         ]
-        return sorted(found, key=lambda turn: turn.id, reverse=True)[:limit]
+        listed = sorted(found, key=lambda turn: turn.id, reverse=True)
+        page = within(listed[:limit], characters)
+        return TurnPage(page, more=len(page) < len(listed))
 
     async def chain(self, conversation_id: UUID, turn_id: UUID, *, characters: int, limit: int) -> list[PastExchange]:
         self._require_available()

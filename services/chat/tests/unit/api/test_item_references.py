@@ -1,6 +1,7 @@
 """Input items of ``/v1/responses`` that refer to items of earlier responses."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -10,6 +11,7 @@ from chat.api.openai_responses.item_references import MAX_REFERENCED_RESPONSES
 from chat.generation import AnswerChunk
 from chat.model import LogEntry
 from chat.protocols.openai_responses.ids import item_id
+from chat.service import MAX_SNAPSHOTS_LENGTH
 from chat_testing.api import open_api
 from chat_testing.generator import answer_of
 from chat_testing.service_bench import ServiceBench
@@ -81,6 +83,19 @@ async def test_an_item_is_referenced_once(bench: ServiceBench, http: httpx2.Asyn
     made = await create(http, [ASKED])
     refused = await create(http, [ASKED, *references(*made["output"] * 2)], 400)
     assert refused["error"]["param"] == "input.2.id"
+
+
+async def test_responses_that_are_too_long_together_are_not_copied(
+    bench: ServiceBench, http: httpx2.AsyncClient
+) -> None:
+    bench.engine.generator.chunks = answer_of("Hi")
+    made = [await create(http, [ASKED]) for _ in range(2)]
+    stored = bench.engine.turns.turns
+    stored |= {key: replace(turn, content="x" * MAX_SNAPSHOTS_LENGTH) for key, turn in stored.items()}
+    both = references(*made[0]["output"], *made[1]["output"])
+    assert (await create(http, [both[0], ASKED]))["status"] == "completed"
+    refused = await create(http, [*both, ASKED], 400)
+    assert refused["error"]["param"] == "input"
 
 
 async def test_items_of_too_many_responses_are_refused_before_any_is_read(http: httpx2.AsyncClient) -> None:

@@ -14,10 +14,12 @@ from chat.protocols.openai_responses.parameters import STORED_MEMBERS
 from chat.protocols.openai_responses.resource import input_items, is_hidden, status_of
 from chat.protocols.openai_responses.schemas import InputItem, ResponseRequest
 from chat.service import ChatService
+from chat.turn_store import TurnsTooLong
 from parley.field_errors import FieldError
 
 REFERENCE = "item_reference"
 MAX_REFERENCED_RESPONSES = 100
+LONG_RESPONSES = "The responses whose items are referenced are too long together. Send some of the items themselves."
 UNKNOWN_COMPACTION = "No compaction of yours is kept for this item. Send the items that it stood for."
 _NAMES = {REFERENCE: "id", COMPACTION: "encrypted_content"}
 """Members of items that name others, by type."""
@@ -46,7 +48,10 @@ async def with_referenced_items(service: ChatService, user_id: UUID, body: Respo
     if len(turn_ids) > MAX_REFERENCED_RESPONSES:
         detail = f"Items of at most {MAX_REFERENCED_RESPONSES} responses can be referenced."
         raise invalid("/input", "too_many_references", detail)
-    snapshots = await service.snapshots(user_id, turn_ids)
+    try:
+        snapshots = await service.snapshots(user_id, turn_ids)
+    except TurnsTooLong:
+        raise invalid("/input", "too_many_references", LONG_RESPONSES) from None
     known: dict[str, dict[str, Any]] = {}
     copied_from: dict[UUID, int] = {}
     for snapshot in snapshots:
