@@ -1,13 +1,20 @@
 """Dead letters: list, redrive and drop, and the order of a parked key."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
 
 from parley_events import CloudEvent, Gap, Rejected
+from parley_events.consuming.failure_policy import OnPoison
+from parley_events.consuming.parking import MAX_PARKED
 from parley_events.dead_letters import DeadLetters
-from parley_events.side_queues import DROPPED
+from parley_events.side_queues import DROPPED, REDRIVEN
 from parley_events.testing import InProcessBus
 from parley_testing.subscriber_runs import QUEUE, Recorder, subscriber_of, turn
 from parley_testing.virtual_time import virtual_time
+
+MOVES: dict[str, Callable[[DeadLetters], Awaitable[int]]] = {"redrive": DeadLetters.redrive, "drop": DeadLetters.drop}
 
 
 def poison(event: CloudEvent) -> Exception | None:
@@ -114,6 +121,59 @@ async def test_a_drop_is_acknowledged_although_events_of_its_key_arrive_meanwhil
         await asyncio.sleep(60)
         assert bus.exchanges.queues[QUEUE].unsettled == 0
     assert handler.of("a") == [2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_a_dead_letter_is_redriven_or_dropped_although_no_more_events_of_its_key_can_be_parked(move: str) -> None:
+    @virtual_time
+    async def scenario() -> None:
+        bus, handler, last = InProcessBus(), Recorder(poison), MAX_PARKED + 10
+        async with bus.running(subscriber_of(bus, handler, on_poison="park", prefetch=4)):
+            await bus.publish(*(turn("a", number) for number in range(1, last + 1)), turn("b", 2))
+            await asyncio.sleep(60)
+            assert bus.parked(QUEUE) == MAX_PARKED
+            assert not handler.handled
+            handler.fail = None
+            assert await MOVES[move](letters_of(bus)) == 1
+            await asyncio.sleep(60)
+            assert (bus.parked(QUEUE), bus.exchanges.queues[QUEUE].unsettled) == (0, 0)
+        assert handler.of("a") == list(range(1 if move == "redrive" else 2, last + 1))
+        assert handler.of("b") == [2]
+
+    scenario()
+
+
+@pytest.mark.parametrize("on_poison", ["park", "skip"])
+def test_a_dead_letter_redriven_right_after_it_was_stored_is_tried_again(on_poison: OnPoison) -> None:
+    @virtual_time
+    async def scenario() -> None:
+        bus, handler = InProcessBus(), Recorder(poison)
+        async with bus.running(subscriber_of(bus, handler, on_poison=on_poison)):
+            await bus.publish(turn("a", 1), turn("a", 2))
+            while not bus.dead_letters(QUEUE):
+                await asyncio.sleep(0)
+            handler.fail = None
+            dead = bus.exchanges.queues[f"{QUEUE}.dead"].ready.popleft()
+            headers = {name: value for name, value in dead.headers.items() if name.startswith("ce-")}
+            bus.exchanges.publish(f"{QUEUE}.kit", "control", dead.body, {**headers, REDRIVEN: headers["ce-id"]})
+            await asyncio.sleep(60)
+            assert (bus.parked(QUEUE), bus.exchanges.queues[QUEUE].unsettled) == (0, 0)
+        assert sorted(handler.of("a")) == [1, 2]
+
+    scenario()
+
+
+@virtual_time
+async def test_a_redriven_event_reaches_a_subscriber_of_an_earlier_release() -> None:
+    bus, handler = InProcessBus(), Recorder(poison)
+    async with bus.running(subscriber_of(bus, handler)):
+        bus.exchanges.bindings.remove((f"{QUEUE}.parked", f"{QUEUE}.kit", "control"))
+        await bus.publish(turn("a", 1))
+        await asyncio.sleep(5)
+        handler.fail = None
+        assert await letters_of(bus).redrive() == 1
+        await asyncio.sleep(5)
+    assert handler.of("a") == [1]
 
 
 @virtual_time

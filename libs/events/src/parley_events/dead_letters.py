@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from aio_pika.abc import AbstractIncomingMessage, AbstractQueue
+from aio_pika.exceptions import DeliveryError
 
 from parley_events.connection import Connect, NodeUrls, close, connect_for_command
 from parley_events.side_queues import (
@@ -15,10 +16,11 @@ from parley_events.side_queues import (
     ERROR,
     REASON,
     REDRIVEN,
+    Headers,
     OwnExchange,
     own_headers,
 )
-from parley_events.topology import MAIN, SubscriberNames
+from parley_events.topology import CONTROL, MAIN, SubscriberNames
 
 GET_TIMEOUT = 5.0
 MAX_BROWSED = 10_000
@@ -75,9 +77,9 @@ class DeadLetters:
                 if not select(letter):
                     continue
                 if marks is not None:
-                    await own.publish(MAIN, message.body, own_headers(message.headers) | marks(letter))
+                    await _send(own, message.body, own_headers(message.headers) | marks(letter))
                 else:
-                    await own.publish(MAIN, b"", {DROPPED: letter.id, "ce-partitionkey": letter.key})
+                    await _send(own, b"", {DROPPED: letter.id, "ce-partitionkey": letter.key})
                 await message.ack()
                 moved += 1
         return moved
@@ -93,6 +95,14 @@ class DeadLetters:
         finally:
             # The broker returns what was not acknowledged to its position.
             await close(connection)
+
+
+async def _send(own: OwnExchange, body: bytes, headers: Headers) -> None:
+    """Send a message to the subscriber past its main queue, which may wait for this message."""
+    try:
+        await own.publish(CONTROL, body, headers)
+    except DeliveryError:  # a subscriber of an earlier release has no such way
+        await own.publish(MAIN, body, headers)
 
 
 async def _browse(queue: AbstractQueue, limit: int) -> AsyncIterator[tuple[AbstractIncomingMessage, DeadLetter]]:

@@ -20,8 +20,9 @@ DELIVERY_LIMIT = 20
 SIDE_QUEUE_DELIVERY_LIMIT = 1_000_000
 """Parked events are delivered again at every start of the subscriber, for as long as they wait."""
 
-MAIN, PARKED, DEAD = "main", "parked", "dead"
-"""Routing keys of a subscriber's own exchange."""
+MAIN, PARKED, DEAD, CONTROL = "main", "parked", "dead", "control"
+"""Routing keys of a subscriber's own exchange. ``CONTROL`` leads to the parked queue too, of which a subscriber takes every
+message: what ends a wait arrives although the main queue waits."""
 
 QueueType: TypeAlias = Literal["classic", "quorum"]
 Arguments: TypeAlias = dict[str, Any]
@@ -143,6 +144,6 @@ async def declare_subscriber(
     queue = await declare_queue(
         channel, names.queue, bindings, external_subscriber_queue_arguments(queue_type, names.queue)
     )
-    for each, key in ((queue, MAIN), (parked, PARKED), (dead, DEAD)):
+    for each, key in ((queue, MAIN), (parked, PARKED), (parked, CONTROL), (dead, DEAD)):
         await each.bind(own, key)
     return queue, parked

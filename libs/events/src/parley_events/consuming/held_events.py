@@ -28,6 +28,8 @@ class HeldEvent:
     """Copies that the broker has not delivered yet."""
     is_dead: bool = False
     """The event is a dead letter, and the later events of its key wait for it."""
+    is_redriven: bool = False
+    """Its dead letter was redriven before the event was known to be one."""
     is_settled: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a dead letter is redriven or dropped, or when its messages are lost."""
@@ -52,6 +54,11 @@ class HeldEvent:
     def is_open(self) -> bool:
         """Whether another attempt makes sense."""
         return not (self.is_dead or self.is_lost or self.is_settled)
+
+    def revive(self) -> None:
+        """Try again from the beginning, after the dead letter was redriven."""
+        self.is_dead, self.is_redriven, self.attempts, self.first_failed = False, False, 0, 0.0
+        self.changed.set()
 
     def lose(self) -> None:
         """Forget all deliveries, which a closed channel can no longer acknowledge."""

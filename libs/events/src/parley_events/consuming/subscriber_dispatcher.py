@@ -3,12 +3,11 @@
 import asyncio
 import contextvars
 import logging
-import time
 
 from parley_events.cloudevents import CloudEvent, MalformedEvent, from_headers
 from parley_events.connection import OUTAGES
 from parley_events.consuming.acknowledgement import Acknowledger, send
-from parley_events.consuming.dead_letter_writer import Clock, DeadLetterWriter, describe
+from parley_events.consuming.dead_letter_writer import Clock, DeadLetterWriter, describe, wall_clock
 from parley_events.consuming.dispatcher import OutcomeObserver, ignore_outcome
 from parley_events.consuming.failure_policy import HANDLER_TIMEOUT, DeadlinePolicy, DeadReason, HandlerTimeout
 from parley_events.consuming.held_events import HeldEvent, HeldLines
@@ -24,13 +23,6 @@ log = logging.getLogger(__name__)
 PARK_AFTER = 5.0
 """Seconds for which an event may fail before it leaves the main queue, so that it holds no other event back."""
 STORE_RETRY_DELAY = 1.0
-
-
-def wall_clock() -> Clock:
-    """Return a clock in seconds since 1970 that runs with the event loop's, so that it never jumps."""
-    loop_time = asyncio.get_running_loop().time
-    offset = time.time() - loop_time()
-    return lambda: loop_time() + offset
 
 
 class SubscriberDispatcher:
@@ -76,8 +68,11 @@ class SubscriberDispatcher:
             await self._park_line(held.event.partition_key)
 
     async def dispatch_parked(self, message: ReceivedMessage) -> None:
-        """Take a message of the parked queue."""
-        await self._hold(message, is_copy=True)
+        """Take a message of the parked queue: a parked event, or a dead letter that is redriven or dropped."""
+        if DROPPED in message.headers or REDRIVEN in message.headers:
+            await self.dispatch(message)
+        else:
+            await self._hold(message, is_copy=True)
 
     def start(self) -> None:
         """Start to handle events: all parked events are here."""
@@ -129,8 +124,9 @@ class SubscriberDispatcher:
             self.parking.note_found(held)
             held.is_dead = held.is_dead or message.headers.get(STATE) == "dead"
         elif REDRIVEN in message.headers and held.is_dead:
-            held.is_dead, held.attempts, held.first_failed = False, 0, 0.0
-            held.changed.set()
+            held.revive()
+        elif REDRIVEN in message.headers:
+            held.is_redriven = True
         if self._is_active:
             self._work_on(event.partition_key)
         return held
@@ -229,16 +225,20 @@ class SubscriberDispatcher:
             await self._park_line(held.event.partition_key)
 
     async def _bury(self, held: HeldEvent, reason: DeadReason, error: Exception) -> None:
-        is_skipped = self._policy.on_poison == "skip"
+        is_skipped, held.is_redriven = self._policy.on_poison == "skip", False
         if is_skipped:
             # Before the dead letter: each attempt of a failing sequence store would leave another one.
             await self._gaps.note_handled(held.event)
         await self._dead.store(held, reason, error)
         self._on_outcome("dead", held.event)
-        if is_skipped:
+        if is_skipped and not held.is_redriven:
             self.parking.settle(held)
             return
-        await self.parking.park(held, "dead")
+        if not held.is_redriven:
+            await self.parking.park(held, "dead")
+        if held.is_redriven:
+            held.revive()
+            return
         held.is_dead = True
         await self._park_line(held.event.partition_key)
 
