@@ -227,6 +227,26 @@ async def test_old_backups_of_a_folder_are_deleted_after_a_new_one(server: Datab
     assert (tmp_path / "parley-before-the-upgrade.backup").exists()
 
 
+async def test_old_backups_with_other_databases_stay(server: DatabaseServer, tmp_path: Path) -> None:
+    urls = await server.databases("migrated")
+    whole, of_chat = (tmp_path / f"parley-299{year}-01-01T000000Z.backup" for year in (8, 9))
+    assert (await server.parley(urls, "backup", str(whole))).exit_code == 0
+    assert (await server.parley(urls, "backup", str(of_chat), "--service", "chat")).exit_code == 0
+    done = await server.parley(urls, "backup", str(tmp_path), "--keep", "1", "--service", "chat")
+    assert done.exit_code == 0, done.stderr
+    left = sorted(tmp_path.iterdir())
+    assert (len(left), whole in left, of_chat in left) == (2, True, False)
+
+
+async def test_a_check_of_a_database_that_is_not_in_the_archive_fails(server: DatabaseServer, tmp_path: Path) -> None:
+    urls = await server.databases("migrated")
+    archive = str(tmp_path / "chat.backup")
+    assert (await server.parley(urls, "backup", archive, "--service", "chat")).exit_code == 0
+    refused = await server.parley(urls, "restore", archive, "--check", "--service", "auth")
+    assert (refused.exit_code, refused.stderr) == (1, f"parley restore: {archive} has no database of auth.\n")
+    assert (await server.parley(urls, "restore", archive, "--check")).exit_code == 0
+
+
 def test_a_missing_database_url_exits_with_status_2(server: DatabaseServer) -> None:
     server.monkeypatch.setenv("CHAT_DATABASE_URL", "postgresql://nobody:nothing@127.0.0.1:1/chat")
     result = CliRunner().invoke(build(), ["backup", "all.backup"])

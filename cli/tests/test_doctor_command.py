@@ -146,3 +146,11 @@ def test_an_admin_port_on_an_ipv6_address_is_asked_in_brackets(monkeypatch: pyte
 def test_a_wrong_admin_url_is_wrong_usage(tmp_path: Path) -> None:
     result = CliRunner().invoke(build(), ["doctor", "--data-dir", str(tmp_path), "--admin-url", "chat"])
     assert (result.exit_code, "--admin-url" in result.stderr) == (2, True)
+
+
+def test_every_admin_port_of_a_name_is_asked(tmp_path: Path) -> None:
+    ports = [free_ports(), free_ports()]
+    named = [option for port in ports for option in ("--admin-url", f"chat=http://127.0.0.1:{port}")]
+    result = CliRunner().invoke(build(), ["doctor", "--json", "--data-dir", str(tmp_path / "none"), *named])
+    found = {each["target"] for each in json.loads(result.stdout)["findings"] if each["code"] == "service_unreachable"}
+    assert found == {"chat 1 (admin)", "chat 2 (admin)"}

@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from parley_cli.commands.events_access import binding_pattern, broker_commands
-from parley_cli.commands.events_broker import moment
+from parley_cli.commands.events_broker import moment, run_on_broker
 from parley_cli.main import build
 from parley_events import TurnEnded
 from parley_events.cloudevents import to_structured
@@ -52,7 +52,7 @@ def test_an_option_takes_its_own_words_only(
     assert words in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("text", ["yesterday", "2026-11-22T10:00:00", "5 minutes"])
+@pytest.mark.parametrize("text", ["yesterday", "2026-11-22T10:00:00", "5 minutes", "999999d", "9" * 19])
 def test_another_moment_is_refused_with_what_is_allowed(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(typer.Exit) as ended:
         moment(text, "since")
@@ -67,6 +67,13 @@ def test_lint_accepts_every_form_of_valid_events(tmp_path: Path) -> None:
         file.write_text(text)
         result = call("lint", str(file))
         assert (result.exit_code, result.stdout) == (0, "No findings.\n")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "[" * 100_000])
+def test_lint_does_not_accept_a_file_without_events(text: str, tmp_path: Path) -> None:
+    (tmp_path / "events.json").write_text(text)
+    result = call("lint", str(tmp_path / "events.json"))
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (1, "1 findings")
 
 
 def test_lint_names_each_event_that_is_wrong(tmp_path: Path) -> None:
@@ -100,6 +107,22 @@ def test_a_broker_that_is_away_is_one_line_without_the_password() -> None:
     assert result.exit_code == 1
     assert result.stderr.startswith("parley events: Cannot reach RabbitMQ")
     assert "secret" not in result.output
+
+
+@pytest.mark.parametrize(("is_endless", "status"), [(True, 0), (False, 130)])
+def test_ctrl_c_is_a_failure_unless_it_is_the_only_end(is_endless: bool, status: int) -> None:
+    async def operation() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(typer.Exit) as ended:
+        run_on_broker(operation, is_endless=is_endless)
+    assert ended.value.exit_code == status
+
+
+def test_a_replay_that_fails_says_how_far_it_came() -> None:
+    result = call("replay", "--since", "first", "--to", "sub.x.y", "--url", NOWHERE)
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1] == "parley events: 0 events were put into sub.x.y before the replay ended."
 
 
 def test_nothing_is_redriven_unless_it_is_named() -> None:

@@ -1,12 +1,15 @@
 """`parley verify`: output and exit status."""
 
+import asyncio
 from uuid import UUID
 
+import pytest
 from typer.testing import CliRunner
 
 from chat.events.verification import TurnFinding, VerificationReport
 from parley_cli.commands.verify import MAX_LINES, render
 from parley_cli.main import build
+from parley_testing.backends.shared_servers import SharedBackends
 
 TURN = UUID("01a200aa-0000-7000-8000-000000000002")
 
@@ -30,3 +33,16 @@ def test_a_missing_setting_prints_one_line_and_exits_with_status_2() -> None:
     result = CliRunner().invoke(build(), ["verify"])
     assert result.exit_code == 2
     assert "parley verify: CHAT_DATABASE_URL: is required" in result.stderr
+
+
+@pytest.mark.integration
+async def test_a_database_that_refuses_the_login_is_no_difference(
+    backends: SharedBackends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHAT_DATABASE_URL", (await backends.database_url()).replace("/postgres", "/nothing", 1))
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:9")
+    for name in ("AUTH_URL", "HISTORY_URL", "JWKS_URL"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    result = await asyncio.to_thread(CliRunner().invoke, build(), ["verify"])
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert result.stderr.startswith("parley verify: The comparison failed: InvalidCatalogNameError")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from parley_cli.backup.errors import BackupError
 from parley_cli.commands.backup_options import (
     MISUSED,
     PassphraseOption,
@@ -69,7 +70,7 @@ def backup(
             archive.verify()
         typer.echo(render(path, archive.manifest))
         if keep is not None:
-            _delete_old(output, keep)
+            _delete_old(output, keep, path)
 
 
 def _new_path(folder: Path) -> Path:
@@ -80,9 +81,26 @@ def _new_path(folder: Path) -> Path:
     return folder / f"parley-{times.now():%Y-%m-%dT%H%M%SZ}.backup"
 
 
-def _delete_old(folder: Path, keep: int) -> None:
-    for old in sorted(folder.glob(PATTERN))[:-keep]:
-        old.unlink(missing_ok=True)
+def _delete_old(folder: Path, keep: int, new: Path) -> None:
+    """Delete all but ``keep`` backups, of which the new one is one. Those with a database that it lacks stay."""
+    services = _services_in(new)
+    older = [path for path in sorted(folder.glob(PATTERN)) if path != new and _services_in(path) <= services]
+    for old in older[: max(0, len(older) + 1 - keep)]:
+        try:
+            old.unlink(missing_ok=True)
+        except OSError as error:
+            raise BackupError(f"{new} is complete, but {old} cannot be deleted: {error.strerror or error}.") from error
+
+
+def _services_in(path: Path) -> set[str]:
+    """Return the services whose databases an archive has; none for a damaged one, which every other one replaces."""
+    from parley_cli.backup.archive_reader import read_archive
+
+    try:
+        with read_archive(path) as archive:
+            return {part.service for part in archive.manifest.databases}
+    except BackupError:
+        return set()
 
 
 def render(path: Path, content: "Manifest") -> str:

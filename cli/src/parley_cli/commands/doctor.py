@@ -96,10 +96,14 @@ def _check_system(settings: LocalSettings, *, as_json: bool, timeout: float, adm
 
 
 def _named_urls(given: list[str]) -> dict[str, str]:
-    named = dict(each.partition("=")[::2] for each in given)
-    if any(not url.startswith(("http://", "https://")) for url in named.values()):
-        fail(COMMAND, "--admin-url: use NAME=URL, such as chat=http://10.0.0.7:9002.", status=MISUSED)
-    return named
+    from parley_cli.diagnosis.checks import numbered
+
+    named: dict[str, set[str]] = {}
+    for name, _, url in (each.partition("=") for each in given):
+        if not url.startswith(("http://", "https://")):
+            fail(COMMAND, "--admin-url: use NAME=URL, such as chat=http://10.0.0.7:9002.", status=MISUSED)
+        named.setdefault(name, set()).add(url)
+    return dict(each for name, urls in named.items() for each in numbered(name, urls))
 
 
 def _check_machine(settings: LocalSettings) -> None:

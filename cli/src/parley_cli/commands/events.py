@@ -73,7 +73,7 @@ def tail(
         except _Enough:
             return
 
-    run_on_broker(read)
+    run_on_broker(read, is_endless=True)
 
 
 @commands.command()
@@ -104,7 +104,11 @@ def replay(
 
             return await LogReplay(url, forward).run(start, until=end)
 
-    offset = run_on_broker(send)
+    try:
+        offset = run_on_broker(send)
+    except typer.Exit:
+        typer.echo(f"{COMMAND}: {sent} events were put into {to} before the replay ended.", err=True)
+        raise
     typer.echo(f"{sent} events were put into {to}. The log continues at offset {offset}.")
 
 

@@ -18,15 +18,19 @@ COMMAND = "parley events"
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 NAMED = {"since": ("first", "next"), "until": ("now", "never")}
 """The words that each option takes."""
-REFUSED, MISUSED = 1, 2
+REFUSED, MISUSED, INTERRUPTED = 1, 2, 130
+MAX_OFFSET = 2**63 - 1
 
 UrlOption = Annotated[
     str, typer.Option("--url", envvar="AMQP_URL", help="Address of RabbitMQ, with user and password.", show_envvar=True)
 ]
 
 
-def run_on_broker(operation: Callable[[], Awaitable[T]]) -> T:
-    """Return the result of an operation; on an error of the broker print one line and exit."""
+def run_on_broker(operation: Callable[[], Awaitable[T]], *, is_endless: bool = False) -> T:
+    """Return the result of an operation; on an error of the broker print one line and exit.
+
+    Ctrl-C is the way to end an operation that is endless, and interrupts every other one.
+    """
     from aio_pika.exceptions import ChannelNotFoundEntity, DeliveryError
 
     from parley.observability import logs
@@ -41,7 +45,7 @@ def run_on_broker(operation: Callable[[], Awaitable[T]]) -> T:
     try:
         return asyncio.run(run())
     except KeyboardInterrupt:
-        raise typer.Exit(0) from None
+        raise typer.Exit(0 if is_endless else INTERRUPTED) from None
     except ChannelNotFoundEntity as error:
         fail(COMMAND, f"RabbitMQ has no such queue: {error}", status=REFUSED)
     except (TopologyError, ValueError) as error:
@@ -58,18 +62,18 @@ def moment(text: str, option: str) -> Any:
     words = NAMED[option]
     if text in words:
         return text
-    if text.isdecimal():
+    if text.isdecimal() and len(text) < len(str(MAX_OFFSET)):
         return int(text)
     return point_in_time(text, option, f"use {', '.join(words)}, an offset, 30m, 2h, 7d, or a time.")
 
 
 def point_in_time(text: str, option: str, allowed: str) -> datetime:
     """Return the time that an option names: an age or a time with a time zone."""
-    if found := re.fullmatch(r"(\d{1,6})([smhd])", text):
-        return datetime.now(UTC) - timedelta(**{UNITS[found[2]]: int(found[1])})
     try:
+        if found := re.fullmatch(r"(\d{1,6})([smhd])", text):
+            return datetime.now(UTC) - timedelta(**{UNITS[found[2]]: int(found[1])})
         time = datetime.fromisoformat(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         fail(COMMAND, f"--{option} {text}: {allowed}", status=MISUSED)
     if time.tzinfo is None:
         fail(COMMAND, f"--{option} {text}: add a time zone, such as {text}Z.", status=MISUSED)

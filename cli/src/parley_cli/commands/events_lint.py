@@ -10,13 +10,16 @@ from parley_events.cloudevents import from_headers
 
 def findings(text: str) -> list[str]:
     """Return what is wrong with the events of a text: one event, an array, or one event a line."""
-    return [f"event {number}: {problem}" for number, event in _events(text) if (problem := _problem(event))]
+    events = list(_events(text))
+    if not events:
+        return ["There is no event."]
+    return [f"event {number}: {problem}" for number, event in events if (problem := _problem(event))]
 
 
 def _events(text: str) -> Iterator[tuple[int, Any]]:
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         lines = [line for line in text.splitlines() if line.strip()]
         yield from enumerate((_line(line) for line in lines), 1)
         return
@@ -28,6 +31,8 @@ def _line(line: str) -> Any:
         return json.loads(line)
     except ValueError as error:
         return error
+    except RecursionError:
+        return ValueError("it has too many levels")
 
 
 def _problem(event: Any) -> str:

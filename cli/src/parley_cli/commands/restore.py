@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from parley_cli.backup.errors import BackupError
 from parley_cli.commands.backup import render
 from parley_cli.commands.backup_options import (
     PassphraseOption,
@@ -68,7 +69,10 @@ def restore(
                 return
             reader.verify()
             # An older version had fewer services. Each database that was asked for by name must be there.
-            services = wanted if service else [name for name in wanted if reader.manifest.database(name)]
+            services = [name for name in wanted if reader.manifest.database(name)]
+            if service and services != wanted:
+                missing = next(name for name in wanted if name not in services)
+                raise BackupError(f"{archive} has no database of {missing}.")
             if not check:
                 for name in services:
                     require_package(name, f"parley-{name}", COMMAND)

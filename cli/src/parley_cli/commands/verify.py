@@ -38,6 +38,9 @@ def verify(settle: SettleOption = DEFAULT_SETTLE, repair: RepairOption = False) 
         report = asyncio.run(verify_once(settings, settle=settle, repair=repair))
     except (SettingsError, ParleyError, OSError) as error:
         fail("parley verify", str(error), status=2)
+    except Exception as error:  # noqa: BLE001 - status 1 would say that something differs
+        reason = next(iter(str(error).splitlines()), "")
+        fail("parley verify", f"The comparison failed: {type(error).__name__} {reason}".rstrip(), status=2)
     typer.echo(render(report))
     raise typer.Exit(1 if report.findings else 0)
 

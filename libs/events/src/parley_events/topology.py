@@ -21,8 +21,8 @@ SIDE_QUEUE_DELIVERY_LIMIT = 1_000_000
 """Parked events are delivered again at every start of the subscriber, for as long as they wait."""
 
 MAIN, PARKED, DEAD, CONTROL = "main", "parked", "dead", "control"
-"""Routing keys of a subscriber's own exchange. ``CONTROL`` leads to the parked queue too, of which a subscriber takes every
-message: what ends a wait arrives although the main queue waits."""
+"""Routing keys of a subscriber's own exchange. ``CONTROL`` leads to the parked queue too, of which a subscriber takes
+every message: what ends a wait arrives although the main queue waits."""
 
 QueueType: TypeAlias = Literal["classic", "quorum"]
 Arguments: TypeAlias = dict[str, Any]
