@@ -17,6 +17,7 @@ from chat.admission.context_window import (
 from chat.admission.fallbacks import FallbackReservations, terms_of, usable
 from chat.admission.file_contents import Message
 from chat.admission.new_turn import admitted_turn, new_turn
+from chat.admission.plans import ChatPlan
 from chat.admission.position import PositionResolver, TurnPosition, require_accepts_turn, require_owner
 from chat.admission.prompt_files import PromptFiles
 from chat.admission.response_cache import ResponseCache
@@ -26,8 +27,8 @@ from chat.admission.turn_request import TurnRequest
 from chat.catalogue import EMBEDDINGS, Catalogue, Model
 from chat.errors import ConversationNotFound, Erased, IdempotencyKeyReused
 from chat.input_items import messages_of_input
-from chat.model import IdempotencyKey, Turn
-from chat.turn_store import BudgetExceeded, CopiesOutdated, TurnRefused, TurnStore
+from chat.model import IdempotencyKey, NewTurn, Turn
+from chat.turn_store import AdmissionResult, BudgetExceeded, CopiesOutdated, TurnRefused, TurnStore
 from parley.errors import InvalidRequest, Overloaded, ValidationFailed
 from parley.field_errors import FieldError
 
@@ -123,7 +124,7 @@ class TurnAdmission:
         quota = await self._token_limits.admit(request.user_id, plan, context.prompt_tokens)
         new = new_turn(request, model, position, context, grant.reservation, self._turn_timeout, copied_from)
         lookup = self._cache.lookup(request, model, terms.prompt) if self._cache is not None else None
-        result = await self._store.admit(new, runner_id, request.key)
+        result = await self._stored(new, runner_id, request.key, plan)
         if result.turn_id != new.id:
             assert request.key is not None
             return await self._replay(result.turn_id, result.body_hash, request.key)
@@ -140,6 +141,18 @@ class TurnAdmission:
             token_quota=quota,
             embedding=request.embedding,
         )
+
+    async def _stored(
+        self, new: NewTurn, runner_id: UUID, key: IdempotencyKey | None, plan: ChatPlan
+    ) -> AdmissionResult:
+        """Store a turn. If none is stored, or the one of another request, the tokens of the prompt are returned."""
+        result: AdmissionResult | None = None
+        try:
+            result = await self._store.admit(new, runner_id, key)
+        finally:
+            if result is None or result.turn_id != new.id:
+                await self._token_limits.release(new.user_id, plan, new.prompt_tokens)
+        return result
 
     async def _copied_from(self, request: TurnRequest) -> dict[UUID, int]:
         """Return the conversations that the turn has texts of. It is read before the texts of its context are."""

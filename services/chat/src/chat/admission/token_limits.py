@@ -54,7 +54,7 @@ class TokenLimits:
         limit = _limit(user_id, plan)
         if limit is None:
             return None
-        cost = max(1, min(prompt_tokens, limit.burst))
+        cost = _cost(prompt_tokens, limit)
         decision = await self._limiter.check([limit], cost=cost)
         if not decision.allowed:
             wait, quota = max(1, round(decision.retry_after + 0.5)), _quota(decision)
@@ -66,6 +66,12 @@ class TokenLimits:
             )
         return _quota(decision)
 
+    async def release(self, user_id: UUID, plan: ChatPlan, prompt_tokens: int) -> None:
+        """Return the tokens of a prompt for which no turn was stored."""
+        limit = _limit(user_id, plan)
+        if limit is not None:
+            await self._limiter.charge([limit], -_cost(prompt_tokens, limit))
+
     async def remaining(self, user_id: UUID, plan: ChatPlan) -> TokenQuota | None:
         """Return what is left of the user's limit; None if there is none."""
         limit = _limit(user_id, plan)
@@ -75,9 +81,13 @@ class TokenLimits:
         """Charge the tokens used beyond the prompt's estimate, or return the unused ones."""
         limit = _limit(turn.user_id, plan)
         used = turn.usage.total_tokens if turn.usage else 0
-        difference = used - max(1, min(turn.prompt_tokens, limit.burst)) if limit else 0
+        difference = used - _cost(turn.prompt_tokens, limit) if limit else 0
         if limit is not None and difference:
             await self._limiter.charge([limit], difference)
+
+
+def _cost(prompt_tokens: int, limit: Limit) -> int:
+    return max(1, min(prompt_tokens, limit.burst))
 
 
 def _quota(decision: Decision) -> TokenQuota:

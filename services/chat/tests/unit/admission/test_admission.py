@@ -207,6 +207,17 @@ async def test_the_token_limit_takes_the_prompt_and_settles_the_rest() -> None:
     assert bench.limiter.taken == [job.turn.prompt_tokens, 10 - job.turn.prompt_tokens]
 
 
+async def test_the_token_limit_gets_back_what_a_turn_took_that_is_not_stored() -> None:
+    bench, user_id = ServiceBench(plan=ChatPlan(tokens_per_minute=1000)), new_id()
+    request = make_request(user_id=user_id, key=IdempotencyKey(user_id, "/chat", "k", b"one"))
+    job = await admit(bench, request)
+    await bench.admission.admit(request, MODEL, bench.engine.runner_id)
+    bench.engine.turns.erased_users.add(user_id)
+    with pytest.raises(Erased):
+        await admit(bench, make_request(user_id=user_id))
+    assert bench.limiter.taken == [job.turn.prompt_tokens] + [job.turn.prompt_tokens, -job.turn.prompt_tokens] * 2
+
+
 async def test_an_exhausted_token_limit_refuses_the_turn_and_says_when_to_retry() -> None:
     bench = ServiceBench(plan=ChatPlan(tokens_per_minute=1000))
     bench.limiter.retry_after = 7.2
