@@ -1,7 +1,7 @@
 """Earlier exchanges as messages for a provider. A tool call is sent only with its result, as providers require."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import takewhile
+from itertools import groupby, takewhile
 from typing import Any
 from uuid import UUID
 
@@ -66,11 +66,11 @@ def with_paired_calls(messages: Sequence[Message]) -> list[Message]:
     found: list[Message] = []
     for index, message in enumerate(messages):
         if message["role"] == "assistant":
-            later = messages[index + 1 :] if message.get("tool_calls") else ()
+            later = (messages[place] for place in range(index + 1, len(messages))) if message.get("tool_calls") else ()
             _add_answer(found, message, takewhile(lambda one: one["role"] != "assistant", later))
         elif message["role"] != "tool":
             found.append(message)
-    return found
+    return list(_with_joined_texts(found))
 
 
 def _add_answer(found: list[Message], message: Message, later: Iterable[Message]) -> None:
@@ -79,10 +79,26 @@ def _add_answer(found: list[Message], message: Message, later: Iterable[Message]
     if calls and all(_is_call(call) and call["id"] in results for call in calls):
         answer = {**message, "content": message["content"] or None, "tool_calls": calls}
         found += [answer, *(results[call["id"]] for call in calls)]
-    elif message["content"] and found and found[-1]["role"] == "assistant":
-        found[-1] = {**found[-1], "content": f"{found[-1]['content']}\n\n{message['content']}"}
     elif message["content"]:
         found.append({"role": "assistant", "content": message["content"]})
+
+
+def _with_joined_texts(messages: Iterable[Message]) -> Iterator[Message]:
+    """Yield the messages with answers in a row as one. Some servers refuse several."""
+    for is_text, run in groupby(messages, lambda one: one["role"] == "assistant" and "tool_calls" not in one):
+        if is_text:
+            yield {"role": "assistant", "content": _joined([one["content"] for one in run])}
+        else:
+            yield from run
+
+
+def _joined(contents: list[Any]) -> Any:
+    if len(contents) == 1:
+        return contents[0]
+    if all(isinstance(content, str) for content in contents):
+        return "\n\n".join(contents)
+    parts = ([{"type": "text", "text": one}] if isinstance(one, str) else one for one in contents)
+    return [part for content in parts for part in content]
 
 
 def _distinct(calls: Iterable[Message]) -> list[Message]:

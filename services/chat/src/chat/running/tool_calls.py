@@ -8,13 +8,16 @@ from chat.model import LogEntry
 
 def join_calls(entries: Sequence[LogEntry]) -> list[dict[str, Any]] | None:
     """Return the complete tool calls of an answer, None without any."""
-    calls: dict[int, dict[str, Any]] = {}
+    ids: dict[int, str] = {}
+    texts: dict[int, dict[str, list[str]]] = {}
     for entry in entries:
         for delta in entry.tool_calls:
-            call = calls.setdefault(
-                delta["index"], {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
-            )
-            call["id"] = delta.get("id") or call["id"]
+            index = delta["index"]
+            ids[index] = delta.get("id") or ids.get(index, "")
+            function = texts.setdefault(index, {"name": [], "arguments": []})
             for name, text in delta["function"].items():
-                call["function"][name] += text
-    return [calls[index] for index in sorted(calls)] or None
+                function[name].append(text)
+    return [
+        {"id": ids[index], "type": "function", "function": {name: "".join(parts) for name, parts in function.items()}}
+        for index, function in sorted(texts.items())
+    ] or None
