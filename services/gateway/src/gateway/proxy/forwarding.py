@@ -117,6 +117,8 @@ class RequestForwarder:
         started, cycle = time.perf_counter(), request.cycle
         if cycle is not None:
             cycle.on_disconnect = lambda: forwarded.end(ClientDisconnected())
+            if cycle.disconnected:  # it left before the callback was set
+                cycle.on_disconnect()
         was_used = connection.received
         try:
             data = head[0] + endpoint.name + head[1]

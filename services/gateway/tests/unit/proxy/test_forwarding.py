@@ -1,17 +1,28 @@
 """Request forwarding: the forwarded head, retries, and draining endpoints."""
 
 import asyncio
+from collections.abc import Callable
+from typing import cast
 
 import pytest
 
 from gateway.errors import ClientDisconnected, UpstreamBroken, UpstreamTimeout, UpstreamUnavailable
 from gateway.proxy.bodies import NO_BODY
 from gateway.proxy.forwarding import RequestForwarder
+from gateway.server.request_cycle import RequestCycle
 from gateway.upstream.failures import ResponseTimeout
 from gateway_testing.fakes import make_caller, make_request
 from gateway_testing.upstreams import CHAT, forward, hang, pool_of, reset
 from parley_testing import eventually
 from parley_testing.http.scripted_server import respond, scripted_server
+
+
+class DepartedClient:
+    """The cycle of a request whose client has left."""
+
+    on_disconnect: Callable[[], None] | None = None
+    disconnected = True
+
 
 DRAINING = respond(503, b'{"status":503,"code":"draining"}')
 
@@ -89,6 +100,16 @@ async def test_a_request_refused_by_a_draining_endpoint_is_sent_to_another_one()
         assert (await forward(pool, request)).endpoint is pool.endpoints[1]
         assert request.attempts == 1, "not a retry"
         assert pool.endpoints[0].draining
+
+
+async def test_a_request_whose_client_left_before_is_not_forwarded() -> None:
+    async with scripted_server() as server, pool_of(server) as pool:
+        request = make_request()
+        request.cycle = cast("RequestCycle", DepartedClient())
+        with pytest.raises(ClientDisconnected):
+            await forward(pool, request)
+        assert server.journal == []
+        assert (pool.endpoints[0].active, pool.endpoints[0].slots) == (0, 0)
 
 
 async def test_a_client_that_disconnects_cancels_the_request() -> None:
