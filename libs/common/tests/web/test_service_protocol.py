@@ -5,6 +5,7 @@ import asyncio
 import orjson
 import pytest
 
+from parley.errors import HeadersTooLarge
 from parley.web.http_protocol import MAX_HEAD_FIELDS
 from parley.web.service_protocol import BODY_TIMEOUT, HEAD_TIMEOUT, IDLE_TIMEOUT
 from parley_testing import eventually
@@ -130,3 +131,13 @@ async def test_trailers_are_ignored() -> None:
         writer.write(b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx-user: root\r\n\r\n")
         await response(reader)
         assert b"x-user" not in app.headers[0]
+
+
+async def test_endless_trailers_are_rejected() -> None:
+    async with open_service() as (app, _, writer):
+        app.gate.clear()
+        writer.write(b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx-long: ")
+        await eventually(lambda: app.connections[0].heads)
+        writer.write(b"a" * 1_000_000)
+        await eventually(lambda: app.connections[0].rejection)
+        assert isinstance(app.connections[0].rejection, HeadersTooLarge)

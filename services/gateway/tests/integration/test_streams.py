@@ -161,3 +161,23 @@ async def test_responses_are_compressed_on_request_and_streams_never(gateway: Ru
     gateway.chat.answer = endless
     async with gateway.client.stream("POST", "/api/v1/chat/stream", json={}, headers=headers) as stream:
         assert "content-encoding" not in stream.headers
+
+
+FEED = b"GET /api/v1/events HTTP/1.1\r\nHost: a\r\nAuthorization: %b\r\n\r\n"
+HANDSHAKE = (
+    b"GET /api/v1/chat/ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+async def test_a_websocket_handshake_behind_an_open_stream_is_refused_and_ends_both(gateway: RunningGateway) -> None:
+    gateway.history.answer = endless
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    writer.write(FEED % gateway.bearer()["authorization"].encode())
+    await reader.readuntil(b"data: 1\n\n")
+    writer.write(HANDSHAKE)
+    async with asyncio.timeout(10):
+        assert b"HTTP/1.1" not in await reader.read()
+    writer.close()
+    await eventually(lambda: gateway.app.state.runtime.lifecycle.open_requests == 0)
+    await eventually(lambda: gateway.history.open == 0)

@@ -2,7 +2,7 @@
 
 A client may send requests without waiting for responses. uvicorn parses all that has arrived, so that one small packet
 becomes thousands of objects. This protocol gives the parser at most one request head at a time, and nothing while
-``MAX_WAITING_REQUESTS`` requests wait. It ignores trailers.
+``MAX_WAITING_REQUESTS`` requests wait. It ignores trailers, and bounds them like a head.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from uvicorn.server import ServerState
 
 from parley import errors
 from parley.errors import ParleyError
+from parley.web.read_flow import ReadFlow
 
 __all__ = ["BoundedHttpProtocol", "FlowControl", "RequestResponseCycle"]
 
@@ -34,36 +35,6 @@ CHUNKED = None
 
 class RequestRejected(Exception):
     """Stops the parser, because ``rejection`` is set."""
-
-
-class ReadFlow(FlowControl):
-    """Flow control in which reading stops while the app or the parser does not want more data."""
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        super().__init__(transport)
-        self.held = self._paused_by_app = False
-
-    def pause_reading(self) -> None:
-        """Stop reading for the app, whose request has enough data."""
-        self._paused_by_app = True
-        super().pause_reading()
-
-    def resume_reading(self) -> None:
-        """Read again for the app, unless the parser holds."""
-        self._paused_by_app = False
-        if not self.held:
-            super().resume_reading()
-
-    def hold(self) -> None:
-        """Stop reading for the parser, which has unparsed data."""
-        self.held = True
-        super().pause_reading()
-
-    def release(self) -> None:
-        """Read again for the parser, unless the app has paused."""
-        self.held = False
-        if not self._paused_by_app:
-            super().resume_reading()
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -87,6 +58,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.max_head_bytes, self.max_head_fields = MAX_HEAD_BYTES, MAX_HEAD_FIELDS
         self.in_head = True
         self.head_bytes = self.head_fields = self.heads = 0
+        self.body_bytes = 0
+        self._framing_bytes = 0
+        """Bytes since the last part of a body: chunk extensions and trailers, which the parser collects."""
         self.rejection: ParleyError | None = None
         """Why the connection accepts no more requests."""
 
@@ -114,13 +88,17 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def parse_piece(self, piece: bytes) -> None:
         """Parse data with the end of at most one request head."""
-        was_in_head, heads = self.in_head, self.heads
+        was_in_head, heads, body_bytes = self.in_head, self.heads, self.body_bytes
         super().data_received(piece)
-        # Data that ended a head or a body belongs to it. The fields of a following head are counted in on_header.
-        if was_in_head and self.heads == heads and self.rejection is None:
-            self.head_bytes += len(piece)
-            if self.head_bytes > self.max_head_bytes:
-                self.reject(errors.HeadersTooLarge())
+        if self.rejection is not None:
+            return
+        if was_in_head:
+            # Data that ended a head or a body belongs to it. The fields of a following head are counted in on_header.
+            self.head_bytes += len(piece) if self.heads == heads else 0
+        else:
+            self._framing_bytes = self._framing_bytes + len(piece) if self.body_bytes == body_bytes else 0
+        if max(self.head_bytes, self._framing_bytes) > self.max_head_bytes:
+            self.reject(errors.HeadersTooLarge())
 
     def can_parse(self) -> bool:
         """Return whether the connection still expects requests."""
@@ -177,12 +155,25 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self.parser.get_http_version() not in VERSIONS:
             self.stop_parsing(errors.InvalidRequest("The only supported versions of HTTP are 1.1 and 1.0."))
         self.body_left = body_length(self.headers)
+        if self.parser.should_upgrade():
+            self.check_upgrade()
         super().on_headers_complete()
 
     def end_head(self) -> None:
         """End a head, so that the next one is counted from zero."""
-        self.in_head, self.head_bytes = False, 0
+        self.in_head, self.head_bytes, self._framing_bytes = False, 0, 0
         self.heads += 1
+
+    def check_upgrade(self) -> None:
+        """Reject an upgrade while an earlier request is open: its response would be lost in the new protocol."""
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            self.stop_parsing(errors.InvalidRequest("Upgrade a connection only when it has no other open request."))
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body."""
+        self.body_bytes += len(body)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """End the body."""

@@ -1,7 +1,7 @@
 """HTTP server protocol: Parley's bounded protocol, hardened for connections from the internet.
 
 It adds strict framing rules, limits on request heads and connections, deadlines for heads, a minimum data rate for
-request bodies and response readers, and a callback when the client disconnects. It ignores trailers.
+request bodies and response readers, and a callback when the client disconnects.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ class ServerProtocol(BoundedHttpProtocol):
         self.max_head_bytes, self.max_head_fields = settings.header_limit, settings.header_count_limit
         self.in_body = self.closing = False
         self.idle_since = NEVER
-        self.body_bytes = self.body_start = 0
+        self.body_start = 0
         self.deadlines: ClientDeadlines
         self.receiving: RequestCycle | None = None
         """The request whose body is being parsed. With pipelining, ``cycle`` may still be an earlier one."""
@@ -104,6 +104,7 @@ class ServerProtocol(BoundedHttpProtocol):
         self.deadlines.head_received()
         self.body_start = self.body_bytes
         if self.parser.should_upgrade():
+            self.check_upgrade()
             if self._should_upgrade() and not self.in_body:
                 self.receiving = None
                 self.scope["method"] = self.parser.get_method().decode("ascii")

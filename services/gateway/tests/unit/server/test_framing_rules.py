@@ -96,6 +96,21 @@ async def test_trailers_are_ignored(server: EchoServer) -> None:
     assert b"x-user-id" not in dict(server.app.headers[-1])
 
 
+@pytest.mark.parametrize("endless", [b"0\r\nX-Long: ", b"0\r\n" + b"X-A: b\r\n" * 40_000, b"2;extension="])
+async def test_endless_trailers_and_chunk_extensions_are_rejected(server: EchoServer, endless: bytes) -> None:
+    before = len(server.refusals.counted)
+    body = b"2\r\n{}\r\n" + endless + b"a" * 1_000_000
+    response = await server.send_bytes(post(b"Host: a", b"Transfer-Encoding: chunked", body=body))
+    assert response.startswith(b"HTTP/1.1 431")
+    assert len(server.refusals.counted) == before + 1
+
+
+async def test_a_body_in_many_chunks_has_more_framing_than_a_head_may_have(server: EchoServer) -> None:
+    body = b"1;a=b\r\nx\r\n" * 40_000 + b"0\r\n\r\n"
+    request = post(b"Host: a", b"Transfer-Encoding: chunked", b"Connection: close", body=body)
+    assert (await server.send_bytes(request)).endswith(b"x" * 40_000)
+
+
 @pytest.mark.parametrize("count", [200, 3000])
 async def test_too_many_header_fields_are_rejected(server: EchoServer, count: int) -> None:
     fields = b"".join(b"X-%d: a\r\n" % number for number in range(count))
