@@ -18,11 +18,11 @@ from parley.web.middleware import UNMATCHED_ROUTE
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}\Z")
 _TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}\Z")
-_LIST_HEADERS = frozenset({b"x-forwarded-for", b"connection"})
+_LIST_HEADERS = frozenset({b"x-forwarded-for", b"connection", b"access-control-request-headers"})
 _USED_HEADERS = frozenset({
     b"authorization", b"x-api-key", b"origin", b"x-request-id", b"content-length", b"transfer-encoding", b"connection",
     b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"host", b"idempotency-key", b"traceparent",
-    b"accept-encoding", b"access-control-request-method",
+    b"accept-encoding", b"access-control-request-method", b"access-control-request-headers",
 })  # fmt: skip
 
 

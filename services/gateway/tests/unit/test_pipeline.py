@@ -107,6 +107,9 @@ async def test_a_preflight_is_answered_without_a_service() -> None:
         headers = {"origin": "https://app.example", "access-control-request-method": "POST"}
         response = await pipeline.request(MODELS, method="OPTIONS", headers=headers)
         assert (response.status, response.headers["access-control-allow-origin"]) == (204, "https://app.example")
+        sdk = {"access-control-request-headers": "authorization, x-stainless-lang"}
+        response = await pipeline.request(MODELS, method="OPTIONS", headers=headers | sdk)
+        assert "x-stainless-lang" in response.headers["access-control-allow-headers"]
         answer = await pipeline.request(MODELS, headers={"origin": "https://app.example"})
         assert answer.headers["access-control-allow-origin"] == "https://app.example"
 
