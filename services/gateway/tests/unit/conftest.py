@@ -6,6 +6,7 @@ from gateway.access.streams import OpenStreams
 from gateway.proxy.event_relaying import EventRelay
 from gateway_testing.event_streams import FakeClient, make_relay
 from gateway_testing.fakes import FakeStreamLeases
+from parley.ratelimit.limiter import TokenSession
 
 
 @pytest.fixture
@@ -15,7 +16,7 @@ def client() -> FakeClient:
 
 @pytest.fixture
 def streams() -> OpenStreams:
-    async def none_revoked(_sessions: object) -> set[str]:
+    async def none_revoked(_sessions: object) -> set[TokenSession]:
         return set()
 
     return OpenStreams(none_revoked, FakeStreamLeases(), limit=10)

@@ -34,15 +34,14 @@ class AccessPolicy:
         if route.scope is None:
             await self.admit_anonymous(request, route)
             return
-        try:
-            caller = request.caller = await self._authenticator.identify(request)
-        except errors.Unauthenticated as error:
-            await self._count_failed_login(request)
-            raise explain(request, error) from None
-        except errors.AmbiguousCredentials:
-            await self._count_failed_login(request)
-            raise
-        await self._admit_caller(request, caller, cost=route.cost, strict=route.strict)
+        caller = await self._identify(request)
+        decision = await self._decide(caller, cost=route.cost, strict=route.strict)
+        if decision.revoked and caller.from_key:
+            # A change of the account voids the token of a key, too. Auth knows whether the key itself is still valid.
+            self._authenticator.forget(request)
+            caller = await self._identify(request)
+            decision = await self._decide(caller, cost=route.cost, strict=route.strict)
+        await self._conclude(request, caller, decision)
         if route.scope:
             caller.principal.require(route.scope)
 
@@ -97,19 +96,39 @@ class AccessPolicy:
             raise errors.CredentialsMissing
         await self._admit_caller(request, request.caller, cost=1, strict=costly)
 
-    async def find_revoked(self, sessions: Sequence[TokenSession]) -> set[str]:
-        """Return the ids of the revoked sessions: from Redis, or from auth while Redis is unavailable."""
+    async def find_revoked(self, sessions: Sequence[TokenSession]) -> set[TokenSession]:
+        """Return the revoked sessions: from Redis, or from auth while Redis is unavailable."""
         decisions = await asyncio.gather(*(self._limiter.check((), session=session) for session in sessions))
         unknown = [s for s, d in zip(sessions, decisions, strict=True) if not d.revoked and not d.revocations_known]
-        found = {s.session_id for s, d in zip(sessions, decisions, strict=True) if d.revoked}
+        found = {s for s, d in zip(sessions, decisions, strict=True) if d.revoked}
         return found | await self._revocations.revoked_among(unknown)
+
+    async def _identify(self, request: Request) -> Caller:
+        """Return the caller. Count an invalid credential on the client's address."""
+        try:
+            caller = request.caller = await self._authenticator.identify(request)
+        except errors.Unauthenticated as error:
+            await self._count_failed_login(request)
+            raise explain(request, error) from None
+        except errors.AmbiguousCredentials:
+            await self._count_failed_login(request)
+            raise
+        return caller
 
     async def _admit_caller(self, request: Request, caller: Caller, *, cost: int, strict: bool) -> None:
         """Consume the caller's limits. Raise TokenRevoked, ApiKeyInvalid or RateLimited."""
+        await self._conclude(request, caller, await self._decide(caller, cost=cost, strict=strict))
+
+    async def _decide(self, caller: Caller, *, cost: int, strict: bool) -> Decision:
+        """Consume the caller's limits, or none if the caller's token was revoked."""
         limits = caller.strict_limits if strict else caller.limits
         decision = await self._limiter.check(limits, cost=cost, session=caller.session)
         if not decision.revoked and not decision.revocations_known:
             decision.revoked = await self._revocations.is_revoked(caller.session)
+        return decision
+
+    async def _conclude(self, request: Request, caller: Caller, decision: Decision) -> None:
+        """Raise TokenRevoked, ApiKeyInvalid or RateLimited if the decision refuses the caller."""
         if decision.revoked:
             self._authenticator.forget(request)
             await self._count_failed_login(request)

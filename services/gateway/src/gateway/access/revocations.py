@@ -54,9 +54,10 @@ class RevocationLookup:
             return False
         return revoked
 
-    async def revoked_among(self, sessions: Iterable[TokenSession]) -> set[str]:
-        """Return the ids of the revoked sessions."""
-        return {s.session_id for s in sessions if await self.is_revoked(s)}
+    async def revoked_among(self, sessions: Sequence[TokenSession]) -> set[TokenSession]:
+        """Return the revoked sessions."""
+        revoked = await asyncio.gather(*map(self.is_revoked, sessions))
+        return {session for session, is_revoked in zip(sessions, revoked, strict=True) if is_revoked}
 
     async def _wait_for_lookup(self, key: tuple[str, int], session: TokenSession) -> None:
         if len(self._pending) >= MAX_CACHED:

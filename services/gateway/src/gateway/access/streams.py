@@ -20,7 +20,7 @@ FINAL_EVENT_TIMEOUT = 1.0
 """Seconds before the end of the drain timeout at which the remaining streams are ended."""
 RETRY_AFTER_MS = 500
 
-FindRevoked = Callable[[Sequence[TokenSession]], Awaitable[set[str]]]
+FindRevoked = Callable[[Sequence[TokenSession]], Awaitable[set[TokenSession]]]
 
 
 @dataclass(eq=False, slots=True)
@@ -36,7 +36,7 @@ class OpenStreams:
     """All open streams of this process."""
 
     def __init__(self, find_revoked: FindRevoked, leases: StreamLeases, *, limit: int) -> None:
-        """``find_revoked`` returns the ids of revoked sessions. ``limit`` applies to this process."""
+        """``find_revoked`` returns the revoked ones of sessions. ``limit`` applies to this process."""
         self._find_revoked, self._leases, self._limit = find_revoked, leases, limit
         self._per_user: Counter[str] = Counter()
         self._reserved = 0
@@ -94,11 +94,12 @@ class OpenStreams:
     async def end_revoked(self) -> None:
         """End streams whose session was revoked. Runs forever."""
         while True:
-            sessions = {s.session.session_id: s.session for s in self._open if s.session}
-            async for batch in spread_over(REVOCATION_CHECK_INTERVAL, list(sessions.values())):
+            # A session can have tokens issued before and after a change that voids the earlier ones.
+            sessions = {stream.session for stream in self._open if stream.session}
+            async for batch in spread_over(REVOCATION_CHECK_INTERVAL, list(sessions)):
                 revoked = await self._find_revoked(batch)
                 if revoked:
-                    found = [s for s in self._open if s.session and s.session.session_id in revoked]
+                    found = [stream for stream in self._open if stream.session in revoked]
                     _end(found, StreamTerminated("session_revoked", {}))
 
     async def end_on_shutdown(self, lifecycle: Lifecycle, *, delay: float, timeout: float) -> None:

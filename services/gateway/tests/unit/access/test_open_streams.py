@@ -16,7 +16,7 @@ from parley.web.lifecycle import Lifecycle
 from parley_testing import eventually
 
 
-async def none_revoked(_sessions: Sequence[TokenSession]) -> set[str]:
+async def none_revoked(_sessions: Sequence[TokenSession]) -> set[TokenSession]:
     return set()
 
 
@@ -72,8 +72,8 @@ async def test_a_process_has_a_limit_of_its_own() -> None:
 async def test_a_stream_of_a_revoked_session_is_ended() -> None:
     ada, bob = make_caller(), make_caller()
 
-    async def ada_revoked(_sessions: Sequence[TokenSession]) -> set[str]:
-        return {ada.session.session_id}
+    async def ada_revoked(_sessions: Sequence[TokenSession]) -> set[TokenSession]:
+        return {ada.session}
 
     streams = OpenStreams(ada_revoked, FakeStreamLeases(), limit=10)
     ended: list[tuple[str, str]] = []
@@ -91,6 +91,27 @@ async def test_a_stream_of_a_revoked_session_is_ended() -> None:
             await eventually(lambda: ended)
     assert ended == [("ada", "session_revoked")]
     assert streams.count == 0
+
+
+@pytest.mark.parametrize("first", ["before", "after"])
+async def test_of_one_session_only_the_stream_with_a_revoked_token_is_ended(first: str) -> None:
+    issued = {"before": 1000, "after": 2000}
+    sessions = {name: TokenSession("s1", "ada", at) for name, at in issued.items()}
+
+    async def issued_before(found: Sequence[TokenSession]) -> set[TokenSession]:
+        return {session for session in found if session.issued_at <= 1500}
+
+    streams, ended = OpenStreams(issued_before, FakeStreamLeases(), limit=10), list[str]()
+
+    def open_stream(name: str) -> OpenStream:
+        return OpenStream(sessions[name], endless=True, end=lambda _: ended.append(name))
+
+    with contextlib.ExitStack() as watched:
+        for name in sorted(sessions, key=lambda name: name != first):
+            watched.enter_context(streams.watch(open_stream(name)))
+        async with running(streams.end_revoked()):
+            await eventually(lambda: ended)
+    assert set(ended) == {"before"}
 
 
 async def test_a_shutdown_ends_endless_streams_first_and_the_others_in_time() -> None:

@@ -120,6 +120,18 @@ async def test_a_revoked_api_key_is_an_invalid_one(setup: Setup) -> None:
         await setup.policy.admit(make_request({"x-api-key": API_KEY}), MODELS)
 
 
+async def test_a_key_whose_token_was_voided_by_a_change_of_its_account_gets_another_token(setup: Setup) -> None:
+    request = make_request({"x-api-key": API_KEY})
+    setup.key_claims["sid"] = "before"
+    await setup.policy.admit(request, MODELS)
+    setup.key_claims["sid"] = "after"
+    setup.limiter.revoked = {"before"}
+    await setup.policy.admit(request, MODELS)
+    assert request.caller is not None
+    assert request.caller.session.session_id == "after"
+    assert "address" not in setup.limiter.policies, "the key is valid"
+
+
 async def test_auth_is_asked_only_while_redis_does_not_know_the_revocations(setup: Setup) -> None:
     setup.revoked_at_auth = ["s1"]
     await setup.policy.admit(make_request(setup.bearer(sid="s1")), MODELS)
@@ -151,9 +163,9 @@ async def test_revoked_sessions_are_found_in_redis_and_at_auth(setup: Setup) -> 
     callers = [await setup.policy.renew(make_request(), MODELS, setup.token(sid=f"s{n}")) for n in range(3)]
     sessions = [caller.session for caller in callers]
     setup.limiter.revoked, setup.revoked_at_auth = {"s0"}, ["s2"]
-    assert await setup.policy.find_revoked(sessions) == {"s0"}
+    assert await setup.policy.find_revoked(sessions) == {sessions[0]}
     setup.limiter.revocations_known = False
-    assert await setup.policy.find_revoked(sessions) == {"s0", "s2"}
+    assert await setup.policy.find_revoked(sessions) == {sessions[0], sessions[2]}
 
 
 async def test_the_key_of_an_open_websocket_is_exchanged_again_shortly_before_its_token_expires(setup: Setup) -> None:

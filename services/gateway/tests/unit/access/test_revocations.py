@@ -52,10 +52,16 @@ async def test_sessions_of_one_moment_are_looked_up_together_and_cached(
 
 
 async def test_all_sessions_of_a_revoked_user_are_revoked(revocations: RevocationLookup) -> None:
-    assert await revocations.revoked_among([BOB, TokenSession("s-1", "eve", 1), TokenSession("s-2", "eve", 2)]) == {
-        "s-1",
-        "s-2",
-    }
+    sessions = [TokenSession("s-1", "eve", 1), TokenSession("s-2", "eve", 2)]
+    assert await revocations.revoked_among([BOB, *sessions]) == set(sessions)
+
+
+async def test_the_sessions_of_open_streams_are_looked_up_together(
+    revocations: RevocationLookup, auth: FakeRevocationSource
+) -> None:
+    users = [TokenSession(f"s-{number}", f"user-{number}", 1) for number in range(100)]
+    assert await revocations.revoked_among([ADA, *users]) == {ADA}
+    assert len(auth.bodies) == 1
 
 
 async def test_two_issue_times_of_a_user_take_two_lookups(
