@@ -57,6 +57,7 @@ def answered(*results: Any, call: Any = CALL) -> list[Any]:
         ({"stop": ["x"]}, "stop"),
         ({"metadata": {"user_id": "u", "team": "t"}}, "metadata.team"),
         ({"thinking": "high"}, "thinking"),
+        ({"thinking": {"type": ["enabled"]}}, "thinking"),
         ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, "thinking"),
         ({"top_k": 4}, "top_k"),
         ({"system": [{"type": "text", "text": "a", "weight": 2}]}, "system.0.weight"),

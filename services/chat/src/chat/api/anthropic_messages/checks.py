@@ -1,5 +1,6 @@
 """Checks of ``POST /v1/messages``: nothing that a client asks for is dropped silently."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -44,7 +45,8 @@ _OPTIONAL: dict[str, tuple[str, ...]] = {
 _SOURCES = {"base64": ("media_type", "data"), "url": ("url",), "file": ("file_id",)}
 _DOCUMENT_SOURCES = {"base64": ("media_type", "data"), "text": ("media_type", "data"), "file": ("file_id",)}
 _DOCUMENT_TYPES = {"base64": "application/pdf", "text": "text/plain"}
-_THINKING = {"enabled", "disabled", "adaptive"}
+_THINKING = ("enabled", "disabled", "adaptive")
+"""Types of ``thinking``: a tuple, because the given one may be any JSON value."""
 
 
 def check(body: PromptRequest, catalogue: Catalogue, allows: Callable[[str], bool]) -> Model:
@@ -174,22 +176,22 @@ def _check_source(source: Any, pointer: str, model: Model) -> None:
 
 def _check_order(body: PromptRequest) -> None:
     """Raise InvalidRequest for a call without a result, a result without a call, and messages that ask nothing."""
-    calls: list[str | None] = []
+    calls: Counter[str | None] = Counter()
     for position, message in enumerate(body.messages):
         pointer = f"/messages/{position}"
         results = [(n, block.tool_use_id) for n, block in enumerate(message.blocks) if block.type == "tool_result"]
         for number, identifier in results:
-            if identifier not in calls:
+            if not calls[identifier]:
                 detail = "No unanswered `tool_use` block of the message before has this ID."
                 raise invalid(f"{pointer}/content/{number}/tool_use_id", "unknown_call", detail)
-            calls.remove(identifier)
-        if calls:
+            calls[identifier] -= 1
+        if any(calls.values()):
             raise invalid(pointer, "missing_result", "Each `tool_use` block needs a `tool_result` in the next message.")
         if not message.blocks:
             raise invalid(f"{pointer}/content", "required", "At least one block is required.")
         if results and results[-1][0] >= len(results):
             raise invalid(f"{pointer}/content", "order", "Blocks of the type `tool_result` come first.")
-        calls = [block.id for block in message.blocks if block.type == "tool_use"]
+        calls = Counter(block.id for block in message.blocks if block.type == "tool_use")
     if body.messages[-1].role != "user":
         detail = "The last message must be one of the user: the beginning of an answer cannot be given."
         raise invalid(f"/messages/{len(body.messages) - 1}/role", "unsupported", detail)
