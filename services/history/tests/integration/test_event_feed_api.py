@@ -8,6 +8,9 @@ from uuid import UUID
 import orjson
 import pytest
 
+from history.database import Database
+from history.event_feed.postgres import PostgresFeedStore
+from history.event_feed.service import MAX_BATCH_LENGTH
 from history_testing.app import NewDatabase, OpenHistory, RunningHistory
 from history_testing.turn_events import SampleTurn
 from parley.web.server import free_socket, make_server
@@ -156,6 +159,20 @@ async def test_a_cursor_older_than_the_feed_is_expired_and_one_of_another_user_i
         await eventually(lambda: len(again.events) == 1)
     for cursor in ("rubbish", reader.events[0]["id"]):
         assert (await history.user().get(PATH, 400, after=cursor))["code"] == "invalid_cursor"
+
+
+async def test_long_events_are_read_a_few_at_a_time(history: RunningHistory, url: str) -> None:
+    one = SampleTurn(answer="long " * 80_000)
+    turns = [one]
+    for _ in range(3):
+        turns.append(turns[-1].next(answer=one.answer))
+    async with _reader(history, url, one.user_id).reading() as before:
+        pass
+    await history.publish(*(turn.ended() for turn in turns))
+    batch = await PostgresFeedStore(Database(history.pool)).after(one.user_id, 0, 100, MAX_BATCH_LENGTH)
+    assert (len(batch.entries), batch.is_full) == (4, True)  # the event of the conversation is short
+    async with _reader(history, url, one.user_id).reading(after=before.blocks[0]["id"]) as reader:
+        await eventually(lambda: len(reader.events) == 5)
 
 
 async def test_the_events_of_a_deleted_conversation_are_no_longer_sent(history: RunningHistory, url: str) -> None:

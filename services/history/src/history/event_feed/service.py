@@ -17,6 +17,8 @@ from parley_events.cloudevents import CloudEvent, to_structured
 
 BATCH_SIZE = 100
 """Entries read in one query."""
+MAX_BATCH_LENGTH = 1_000_000
+"""Characters of their data with which a batch ends: a reader holds it while it is sent."""
 MAX_READERS = 5000
 """Open feeds per process."""
 CONNECTED_BLOCK = ": connected\nid: {}\n\n"
@@ -27,7 +29,7 @@ DRAINING_BLOCK = 'event: draining\ndata: {"retry_after_ms":500}\n\n'
 class FeedService:
     """Streams feeds from storage.
 
-    A reader is only a position, so a slow reader holds no events in memory.
+    A reader is a position and a batch of bounded length, so a slow reader holds little in memory.
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class FeedService:
         position = _position(user_id, cursor)
         if position == head:
             return head
-        following = await self._store.after(user_id, position, 1)
+        following = (await self._store.after(user_id, position, 1, MAX_BATCH_LENGTH)).entries
         if not following or following[0].position != position + 1:
             raise CursorExpired
         return position
@@ -74,14 +76,14 @@ class FeedService:
         with self._changes.watch_feed(user_id) as grown:
             while time.time() < until:
                 grown.clear()
-                entries = await self._store.after(user_id, position, BATCH_SIZE)
-                if entries and entries[0].position != position + 1:
+                batch = await self._store.after(user_id, position, BATCH_SIZE, MAX_BATCH_LENGTH)
+                if batch.entries and batch.entries[0].position != position + 1:
                     raise CursorExpired
-                for entry in entries:
+                for entry in batch.entries:
                     position = entry.position
                     if entry.event is not None:
                         yield _block(user_id, entry.position, entry.event)
-                if len(entries) == BATCH_SIZE:
+                if batch.is_full:
                     continue
                 if self._drain_started.is_set():
                     yield DRAINING_BLOCK

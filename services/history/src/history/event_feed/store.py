@@ -1,5 +1,6 @@
 """Storage interface of the event feed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -15,6 +16,14 @@ class FeedEntry:
     event: CloudEvent | None
 
 
+@dataclass(frozen=True, slots=True)
+class FeedBatch:
+    """Entries of a feed, and whether the batch ended at one of its bounds: more may follow at once."""
+
+    entries: Sequence[FeedEntry]
+    is_full: bool
+
+
 class FeedStore(Protocol):
     """The events of each user in commit order, at positions without gaps."""
 
@@ -22,6 +31,6 @@ class FeedStore(Protocol):
         """Return the newest position, or 0 for an empty feed."""
         ...
 
-    async def after(self, user_id: UUID, position: int, limit: int) -> list[FeedEntry]:
-        """Return up to ``limit`` entries after a position."""
+    async def after(self, user_id: UUID, position: int, limit: int, characters: int) -> FeedBatch:
+        """Return up to ``limit`` entries after a position, until the data of one reaches ``characters`` together."""
         ...

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from uuid import UUID
 
-from history.event_feed.store import FeedEntry
+from history.event_feed.store import FeedBatch, FeedEntry
 from history.search.query import QueryTerms
 from history.search.store import (
     IndexTerms,
@@ -43,10 +43,16 @@ class InMemoryFeedStore:
     async def head(self, user_id: UUID) -> int:
         return self.entries[user_id][-1].position if self.entries[user_id] else 0
 
-    async def after(self, user_id: UUID, position: int, limit: int) -> list[FeedEntry]:
+    async def after(self, user_id: UUID, position: int, limit: int, characters: int) -> FeedBatch:
         if self.unavailable:
             raise DependencyUnavailable
-        return [entry for entry in self.entries[user_id] if entry.position > position][:limit]
+        found: list[FeedEntry] = []
+        for entry in [entry for entry in self.entries[user_id] if entry.position > position][:limit]:
+            found.append(entry)
+            characters -= len(entry.event.data) if entry.event else 0
+            if characters <= 0:
+                break
+        return FeedBatch(found, is_full=len(found) == limit or characters <= 0)
 
 
 @dataclass
