@@ -9,7 +9,6 @@ import pytest
 
 from history.change_notifier.notifier import ChangeNotifier
 from history.conversations.service import ConversationService
-from history.messages.schemas import Message
 from history.messages.store import MessagePosition, MessageStore
 from history.transfer.content_disposition import content_disposition
 from history.transfer.export_service import MAX_READS, PAGE_SIZE, ExportFormat, ExportService
@@ -130,7 +129,7 @@ class SlowMessages(InMemoryMessageStore):
 
     async def tree(
         self, conversation_id: UUID, after: MessagePosition | None, *, descending: bool, limit: int
-    ) -> list[Message]:
+    ) -> list[UUID]:
         self.read.append(conversation_id)
         self.reading += 1
         self.most_at_once = max(self.most_at_once, self.reading)

@@ -10,7 +10,7 @@ from history.change_notifier.notifier import ChangeNotifier
 from history.conversations.service import ConversationService
 from history.errors import ConversationNotFound
 from history.messages.schemas import Order
-from history.messages.service import MessageQuery, MessageService
+from history.messages.service import MAX_PAGE_LENGTH, MessageQuery, MessageService
 from history_testing.in_memory_stores import (
     InMemoryConversationStore,
     InMemoryHistory,
@@ -82,6 +82,22 @@ async def test_the_active_branch_and_the_tree_are_paged_whole_in_both_orders(lim
     assert await fixture.ids("desc", limit, tree=False) == branch[::-1]
     assert await fixture.ids("asc", limit, tree=True) == tree
     assert await fixture.ids("desc", limit, tree=True) == tree[::-1]
+
+
+@pytest.mark.parametrize("tree", [True, False])
+@pytest.mark.parametrize("order", ["asc", "desc"])
+async def test_a_page_ends_with_the_message_that_makes_it_long(order: Order, tree: bool) -> None:
+    fixture = MessageFixture()
+    turns = [fixture.again]
+    for _ in range(3):
+        turns.append(turns[-1].next(answer="long " * (MAX_PAGE_LENGTH // 6)))
+    fixture.history.add(*turns[1:])
+    first = await fixture.service.page(
+        turns[0].user_id, turns[0].conversation_id, MessageQuery(order=order, tree=tree, limit=100)
+    )
+    assert sum(len(message.content) for message in first.data) < 2 * MAX_PAGE_LENGTH
+    assert first.next_cursor
+    assert len(set(await fixture.ids(order, 100, tree=tree))) == (11 if tree else 8)
 
 
 async def test_a_page_keeps_its_branch_when_another_branch_becomes_active() -> None:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from history.database import Database, Row
 from history.messages.schemas import BranchMessage, BranchResponse, Message
-from history.messages.store import MAX_SIBLING_COUNT, MAX_SIBLING_IDS, BranchQuery, MessagePosition
+from history.messages.store import MAX_SIBLING_COUNT, MAX_SIBLING_IDS, BranchQuery, MessagePage, MessagePosition
 from parley_events.parts import Usage
 
 # LATERAL (… OFFSET 0) allows Postgres one plan only, a loop over one key of an index: see docs/query-plans.md.
@@ -69,9 +69,20 @@ SELECT b.step > $5 OR b.size > $4 AS beyond, m.id, m.parent_id, m.role, m.create
     CASE WHEN b.step <= $5 AND b.size <= $4 THEN m.content END AS content,
     CASE WHEN b.step <= $5 AND b.size <= $4 THEN m.tool_calls END AS tool_calls
 FROM branch AS b CROSS JOIN {_ONE.format("b.id")} AS m ORDER BY b.step"""  # noqa: S608 - only constants are interpolated
-_FETCH = f"""{_COLUMNS}
-FROM unnest($2::uuid[]) WITH ORDINALITY AS wanted (id, place) CROSS JOIN {_ONE.format("wanted.id")} AS m {_TURN}
-WHERE m.conversation_id = $1 AND NOT m.hidden AND {_IS_THERE} ORDER BY wanted.place"""
+# Reads no message behind the one with which the length reaches the bound.
+_FETCH = f"""
+WITH RECURSIVE read AS (
+    SELECT 0 AS place, 0::bigint AS size
+    UNION ALL
+    SELECT r.place + 1, r.size + coalesce(m.size, 0)
+    FROM read AS r LEFT JOIN LATERAL (
+        SELECT {_SIZE} AS size FROM messages AS m WHERE m.id = ($2::uuid[])[r.place + 1] OFFSET 0
+    ) AS m ON true
+    WHERE r.place < cardinality($2::uuid[]) AND r.size < $3
+)
+{_COLUMNS}, (SELECT max(place) FROM read) AS read_ids
+FROM read AS r CROSS JOIN {_ONE.format("($2::uuid[])[r.place]")} AS m {_TURN}
+WHERE m.conversation_id = $1 AND NOT m.hidden AND {_IS_THERE} ORDER BY r.place"""  # noqa: S608 - only constants
 # The siblings of a message have its parent and role. The index messages_families has them in this order.
 _FAMILY = f"""ARRAY(
     SELECT id FROM messages WHERE conversation_id = $1 AND parent_id {{}} AND role = f.role AND NOT hidden
@@ -83,14 +94,11 @@ SELECT parent_id, role, ids[:{MAX_SIBLING_IDS + 1}] AS ids, cardinality(ids) AS 
     FROM unnest($2::uuid[], $3::text[]) AS f (parent_id, role) OFFSET 0
 ) AS families"""  # noqa: S608 - only constants are interpolated
 _CREATION_ORDER = "m.number {order}, CASE m.role WHEN 'user' THEN 0 ELSE 1 END {order}, m.id {order}"
-_TREE = f"""{_COLUMNS}
-FROM (
-    SELECT * FROM messages AS m
-    WHERE m.conversation_id = $1 AND NOT m.hidden AND {_IS_THERE}
-      AND (m.number, CASE m.role WHEN 'user' THEN 0 ELSE 1 END, m.id) {{compare}} ($2::bigint, $3::integer, $4::uuid)
-    ORDER BY {_CREATION_ORDER} LIMIT $5
-) AS m {_TURN}
-ORDER BY {_CREATION_ORDER}"""  # noqa: S608 - only constants are interpolated
+_TREE = f"""
+SELECT m.id FROM messages AS m
+WHERE m.conversation_id = $1 AND NOT m.hidden AND {_IS_THERE}
+  AND (m.number, CASE m.role WHEN 'user' THEN 0 ELSE 1 END, m.id) {{compare}} ($2::bigint, $3::integer, $4::uuid)
+ORDER BY {_CREATION_ORDER} LIMIT $5"""  # noqa: S608 - only constants are interpolated
 _TREE_ASCENDING = _TREE.format(compare=">", order="ASC")
 _TREE_DESCENDING = _TREE.format(compare="<", order="DESC")
 # Positions rather than NULL: a generic plan cannot use an index for "$2 IS NULL OR …".
@@ -124,19 +132,20 @@ class PostgresMessageStore:
         messages = [_branch_message(row) for row in found if not row["beyond"]]
         return BranchResponse(messages=messages, more=len(messages) < len(found))
 
-    async def fetch(self, conversation_id: UUID, ids: Sequence[UUID]) -> list[Message]:
-        """Return messages in the order of their ids."""
-        return await self._with_siblings(conversation_id, await self._database.fetch(_FETCH, conversation_id, ids))
+    async def fetch(self, conversation_id: UUID, ids: Sequence[UUID], characters: int) -> MessagePage:
+        """Return messages in the order of their ids, until they reach ``characters`` together."""
+        found = await self._database.fetch(_FETCH, conversation_id, ids, characters)
+        read = found[0]["read_ids"] if found else len(ids)
+        return MessagePage(await self._with_siblings(conversation_id, found), read)
 
     async def tree(
         self, conversation_id: UUID, after: MessagePosition | None, *, descending: bool, limit: int
-    ) -> list[Message]:
+    ) -> list[UUID]:
         """Return messages of every branch in creation order."""
         query = _TREE_DESCENDING if descending else _TREE_ASCENDING
         first = _AFTER_ALL if descending else _BEFORE_ALL
         position = (after.number, _role_rank(after.role), after.id) if after else first
-        found = await self._database.fetch(query, conversation_id, *position, limit)
-        return await self._with_siblings(conversation_id, found)
+        return [row["id"] for row in await self._database.fetch(query, conversation_id, *position, limit)]
 
     async def _with_siblings(self, conversation_id: UUID, found: Sequence[Row]) -> list[Message]:
         if not found:

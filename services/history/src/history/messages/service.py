@@ -15,6 +15,8 @@ from parley.web.schemas import Page
 
 TURN_WAIT_TIMEOUT = 2.0
 """Maximum seconds that ``wait_for`` delays a response."""
+MAX_PAGE_LENGTH = 4_000_000
+"""Characters of messages with which a page of them ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +74,13 @@ class MessageService:
             number, role, last = cursors.decode(kind, query.cursor, (int, str, UUID))
             after = MessagePosition(number, role, last)
         descending = query.order == "desc"
-        found = await self._store.tree(conversation_id, after, descending=descending, limit=query.limit + 1)
+        ids = await self._store.tree(conversation_id, after, descending=descending, limit=query.limit + 1)
+        found = await self._store.fetch(conversation_id, ids[: query.limit], MAX_PAGE_LENGTH)
         next_cursor = None
-        if len(found) > query.limit:
-            last_shown = found[query.limit - 1]
+        if found.read < len(ids) and found.messages:
+            last_shown = found.messages[-1]
             next_cursor = cursors.encode(kind, (last_shown.number, last_shown.role, str(last_shown.id)))
-        return Page(data=found[: query.limit], next_cursor=next_cursor)
+        return Page(data=found.messages, next_cursor=next_cursor)
 
     async def _branch(self, conversation: Conversation, query: MessageQuery) -> Page[Message]:
         kind = f"branch {conversation.id} {query.order}"
@@ -88,9 +91,10 @@ class MessageService:
         if leaf is None:
             return Page(data=[], next_cursor=None)
         ids = await self._branch_ids(conversation.id, leaf, last, query)
-        shown = ids[: query.limit]
-        next_cursor = cursors.encode(kind, (str(leaf), str(shown[-1]))) if len(ids) > query.limit else None
-        return Page(data=await self._store.fetch(conversation.id, shown), next_cursor=next_cursor)
+        found = await self._store.fetch(conversation.id, ids[: query.limit], MAX_PAGE_LENGTH)
+        has_more = found.read < len(ids)
+        next_cursor = cursors.encode(kind, (str(leaf), str(ids[found.read - 1]))) if has_more else None
+        return Page(data=found.messages, next_cursor=next_cursor)
 
     async def _branch_ids(
         self, conversation_id: UUID, leaf: UUID, last: UUID | None, query: MessageQuery

@@ -33,10 +33,18 @@ class MessagePosition:
     id: UUID
 
 
+@dataclass(frozen=True, slots=True)
+class MessagePage:
+    """Messages, and for how many of the wanted ids they are: the texts of the others were too long together."""
+
+    messages: list[Message]
+    read: int
+
+
 class MessageStore(Protocol):
     """Messages by conversation. The caller has checked who owns the conversation, except for ``branch``.
 
-    ``fetch`` and ``tree`` return none of a deleted conversation.
+    ``fetch`` and ``tree`` return nothing of a deleted conversation.
     """
 
     async def branch(self, wanted: BranchQuery) -> BranchResponse:
@@ -54,12 +62,15 @@ class MessageStore(Protocol):
         """Return the first ``limit`` ids of the path from the root, or from below ``stop``, down to ``leaf``."""
         ...
 
-    async def fetch(self, conversation_id: UUID, ids: Sequence[UUID]) -> list[Message]:
-        """Return the messages with these ids, in the order of the ids."""
+    async def fetch(self, conversation_id: UUID, ids: Sequence[UUID], characters: int) -> MessagePage:
+        """Return the messages with these ids, in the order of the ids, until they reach ``characters`` together.
+
+        At least one id is read, if there is one.
+        """
         ...
 
     async def tree(
         self, conversation_id: UUID, after: MessagePosition | None, *, descending: bool, limit: int
-    ) -> list[Message]:
+    ) -> list[UUID]:
         """Return up to ``limit`` messages of all branches in creation order, after the given position."""
         ...

@@ -11,6 +11,7 @@ from history.conversations.schemas import Conversation
 from history.conversations.service import ConversationService
 from history.conversations.store import ConversationStore
 from history.messages.schemas import Message
+from history.messages.service import MAX_PAGE_LENGTH
 from history.messages.store import MessagePosition, MessageStore
 from parley.process.fair_slots import FairSlots
 from parley.times import iso, now
@@ -78,20 +79,23 @@ class ExportService:
             return
         whole = partial(self._messages.path, conversation.id, conversation.active_message_id, None, None)
         path = await self._read(user_id, whole)
-        ids = path[::-1]
-        for start in range(0, len(ids), PAGE_SIZE):
-            wanted = ids[start : start + PAGE_SIZE]
-            page = await self._read(user_id, partial(self._messages.fetch, conversation.id, wanted))
-            for chunk in _chunks((_paragraphs(message) for message in page), b""):
+        ids, start = path[::-1], 0
+        while wanted := ids[start : start + PAGE_SIZE]:
+            page = await self._read(user_id, partial(self._messages.fetch, conversation.id, wanted, MAX_PAGE_LENGTH))
+            for chunk in _chunks((_paragraphs(message) for message in page.messages), b""):
                 yield chunk
+            start += page.read
 
     async def _tree(self, user_id: UUID, conversation_id: UUID) -> AsyncIterator[Sequence[Message]]:
         after: MessagePosition | None = None
-        following = partial(self._messages.tree, conversation_id, descending=False, limit=PAGE_SIZE)
-        while page := await self._read(user_id, partial(following, after)):
+        while page := await self._read(user_id, partial(self._tree_page, conversation_id, after)):
             yield page
             last = page[-1]
             after = MessagePosition(last.number, last.role, last.id)
+
+    async def _tree_page(self, conversation_id: UUID, after: MessagePosition | None) -> Sequence[Message]:
+        ids = await self._messages.tree(conversation_id, after, descending=False, limit=PAGE_SIZE)
+        return (await self._messages.fetch(conversation_id, ids, MAX_PAGE_LENGTH)).messages if ids else ()
 
     async def _read(self, user_id: UUID, read: Callable[[], Awaitable[T]]) -> T:
         """Read a page. An export waits for its turn without a connection, and sends without holding others up."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import sys
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,7 +12,7 @@ from uuid import UUID
 from history.conversations.schemas import Conversation, ConversationDeletion, ConversationOwnerResponse
 from history.conversations.store import ConversationFilter
 from history.messages.schemas import BranchMessage, BranchResponse, Message
-from history.messages.store import MAX_SIBLING_COUNT, MAX_SIBLING_IDS, BranchQuery, MessagePosition
+from history.messages.store import MAX_SIBLING_COUNT, MAX_SIBLING_IDS, BranchQuery, MessagePage, MessagePosition
 from history.search.normalization import fold
 from history.turns.schemas import TurnDigest
 from history_testing.stored_turns import (
@@ -169,26 +170,32 @@ class InMemoryMessageStore:
         path = await self.path(wanted.conversation_id, wanted.leaf, None, None)
         found: list[BranchMessage] = []
         size = 0
-        for message in await self.fetch(wanted.conversation_id, path):
+        for message in (await self.fetch(wanted.conversation_id, path, sys.maxsize)).messages:
             size += len(message.content)
             if size > wanted.characters or len(found) == wanted.limit:
                 break
             found.append(BranchMessage(**message.model_dump(include=set(BranchMessage.model_fields))))
         return BranchResponse(messages=found, more=len(found) < len(path))
 
-    async def fetch(self, conversation_id: UUID, ids: Sequence[UUID]) -> list[Message]:
+    async def fetch(self, conversation_id: UUID, ids: Sequence[UUID], characters: int) -> MessagePage:
         found = {message.id: message for message in self._with_siblings(conversation_id)}
-        return [found[one] for one in ids if one in found]
+        read = list[UUID]()
+        for one in ids:
+            read.append(one)
+            characters -= len(found[one].content) if one in found else 0
+            if characters <= 0:
+                break
+        return MessagePage([found[one] for one in read if one in found], len(read))
 
     async def tree(
         self, conversation_id: UUID, after: MessagePosition | None, *, descending: bool, limit: int
-    ) -> list[Message]:
+    ) -> list[UUID]:
         found = sorted(self._with_siblings(conversation_id), key=_creation_order, reverse=descending)
         if after is not None:
             position = (after.number, after.role != "user", after.id)
             found = [one for one in found if (_creation_order(one) > position) is not descending]
             found = [one for one in found if _creation_order(one) != position]
-        return found[:limit]
+        return [one.id for one in found[:limit]]
 
     def _with_siblings(self, conversation_id: UUID) -> Iterable[Message]:
         owner = self._history.owners.get(conversation_id)

@@ -6,7 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from history.conversations.store import ConversationFilter, ConversationStore
-from history.messages.store import MAX_SIBLING_IDS, BranchQuery, MessagePosition, MessageStore
+from history.messages.store import MAX_SIBLING_IDS, BranchQuery, MessagePage, MessagePosition, MessageStore
 from history.turns.store import TurnLookup
 from history_testing.turn_events import SampleTurn
 from parley.ids import new_id
@@ -131,7 +131,7 @@ class HistoryStoreContract:
             )
         assert await stores.conversations.find(turn.user_id, turn.conversation_id) is None
         assert await stores.messages.tree(turn.conversation_id, None, descending=False, limit=10) == []
-        assert await stores.messages.fetch(turn.conversation_id, [turn.turn_id, turn.user_message_id]) == []
+        assert await stores.messages.fetch(turn.conversation_id, [turn.turn_id], 10) == MessagePage([], 1)
         async with stores.conversations.lock(turn.user_id, turn.conversation_id) as gone:
             assert gone is None
         owner = await stores.conversations.owner(turn.conversation_id)
@@ -188,20 +188,30 @@ class HistoryStoreContract:
         first = SampleTurn()
         again = first.regenerated()
         await stores.add(first, again)
-        found = await stores.messages.fetch(first.conversation_id, [again.turn_id, new_id(), first.user_message_id])
-        assert [(one.id, one.sibling_ids, one.sibling_count) for one in found] == [
+        wanted = [again.turn_id, new_id(), first.user_message_id]
+        found = await stores.messages.fetch(first.conversation_id, wanted, 1_000)
+        assert [(one.id, one.sibling_ids, one.sibling_count) for one in found.messages] == [
             (again.turn_id, [first.turn_id], 1),
             (first.user_message_id, [], 0),
         ]
+        assert found.read == 3
+
+    async def test_messages_are_read_until_their_texts_reach_a_length(self, stores: Stores) -> None:
+        turn = SampleTurn(question="1234", answer="56789")
+        await stores.add(turn)
+        wanted = [turn.user_message_id, turn.turn_id]
+        for characters, read in ((1, 1), (4, 1), (5, 2), (100, 2)):
+            found = await stores.messages.fetch(turn.conversation_id, wanted, characters)
+            assert ([one.id for one in found.messages], found.read) == (wanted[:read], read)
 
     async def test_the_siblings_of_a_message_are_bounded_and_counted(self, stores: Stores) -> None:
         first = SampleTurn()
         others = [first.regenerated(number=number) for number in range(2, MAX_SIBLING_IDS + 5)]
         await stores.add(first, *others)
-        found = await stores.messages.fetch(first.conversation_id, [first.turn_id, others[-1].turn_id])
+        found = await stores.messages.fetch(first.conversation_id, [first.turn_id, others[-1].turn_id], 1_000)
         ids = [one.turn_id for one in (first, *others)]
-        assert [one.sibling_ids for one in found] == [ids[1 : MAX_SIBLING_IDS + 1], ids[:MAX_SIBLING_IDS]]
-        assert [one.sibling_count for one in found] == [len(others)] * 2
+        assert [one.sibling_ids for one in found.messages] == [ids[1 : MAX_SIBLING_IDS + 1], ids[:MAX_SIBLING_IDS]]
+        assert [one.sibling_count for one in found.messages] == [len(others)] * 2
 
     async def test_the_tree_is_in_creation_order_in_both_directions(self, stores: Stores) -> None:
         first = SampleTurn()
@@ -211,9 +221,10 @@ class HistoryStoreContract:
         order = [first.user_message_id, first.turn_id, again.turn_id, follow.user_message_id, follow.turn_id]
         for descending, expected in ((False, order), (True, order[::-1])):
             tree = await stores.messages.tree(first.conversation_id, None, descending=descending, limit=2)
-            last = MessagePosition(tree[-1].number, tree[-1].role, tree[-1].id)
+            found = (await stores.messages.fetch(first.conversation_id, tree, 1_000)).messages[-1]
+            last = MessagePosition(found.number, found.role, found.id)
             tree += await stores.messages.tree(first.conversation_id, last, descending=descending, limit=10)
-            assert [one.id for one in tree] == expected
+            assert tree == expected
 
     async def test_ended_turns_are_known_with_the_digest_of_their_answer(self, stores: Stores) -> None:
         turn, unknown = SampleTurn(answer="grüße"), new_id()
