@@ -144,6 +144,30 @@ async def test_a_delivery_that_is_being_sent_is_not_sent_beside_itself(
     released.set()
 
 
+@pytest.mark.parametrize("status", [410, 500])
+async def test_a_failure_of_the_former_address_is_none_of_the_new_one_which_gets_the_delivery(
+    webhooks: RunningWebhooks, receiver: Receiver, status: int
+) -> None:
+    user, released = webhooks.user(), asyncio.Event()
+
+    async def fail(_request: web.Request) -> web.Response:
+        await released.wait()
+        return web.Response(status=status)
+
+    receiver.answer = fail
+    webhook, event = await user.create(receiver.url), user.turn()
+    await webhooks.publish(event)
+    await eventually(lambda: receiver.requests)
+    async with open_receiver() as moved:
+        await user.send("PATCH", f"/{webhook['id']}", json={"url": moved.url})
+        released.set()
+        logged = await eventually(lambda: _delivered(user, webhook))
+        assert moved.ids == [str(event.id)]
+    assert logged["attempt"] == 2
+    assert (await user.send("GET", f"/{webhook['id']}"))["status"] == "active"
+    assert await webhooks.pool.fetchval("SELECT failing_since FROM webhooks WHERE id = $1", webhook["id"]) is None
+
+
 async def test_the_claim_of_a_request_in_progress_is_renewed_and_a_finished_one_is_not(
     webhooks: RunningWebhooks, receiver: Receiver
 ) -> None:

@@ -23,7 +23,9 @@ class Queue:
 
     def __init__(self) -> None:
         self.claim_id = uuid4()
-        self.waiting = [ClaimedDelivery(uuid4(), self.claim_id, uuid4(), uuid4(), 0, "https://example.org", b"{}", ())]
+        self.waiting = [
+            ClaimedDelivery(uuid4(), self.claim_id, uuid4(), uuid4(), 0, "https://example.org", b"{}", (), uuid4())
+        ]
         self.renewals: list[Collection[UUID]] = []
         self.finished: list[str] = []
         self.outages = 0

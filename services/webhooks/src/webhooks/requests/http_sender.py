@@ -2,15 +2,13 @@
 
 import asyncio
 import contextlib
-import socket
 import time
 from collections.abc import AsyncIterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 
+from webhooks.requests.resolver import PooledResolver
 from webhooks.requests.targets import TargetPolicy, TargetRefused
 
 REQUEST_TIMEOUT = 15.0
@@ -18,8 +16,6 @@ REQUEST_TIMEOUT = 15.0
 DRAIN_TIMEOUT = 1.0
 MAX_RESPONSE = 16_384
 """Seconds and bytes for reading the rest of a response, so that its connection can be used again."""
-RESOLVER_THREADS = 32
-"""Names that are resolved at once. A slow name server of one user must not stop the names of the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,32 +104,6 @@ def _causes(error: BaseException) -> list[BaseException]:
             pending += [each.__cause__, each.__context__, getattr(each, "os_error", None)]
             pending += getattr(each, "exceptions", ())
     return found
-
-
-class PooledResolver(AbstractResolver):
-    """Resolves names in threads of its own."""
-
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(RESOLVER_THREADS, "webhook-names")
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """Return the addresses of a host."""
-        loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(
-            self._threads, lambda: socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
-        )
-        return [
-            ResolveResult(
-                hostname=host, host=str(peer[0]), port=port, family=kind, proto=protocol, flags=socket.AI_NUMERICHOST
-            )
-            for kind, _, protocol, _, peer in found
-        ]
-
-    async def close(self) -> None:
-        """Stop the threads without waiting for names that are being resolved."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 @contextlib.asynccontextmanager

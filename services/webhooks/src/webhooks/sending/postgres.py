@@ -1,7 +1,7 @@
 """The queue of due deliveries in Postgres: claims with a lease, and outcomes."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
 
 from webhooks.database import Database, Row
@@ -69,7 +69,7 @@ WITH room AS (
     FROM due WHERE d.id = due.id
     RETURNING d.id, d.webhook_id, d.event_id, d.attempt, d.position, d.partition_key
 )
-SELECT c.*, e.body, r.url, r.secret, r.ordered,
+SELECT c.*, e.body, r.url, r.user_id, r.secret, r.ordered,
     CASE WHEN r.previous_secret_until > now() THEN r.previous_secret END AS previous_secret
 FROM claimed AS c JOIN room AS r ON r.id = c.webhook_id JOIN events AS e ON e.id = c.event_id
 ORDER BY c.position"""  # noqa: S608 - only constants are interpolated
@@ -90,6 +90,7 @@ _DELIVERED = f"""
 WITH finished AS ({_FINISH} RETURNING webhook_id)
 UPDATE webhooks SET failing_since = NULL FROM finished
 WHERE webhooks.id = finished.webhook_id AND failing_since IS NOT NULL"""  # noqa: S608 - only constants are interpolated
+_URL = "SELECT url FROM webhooks WHERE id = $1 FOR KEY SHARE"
 _FAILING = "UPDATE webhooks SET failing_since = now() WHERE id = $1 AND failing_since IS NULL"
 _FAILING_TOO_LONG = """
 SELECT id FROM webhooks
@@ -114,6 +115,8 @@ class ClaimedDelivery:
     url: str
     body: bytes
     sealed_secrets: tuple[bytes, ...]
+    owner: UUID
+    """The user of the webhook."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,15 +165,16 @@ class PostgresDeliveryQueue:
 
     async def finish(self, delivery: ClaimedDelivery, outcome: AttemptOutcome) -> None:
         """Record an outcome, unless the delivery was claimed or requested again meanwhile."""
-        values = (
-            *(delivery.id, delivery.claim, outcome.status, outcome.retry_after, outcome.response_status),
-            *(outcome.latency_ms, outcome.error, delivery.webhook_id),
-        )
         if outcome.status == "delivered":
-            await self._database.execute(_DELIVERED, *values)
+            await self._database.execute(_DELIVERED, *_values(delivery, outcome))
             return
         async with self._database.transaction() as connection:
-            if await connection.execute(_FINISH, *values) == "UPDATE 0":
+            if await connection.fetchval(_URL, delivery.webhook_id) != delivery.url:
+                # The failure of another address says nothing about this one, which gets the delivery now.
+                outcome = replace(outcome, status="failed", retry_after=0.0)
+                await connection.execute(_FINISH, *_values(delivery, outcome))
+                return
+            if await connection.execute(_FINISH, *_values(delivery, outcome)) == "UPDATE 0":
                 return
             if outcome.gone:
                 await disable_webhooks(connection, [delivery.webhook_id], "gone")
@@ -193,6 +197,13 @@ class PostgresDeliveryQueue:
         }
 
 
+def _values(delivery: ClaimedDelivery, outcome: AttemptOutcome) -> tuple[object, ...]:
+    return (
+        *(delivery.id, delivery.claim, outcome.status, outcome.retry_after, outcome.response_status),
+        *(outcome.latency_ms, outcome.error, delivery.webhook_id),
+    )
+
+
 def _claimed(row: Row, claim: UUID) -> ClaimedDelivery:
     secrets = tuple(each for each in (row["secret"], row["previous_secret"]) if each is not None)
     return ClaimedDelivery(
@@ -204,4 +215,5 @@ def _claimed(row: Row, claim: UUID) -> ClaimedDelivery:
         url=row["url"],
         body=row["body"],
         sealed_secrets=secrets,
+        owner=row["user_id"],
     )

@@ -16,6 +16,7 @@ from parley.process.loop_steps import run_step
 from parley.process.tasks import background
 from parley.process.timeouts import at_most
 from webhooks.requests.http_sender import REQUEST_TIMEOUT, HttpSender, Response
+from webhooks.requests.resolver import names_of
 from webhooks.requests.signing import SecretBox, signature_headers
 from webhooks.sending.postgres import RENEWAL_INTERVAL, ClaimedDelivery, PostgresDeliveryQueue
 from webhooks.sending.schedule import RetrySchedule
@@ -142,4 +143,5 @@ class DeliveryWorker:
         if not keys:
             return Response(None, "secret_unreadable", 0)
         signed = signature_headers(delivery.event_id, int(time.time()), delivery.body, keys)
-        return await self._sender.post(delivery.url, delivery.body, {**HEADERS, **signed})
+        with names_of(delivery.owner):
+            return await self._sender.post(delivery.url, delivery.body, {**HEADERS, **signed})
