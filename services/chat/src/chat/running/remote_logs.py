@@ -144,15 +144,15 @@ class RemoteLogs:
         if not silent:
             return
         try:
-            rows = await self._rows.get_turns(silent)
+            turns = await self._rows.ended(silent)
         except DependencyUnavailable:
             return
         for turn_id in silent:
-            remote, row = self._logs.get(turn_id), rows.get(turn_id)
+            remote = self._logs.get(turn_id)
             if remote is None or self._dismissed:
                 continue
             remote.last_item_at, remote.ended = time.monotonic(), False
-            if row is None:
+            if turn_id not in turns:
                 remote.log.abandon()
-            elif not row.running:
-                remote.log.end(row)
+            elif (turn := turns[turn_id]) is not None:
+                remote.log.end(turn)

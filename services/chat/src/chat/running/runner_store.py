@@ -28,6 +28,6 @@ class RunnerStore(Protocol):
         """
         ...
 
-    async def get_turns(self, turn_ids: Collection[UUID]) -> dict[UUID, Turn]:
-        """Return turns by ID."""
+    async def ended(self, turn_ids: Collection[UUID]) -> dict[UUID, Turn | None]:
+        """Return those of the turns that exist by their ID, None for a running one, of which nothing else is read."""
         ...

@@ -25,7 +25,8 @@ WHERE status = 'running' AND id IN (
     ORDER BY t.id LIMIT $3 FOR UPDATE SKIP LOCKED
 )
 RETURNING *"""
-_GET_TURNS = "SELECT * FROM turns WHERE id = ANY ($1::uuid[])"
+_STATES = "SELECT id, status = 'running' AS running FROM turns WHERE id = ANY ($1::uuid[])"
+_TURNS = "SELECT * FROM turns WHERE id = ANY ($1::uuid[])"
 
 
 class PostgresRunnerStore:
@@ -50,8 +51,10 @@ class PostgresRunnerStore:
             rows = await connection.fetch(_TAKE_OVER, runner_id, list(running), limit)
         return [to_turn(row) for row in rows]
 
-    async def get_turns(self, turn_ids: Collection[UUID]) -> dict[UUID, Turn]:
-        """Return turns by ID."""
+    async def ended(self, turn_ids: Collection[UUID]) -> dict[UUID, Turn | None]:
+        """Return those of the turns that exist by their ID, None for a running one. Its long input is not read."""
         async with self._turns.connection() as connection:
-            rows = await connection.fetch(_GET_TURNS, list(turn_ids))
-        return {row["id"]: to_turn(row) for row in rows}
+            states = {row["id"]: row["running"] for row in await connection.fetch(_STATES, list(turn_ids))}
+            ended = [turn_id for turn_id, running in states.items() if not running]
+            rows = await connection.fetch(_TURNS, ended) if ended else []
+        return {**dict.fromkeys(states), **{row["id"]: to_turn(row) for row in rows}}

@@ -261,9 +261,10 @@ class InMemoryTurnStore:
         self.turns |= {turn.id: turn for turn in taken}
         return taken
 
-    async def get_turns(self, turn_ids: Collection[UUID]) -> dict[UUID, Turn]:
+    async def ended(self, turn_ids: Collection[UUID]) -> dict[UUID, Turn | None]:
         self._require_available()
-        return {turn_id: self.turns[turn_id] for turn_id in turn_ids if turn_id in self.turns}
+        found = [self.turns[turn_id] for turn_id in turn_ids if turn_id in self.turns]
+        return {turn.id: None if turn.running else turn for turn in found}
 
     def _require_available(self) -> None:
         if self.failure is not None:
