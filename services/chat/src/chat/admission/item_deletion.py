@@ -7,7 +7,7 @@ places in them, and the number of log entries, because cursors of streams count 
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from chat.input_items import DELETED, Item, deleted, items_of_turn, latest_user_items, user_text
@@ -17,6 +17,25 @@ from chat.past_exchanges import call_places
 
 _ITEM_ID = re.compile(r"(msg|rs|fc|fco)_([0-9a-f]{32})(?:_(i?)([0-9]{1,4}))?\Z")
 _PREFIXES = {"msg": "message", "rs": "reasoning", "fc": "function_call", "fco": "function_call_output"}
+
+
+class Answering(Protocol):
+    """What a turn answers: a message behind an answer, or results of its calls."""
+
+    @property
+    def parent_id(self) -> UUID | None:
+        """The answer before."""
+        ...
+
+    @property
+    def regenerate(self) -> UUID | None:
+        """The answer that the turn generates again."""
+        ...
+
+    @property
+    def continues(self) -> bool:
+        """The turn answers results of calls."""
+        ...
 
 
 def parse_place(item_id: str) -> ItemPlace | None:
@@ -55,7 +74,7 @@ def without_shared(turn: Turn, item: ItemPlace, changed: Turn) -> Turn | None:
     return None
 
 
-def repeats_older(turn: Turn, sharing: Iterable[Turn]) -> bool:
+def repeats_older(turn: Turn, sharing: Iterable[Answering]) -> bool:
     """Return whether a turn regenerates the answer to a message whose first turn is gone.
 
     History keeps that message with the first turn, so a deletion in a later one does not remove it there.

@@ -1,6 +1,7 @@
 """Items of conversations in Postgres: turns that users insert, and items that they delete."""
 
 import dataclasses
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -48,9 +49,10 @@ _LOCK_CONVERSATION = """
 SELECT id FROM conversations WHERE id = $1 AND user_id = $2 AND deleted_at IS NULL FOR NO KEY UPDATE"""
 # The turn of the item, and those that may share it.
 _LOCK_TURNS = """
-SELECT * FROM turns WHERE conversation_id = $1
+SELECT id, parent_id, regenerate, continues FROM turns WHERE conversation_id = $1
     AND user_message_id = (SELECT user_message_id FROM turns WHERE id = $2 AND conversation_id = $1)
 ORDER BY id FOR NO KEY UPDATE"""
+_TURNS = "SELECT * FROM turns WHERE id = ANY ($1::uuid[]) ORDER BY id"
 # A trigger counts the deletion in the conversation: new turns are compared with it.
 _REDACT = NamedStatement("""
 UPDATE turns SET user_message = :user_message, content = :content, entries = :entries, tool_calls = :tool_calls,
@@ -59,11 +61,12 @@ WHERE id = :id""")
 # As erasure does: an event that is published again does not have what was deleted.
 _BLANK_EVENTS = """
 WITH locked AS (
-    SELECT o.id, m.members FROM outbox AS o
-    JOIN jsonb_to_recordset($2::jsonb) AS c (turn_id text, event_id uuid, members jsonb)
-        ON o.data ->> 'turn_id' = c.turn_id AND o.id <> c.event_id
+    SELECT o.id, m.members FROM unnest($2::uuid[]) AS c (event_id)
+    CROSS JOIN LATERAL (SELECT id, data FROM outbox WHERE id = c.event_id OFFSET 0) AS r
+    JOIN outbox AS o ON o.data ->> 'turn_id' = r.data ->> 'turn_id' AND o.id <> r.id
     CROSS JOIN LATERAL (
-        SELECT jsonb_object_agg(key, value) AS members FROM jsonb_each(c.members) WHERE o.data ? key
+        SELECT jsonb_object_agg(key, value) AS members FROM jsonb_each(r.data)
+        WHERE key IN ('user_message', 'tool_results', 'message') AND o.data ? key
     ) AS m
     WHERE o.partition_key = $1 AND o.name LIKE 'conversation.turn.%'
     ORDER BY o.id FOR NO KEY UPDATE OF o
@@ -71,7 +74,18 @@ WITH locked AS (
 UPDATE outbox AS o SET data = o.data || locked.members FROM locked WHERE o.id = locked.id"""
 # History does not confirm this event; without a confirmation it would never be purged.
 _CONFIRM = "UPDATE outbox SET confirmed_at = now() WHERE id = $1"
-_SHARED_MEMBERS = {"user_message", "tool_results", "message"}
+BATCH = 10
+"""Turns of a deletion that are read at once: a message may have any number of answers, each with a long input."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _SharingTurn:
+    """What is read of each turn that may share an item."""
+
+    id: UUID
+    parent_id: UUID | None
+    regenerate: UUID | None
+    continues: bool
 
 
 class PostgresItemStore:
@@ -118,14 +132,22 @@ class PostgresItemStore:
         async with self._turns.connection(queued=True) as connection, connection.transaction():
             if not await connection.fetchval(_LOCK_CONVERSATION, conversation_id, user_id):
                 return False
-            changed = await _without(connection, conversation_id, item)
-            if not changed:
+            rows = await connection.fetch(_LOCK_TURNS, conversation_id, item.turn_id)
+            others = {row["id"]: _SharingTurn(**row) for row in rows}
+            if others.pop(item.turn_id, None) is None:
+                return False
+            (found,) = await _read(connection, [item.turn_id])
+            if found.running:
+                raise TurnInProgress(found.id)
+            changed = without(found, item)
+            if changed is None or (item.in_input and repeats_older(found, others.values())):
                 return False
             await _require_idle(connection, conversation_id)
-            for turn in changed:
-                await connection.execute(_REDACT.sql, *_REDACT.arguments(_row(turn)))
-            blanks = [await _publish_redaction(connection, turn) for turn in changed]
-            await connection.execute(_BLANK_EVENTS, str(conversation_id), blanks)
+            events = await _redact(connection, [changed])
+            for batch in _batches(list(others)) if item.in_input else ():
+                shared = (without_shared(turn, item, changed) for turn in await _read(connection, batch))
+                events += await _redact(connection, (turn for turn in shared if turn is not None))
+            await connection.execute(_BLANK_EVENTS, str(conversation_id), events)
         self._turns.hint()
         return True
 
@@ -136,20 +158,21 @@ async def _require_idle(connection: Connection, conversation_id: UUID) -> None:
         raise TurnInProgress(running)
 
 
-async def _without(connection: Connection, conversation_id: UUID, item: ItemPlace) -> list[Turn]:
-    """Return the turns that have the item, without it."""
-    rows = await connection.fetch(_LOCK_TURNS, conversation_id, item.turn_id)
-    turns = {row["id"]: to_turn(row) for row in rows}
-    found = turns.pop(item.turn_id, None)
-    if found is None:
-        return []
-    if found.running:
-        raise TurnInProgress(found.id)
-    changed = without(found, item)
-    if changed is None or (item.in_input and repeats_older(found, turns.values())):
-        return []
-    shared = [without_shared(turn, item, changed) for turn in turns.values()] if item.in_input else []
-    return [changed, *(turn for turn in shared if turn is not None)]
+async def _read(connection: Connection, turn_ids: Sequence[UUID]) -> list[Turn]:
+    return [to_turn(row) for row in await connection.fetch(_TURNS, turn_ids)]
+
+
+def _batches(turn_ids: Sequence[UUID]) -> Iterable[Sequence[UUID]]:
+    return (turn_ids[start : start + BATCH] for start in range(0, len(turn_ids), BATCH))
+
+
+async def _redact(connection: Connection, turns: Iterable[Turn]) -> list[UUID]:
+    """Store turns without an item, and return the events that say so."""
+    events = []
+    for turn in turns:
+        await connection.execute(_REDACT.sql, *_REDACT.arguments(_row(turn)))
+        events.append(await _publish_redaction(connection, turn))
+    return events
 
 
 async def _publish(connection: Connection, turn: Turn) -> None:
@@ -158,13 +181,11 @@ async def _publish(connection: Connection, turn: Turn) -> None:
     await connection.execute(_SET_EVENT, turn.id, event_id)
 
 
-async def _publish_redaction(connection: Connection, turn: Turn) -> dict[str, Any]:
-    """Publish the redaction; return what earlier events of the turn are to have in place of what was deleted."""
+async def _publish_redaction(connection: Connection, turn: Turn) -> UUID:
     event, subject = redacted_event(turn), str(turn.conversation_id)
     event_id = await outbox.append(connection, "conversation.turn.redacted", event, subject=subject)
     await connection.execute(_CONFIRM, event_id)
-    members = event.model_dump(mode="json", include=_SHARED_MEMBERS)
-    return {"turn_id": str(turn.id), "event_id": str(event_id), "members": members}
+    return event_id
 
 
 def _conversation(new: NewItems) -> dict[str, Any]:
