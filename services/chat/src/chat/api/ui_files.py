@@ -3,7 +3,6 @@
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from chat import errors
@@ -18,6 +17,8 @@ from chat.model import Turn
 from chat.protocols.ui_messages.schemas import FILE, UiMessage, UiPart
 
 INVALID_FILE = "Must be the data of a file (`data:…;base64,…`), or the address of a file of `/api/v1/files`."
+# Not ``urlsplit``: it normalizes the host, which takes quadratic time for combining marks.
+_PATH = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?(?://[^/?#]*)?([^?#]*)", re.IGNORECASE | re.ASCII)
 _OWN_FILE = re.compile(r"/(?:api/)?v1/files/([\w-]{1,64})(?:/content)?\Z", re.ASCII)
 
 Item = dict[str, Any]
@@ -79,8 +80,6 @@ def _own_file(url: str) -> UUID | None:
     """Return the file of Parley behind an ID, or behind an address with or without a host."""
     if url.startswith("data:"):
         return None
-    try:
-        found = _OWN_FILE.search(urlsplit(url).path)
-    except ValueError:  # no URL
-        return None
+    path = _PATH.match(url)
+    found = _OWN_FILE.search(path[1]) if path is not None else None
     return parse_openai_id(found[1] if found is not None else url)

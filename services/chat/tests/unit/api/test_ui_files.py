@@ -1,5 +1,6 @@
 """Files in the messages of the AI SDK's chat transport."""
 
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 from uuid import UUID
@@ -49,6 +50,17 @@ async def test_a_file_alone_is_a_message(bench: PromptBench) -> None:
     answer = await bench.send("POST", UI_PATH, json=body)
     assert answer.status_code == 200, answer.text
     assert bench.asked() == framed("a.txt", "Hello")
+
+
+async def test_the_host_of_an_address_is_not_normalized(bench: PromptBench) -> None:
+    """A normalization of these marks takes minutes."""
+    marks, began = "\u0315\u0300" * 100_000, time.process_time()
+    refused = await send(bench, url=f"https://a{marks}/v1/x", mediaType="text/plain")
+    assert refused.status_code == 400
+    file_id = await bench.uploaded(b"The plan.")
+    answer = await send(bench, url=f"https://a{marks}/v1/files/{openai_id(file_id)}?x=/#/y")
+    assert answer.status_code == 200, answer.text
+    assert time.process_time() - began < 10
 
 
 @pytest.mark.parametrize("address", ["/api/v1/files/{}", "https://chat.example.com/v1/files/{}/content", "{}"])
