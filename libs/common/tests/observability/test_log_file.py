@@ -1,5 +1,6 @@
 """Log file of a process."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import structlog
 
 from parley.observability import logs
 from parley.observability.log_file import RotatingLogFile
+from parley.process.tasks import background
 
 
 def test_a_full_log_is_rotated_and_one_predecessor_is_kept(tmp_path: Path) -> None:
@@ -67,3 +69,20 @@ def test_an_unusable_log_file_ends_the_start_with_one_line(tmp_path: Path, capsy
     with pytest.raises(SystemExit) as ended:
         logs.configure_process("info", "json", tmp_path)
     assert (ended.value.code, capsys.readouterr().err.startswith("LOG_FILE: cannot write")) == (2, True)
+
+
+async def test_a_full_disk_fails_nothing_that_is_logged() -> None:
+    with RotatingLogFile(Path("/dev/full")) as full:
+        logs.configure("info", "json", full)
+        ended = asyncio.Event()
+
+        async def fail() -> None:
+            ended.set()
+            raise ValueError
+
+        structlog.get_logger().warning("a warning")
+        logs.write_lines(b'{"event":"request"}\n')
+        async with background("failing", fail):
+            for _ in range(2):
+                ended.clear()
+                await asyncio.wait_for(ended.wait(), 20)

@@ -1,12 +1,13 @@
 """Structured logs: one JSON object a line, secrets redacted, service and request id from context variables."""
 
+import contextlib
 import json
 import logging
 import socket
 import sys
 from collections.abc import MutableMapping
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, cast
 
 import orjson
 import structlog
@@ -22,7 +23,7 @@ _RECORD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "a
 _NOT_SECRET = frozenset({"prompt_tokens", "completion_tokens", "total_tokens", "max_tokens", "tokens", "tokens_used"})
 
 
-_output: BinaryIO | None = None
+_output: "LossyOutput | None" = None
 """Where the process logs; None is standard output."""
 
 
@@ -43,9 +44,30 @@ def configure_process(
 
 def write_lines(data: bytes) -> None:
     """Write complete lines to where the process logs, at once."""
-    output = _output or sys.stdout.buffer
+    output = _output or LossyOutput(sys.stdout.buffer)
     output.write(data)
     output.flush()
+
+
+class LossyOutput:
+    """Where the process logs. Entries are lost while their disk is full, but what is logged goes on."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def write(self, data: bytes) -> None:
+        """Write whole entries, or nothing."""
+        with contextlib.suppress(OSError):
+            self._file.write(data)
+
+    def flush(self) -> None:
+        """Write what the file has buffered."""
+        with contextlib.suppress(OSError):
+            self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 def configure(
@@ -56,7 +78,8 @@ def configure(
 ) -> None:
     """Configure logging of the process, to standard output or ``file``; call once at startup."""
     global _output  # noqa: PLW0603 - logging is configured once in a process
-    _output = file
+    output = LossyOutput(file or sys.stdout.buffer)
+    _output = output if file else None
     # Local variables in tracebacks may contain passwords and tokens.
     tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     renderers: list[Any] = (
@@ -74,7 +97,7 @@ def configure(
             *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.BytesLoggerFactory(file or sys.stdout.buffer),
+        logger_factory=structlog.BytesLoggerFactory(cast("BinaryIO", output)),
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(handlers=[_Forward()], level=logging.WARNING, force=True)
