@@ -10,7 +10,7 @@ from parley.storage.postgres import Connection
 
 ROW_BATCH_SIZE = 1000
 CONVERSATION_BATCH_SIZE = 50
-"""Conversations purged in one transaction. Each may have thousands of messages."""
+"""Conversations purged in one transaction, with thousands of messages each. After a failure, half as many follow."""
 OUTBOX_RETENTION = 86_400.0
 """Seconds that outbox rows are kept."""
 INBOX_RETENTION_DAYS = 30
@@ -57,6 +57,7 @@ class Purger:
 
     def __init__(self, database: Database, *, feed_retention: float) -> None:
         self._database, self._feed_retention = database, feed_retention
+        self._conversations = CONVERSATION_BATCH_SIZE
 
     async def purge_batch(self) -> int:
         """Delete one batch from each table; return the number of rows and conversations deleted."""
@@ -70,13 +71,13 @@ class Purger:
             )
 
     async def _purge_conversations(self, connection: Connection) -> int:
+        limit, self._conversations = self._conversations, max(1, self._conversations // 2)
         async with connection.transaction():
-            due = [
-                row["conversation_id"] for row in await connection.fetch(_DUE_CONVERSATIONS, CONVERSATION_BATCH_SIZE)
-            ]
+            due = [row["conversation_id"] for row in await connection.fetch(_DUE_CONVERSATIONS, limit)]
             if due:
                 for statement in _PURGE_CONVERSATIONS:
                     await connection.execute(statement, due)
+        self._conversations = min(CONVERSATION_BATCH_SIZE, 2 * limit)
         return len(due)
 
 
