@@ -52,8 +52,8 @@ async def test_every_key_of_an_ordered_webhook_has_its_turn(pool: Pool) -> None:
     await ordered_webhook(pool, 12)
     queue, keys, positions = PostgresDeliveryQueue(Database(pool), max_in_flight=1, disable_after=60), [], []
     for _ in range(12):
-        (claimed,) = await queue.claim(50, only_healthy=False)
-        assert not await queue.claim(50, only_healthy=False)
+        (claimed,) = await queue.claim(50, 1_000, only_healthy=False)
+        assert not await queue.claim(50, 1_000, only_healthy=False)
         await queue.finish(claimed, DELIVERED)
         row = await pool.fetchrow("SELECT partition_key, position FROM deliveries WHERE id = $1", claimed.id)
         keys.append(row["partition_key"])
@@ -62,12 +62,20 @@ async def test_every_key_of_an_ordered_webhook_has_its_turn(pool: Pool) -> None:
     assert positions == sorted(positions)
 
 
+@pytest.mark.parametrize(("size", "claimed"), [(1, 1), (2, 1), (3, 2), (7, 4), (1_000, 4)])
+async def test_a_claim_ends_with_the_body_with_which_all_reach_the_size(pool: Pool, size: int, claimed: int) -> None:
+    await ordered_webhook(pool, 12)
+    queue = PostgresDeliveryQueue(Database(pool), max_in_flight=5, disable_after=60)
+    assert len(await queue.claim(50, size, only_healthy=False)) == claimed
+    assert await pool.fetchval("SELECT count(*) FROM deliveries WHERE claim IS NOT NULL") == claimed
+
+
 @pytest.mark.parametrize("mode", PLAN_MODES)
 async def test_a_claim_reads_no_delivery_that_waits_behind_a_failed_one_of_its_key(pool: Pool, mode: PlanMode) -> None:
     webhook = await ordered_webhook(pool, 2000)
     await pool.execute(_FAIL_FIRST, webhook)
     queue = PostgresDeliveryQueue(Database(pool), max_in_flight=5, disable_after=60)
-    assert not await queue.claim(50, only_healthy=False)
+    assert not await queue.claim(50, 1_000, only_healthy=False)
     async with pool.acquire() as connection:
-        plan = await explain(connection, CLAIM, [[webhook], 5, 50, new_id(), 12.0, [""]], mode)
+        plan = await explain(connection, CLAIM, [[webhook], 5, 50, new_id(), 12.0, [""], 1_000], mode)
     assert plan.work < MAX_WORK, plan.summary

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -15,7 +16,7 @@ from webhooks.requests.signing import SecretBox, new_secret
 from webhooks.sending.backlog import BacklogReporter
 from webhooks.sending.postgres import LEASE, RENEWAL_INTERVAL, AttemptOutcome, ClaimedDelivery
 from webhooks.sending.schedule import RetrySchedule
-from webhooks.sending.worker import MIN_INTERVAL, POLL_INTERVAL, DeliveryWorker
+from webhooks.sending.worker import MAX_BYTES_IN_FLIGHT, MIN_INTERVAL, POLL_INTERVAL, DeliveryWorker
 
 
 class Queue:
@@ -28,10 +29,12 @@ class Queue:
         ]
         self.renewals: list[Collection[UUID]] = []
         self.finished: list[str] = []
+        self.sizes: list[int] = []
         self.outages = 0
         """Claims that find no database."""
 
-    async def claim(self, limit: int, *, only_healthy: bool) -> Sequence[ClaimedDelivery]:
+    async def claim(self, limit: int, size: int, *, only_healthy: bool) -> Sequence[ClaimedDelivery]:
+        self.sizes.append(size)
         if self.outages:
             self.outages -= 1
             raise DependencyUnavailable
@@ -101,3 +104,16 @@ async def test_the_backlog_is_exported() -> None:
     await BacklogReporter(cast("Any", Queue()), registry).report()
     assert registry.get_sample_value("webhooks_deliveries_due") == 3
     assert registry.get_sample_value("webhooks_oldest_due_seconds") == 1.5
+
+
+@virtual_time
+async def test_deliveries_are_claimed_until_the_bodies_of_those_that_are_open_reach_their_bound() -> None:
+    queue = Queue()
+    (one,) = queue.waiting
+    queue.waiting = [replace(one, body=bytes(MAX_BYTES_IN_FLIGHT // 2)) for _ in range(2)]
+    async with worker_of(queue).running():
+        await asyncio.sleep(10)
+        assert queue.sizes == [MAX_BYTES_IN_FLIGHT]
+        await asyncio.sleep(10)
+        assert queue.sizes[-1] == MAX_BYTES_IN_FLIGHT
+    assert queue.finished == ["delivered"] * 2

@@ -51,22 +51,26 @@ CLAIM = f"""
 WITH room AS (
     SELECT w.*, given.last_key, {_FREE} AS free
     FROM unnest($1::uuid[], $6::text[]) AS given (id, last_key) JOIN webhooks AS w ON w.id = given.id
-), due AS (
-    SELECT found.id FROM (
+), found AS (
+    SELECT found.* FROM (
         SELECT free.* FROM room AS r CROSS JOIN LATERAL (
-            SELECT d.id, d.next_attempt_at FROM deliveries AS d WHERE d.webhook_id = r.id AND {_DUE}
+            SELECT d.id, d.event_id, d.next_attempt_at FROM deliveries AS d WHERE d.webhook_id = r.id AND {_DUE}
             ORDER BY d.next_attempt_at, d.position LIMIT greatest(r.free, 0) FOR NO KEY UPDATE OF d SKIP LOCKED
         ) AS free WHERE NOT r.ordered
         UNION ALL
         SELECT first.* FROM room AS r CROSS JOIN LATERAL (
-            SELECT d.id, d.next_attempt_at FROM ({_HEADS}) AS head JOIN deliveries AS d ON d.id = head.id
+            SELECT d.id, d.event_id, d.next_attempt_at FROM ({_HEADS}) AS head JOIN deliveries AS d ON d.id = head.id
             WHERE {_DUE} FOR NO KEY UPDATE OF d SKIP LOCKED
         ) AS first WHERE r.ordered
     ) AS found ORDER BY found.next_attempt_at LIMIT $3
+), due AS (
+    SELECT f.id, sum(e.size) OVER (ORDER BY f.next_attempt_at, f.id) - e.size AS size_before
+    FROM found AS f
+    CROSS JOIN LATERAL (SELECT octet_length(body) AS size FROM events WHERE id = f.event_id OFFSET 0) AS e
 ), claimed AS (
     UPDATE deliveries AS d SET claim = $4, claimed_until = now() + make_interval(secs => $5),
         next_attempt_at = now() + make_interval(secs => $5)
-    FROM due WHERE d.id = due.id
+    FROM due WHERE d.id = due.id AND due.size_before < $7
     RETURNING d.id, d.webhook_id, d.event_id, d.attempt, d.position, d.partition_key
 )
 SELECT c.*, e.body, r.url, r.user_id, r.secret, r.ordered,
@@ -141,8 +145,11 @@ class PostgresDeliveryQueue:
         self._last_keys: dict[UUID, str] = {}
         """The last claimed key of each ordered webhook. The next claim starts at the key after it."""
 
-    async def claim(self, limit: int, *, only_healthy: bool) -> Sequence[ClaimedDelivery]:
-        """Claim deliveries that are due, at most ``limit``; ``only_healthy``: not those of webhooks that fail."""
+    async def claim(self, limit: int, size: int, *, only_healthy: bool) -> Sequence[ClaimedDelivery]:
+        """Claim deliveries that are due, at most ``limit``, until their bodies have ``size`` bytes together.
+
+        ``only_healthy``: not those of webhooks that fail.
+        """
         claim = uuid4()
         async with self._database.transaction() as connection:
             webhooks = await connection.fetch(_WEBHOOKS, only_healthy, self._max_in_flight)
@@ -150,7 +157,8 @@ class PostgresDeliveryQueue:
                 return []
             ids = [row["id"] for row in webhooks]
             last_keys = [self._last_keys.get(each, "") for each in ids]
-            rows = await connection.fetch(CLAIM, ids, self._max_in_flight, limit, claim, self._lease, last_keys)
+            values = (ids, self._max_in_flight, limit, claim, self._lease, last_keys, size)
+            rows = await connection.fetch(CLAIM, *values)
         self._note_keys(rows)
         return [_claimed(row, claim) for row in rows]
 

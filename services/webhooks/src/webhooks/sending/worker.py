@@ -5,7 +5,6 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 from functools import partial
-from uuid import UUID
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -25,6 +24,8 @@ log = structlog.get_logger()
 
 MAX_IN_FLIGHT = 200
 """Requests at once of one process. Webhooks that fail get at most half of them."""
+MAX_BYTES_IN_FLIGHT = 100_000_000
+"""Bytes of their bodies, after which no delivery is claimed."""
 CLAIM_SIZE = 50
 POLL_INTERVAL = 1.0
 """Seconds between two claims while nothing wakes the sender."""
@@ -48,8 +49,8 @@ class DeliveryWorker:
     ) -> None:
         self._queue, self._sender, self._secrets, self._schedule = queue, sender, secrets, schedule
         self._service = service
-        self._tasks: dict[asyncio.Task[None], UUID] = {}
-        """Requests in progress, and the claims that they hold."""
+        self._tasks: dict[asyncio.Task[None], ClaimedDelivery] = {}
+        """Requests in progress, and the deliveries that they send."""
         self._woken = asyncio.Event()
         self._attempts = Counter(
             "webhooks_attempts_total",
@@ -84,7 +85,7 @@ class DeliveryWorker:
     async def _keep_claims(self) -> None:
         while True:
             await asyncio.sleep(RENEWAL_INTERVAL)
-            if claims := set(self._tasks.values()):
+            if claims := {delivery.claim for delivery in self._tasks.values()}:
                 await run_step("delivery leases", partial(self._queue.renew, claims))
 
     async def _run(self) -> None:
@@ -102,13 +103,14 @@ class DeliveryWorker:
 
     async def _start_due(self) -> int:
         free = MAX_IN_FLIGHT - len(self._tasks)
-        if free <= 0:
+        free_bytes = MAX_BYTES_IN_FLIGHT - sum(len(delivery.body) for delivery in self._tasks.values())
+        if min(free, free_bytes) <= 0:
             return 0
-        busy = free <= MAX_IN_FLIGHT // 2
-        claimed = await self._queue.claim(min(free, CLAIM_SIZE), only_healthy=busy)
+        busy = free <= MAX_IN_FLIGHT // 2 or free_bytes <= MAX_BYTES_IN_FLIGHT // 2
+        claimed = await self._queue.claim(min(free, CLAIM_SIZE), free_bytes, only_healthy=busy)
         for delivery in claimed:
             task = asyncio.create_task(self._deliver(delivery), name=f"delivery {delivery.id}")
-            self._tasks[task] = delivery.claim
+            self._tasks[task] = delivery
             task.add_done_callback(self._done)
         return len(claimed)
 
