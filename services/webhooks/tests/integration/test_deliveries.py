@@ -53,6 +53,21 @@ async def _delivered(user: WebhookOwner, webhook: dict[str, Any]) -> dict[str, A
     return found[0] if found else None
 
 
+async def test_the_log_shows_stored_digests_and_makes_those_of_an_earlier_release(
+    webhooks: RunningWebhooks, receiver: Receiver
+) -> None:
+    user = webhooks.user()
+    webhook = await user.create(receiver.url)
+    event = user.turn()
+    await webhooks.publish(event)
+    logged = await eventually(lambda: _delivered(user, webhook))
+    for stored, shown in ((b"\x07", "07"), (None, logged["body_sha256"])):
+        await webhooks.pool.execute("UPDATE events SET body_sha256 = $2 WHERE id = $1", event.id, stored)
+        assert (await user.deliveries(webhook))[0]["body_sha256"] == shown
+    await webhooks.pool.execute("UPDATE events SET body = '{}' WHERE id = $1", event.id)
+    assert (await user.deliveries(webhook))[0]["body_sha256"] == hashlib.sha256(b"{}").hexdigest()
+
+
 async def test_the_clients_of_svix_and_openai_verify_a_delivery(webhooks: RunningWebhooks, receiver: Receiver) -> None:
     from openai import AsyncOpenAI, InvalidWebhookSignatureError  # each takes a quarter of a second in every worker
     from svix.webhooks import Webhook as SvixWebhook

@@ -9,7 +9,8 @@ from webhooks.database import Database, Row
 from webhooks.deliveries.model import MAX_REDELIVERED, DeliveryFilter, NewEvent, WebhookDelivery
 
 _SELECT = """
-SELECT d.*, e.name, e.version, octet_length(e.body) AS body_bytes, encode(sha256(e.body), 'hex') AS body_sha256
+SELECT d.*, e.name, e.version, octet_length(e.body) AS body_bytes,
+    encode(coalesce(e.body_sha256, sha256(e.body)), 'hex') AS body_sha256
 FROM deliveries AS d JOIN events AS e ON e.id = d.event_id"""
 _LIST = f"""{_SELECT}
 WHERE d.webhook_id = $1 AND ($2::text IS NULL OR d.status = $2) AND ($3::uuid IS NULL OR d.event_id = $3)
