@@ -140,9 +140,15 @@ async def test_an_invalid_address_is_refused(mailing: RunningAuth) -> None:
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/email")
 
 
-async def send(url: str) -> None:
+async def send(url: str, to: str = "ada@example.org") -> None:
     with contextlib.closing(SmtpMailer(url, "parley@example.org", timeout=0.5)) as mailer:
-        await asyncio.wait_for(mailer.send("ada@example.org", "subject", "text"), WITHIN)
+        await asyncio.wait_for(mailer.send(to, "subject", "text"), WITHIN)
+
+
+@pytest.mark.parametrize("to", ["=?utf-8?q?=61da?=@example.org", "=?utf-8?q?eve=40example.com=2C?=@example.org"])
+async def test_nothing_is_sent_to_an_address_that_stands_for_another_one(sink: MailSink, to: str) -> None:
+    with pytest.raises(MailDeliveryError, match="ValueError"):
+        await send(f"smtp://127.0.0.1:{sink.port}", to)
 
 
 async def test_credentials_are_not_sent_without_tls(sink: MailSink) -> None:

@@ -71,6 +71,8 @@ def test_an_address_is_stored_with_an_ascii_domain(text: str, shown: str) -> Non
         ".a@example.org",
         "a" * 65 + "@example.org",
         "ada\u3164@example.org",
+        "=?utf-8?q?=61da?=@example.org",
+        "=?utf-8?q?ada=40example.com=2C?=@example.org",
     ],
 )
 def test_an_invalid_address_is_refused(text: str) -> None:

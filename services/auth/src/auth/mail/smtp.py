@@ -74,6 +74,8 @@ class SmtpMailer:
 def _message(sender: str, to: str, subject: str, text: str) -> EmailMessage:
     message = EmailMessage()
     message["From"], message["To"], message["Subject"] = sender, to, subject
+    if str(message["To"]) != to:
+        raise ValueError("The header names another address.")
     message["Date"], message["Message-ID"] = formatdate(), make_msgid(domain=sender.rpartition("@")[2].rstrip(">"))
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(text)

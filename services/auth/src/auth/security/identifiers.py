@@ -22,6 +22,8 @@ Normalisation takes time that grows with the square of a run of combining marks:
 MAX_USERNAME_LENGTH = 64
 MAX_EMAIL_LENGTH = 254
 MAX_EMAIL_LOCAL_LENGTH = 64
+ENCODED_WORD = "=?"
+"""The beginning of an encoded word (RFC 2047). Mail programs decode one before the @: it names another address."""
 MAX_MARKS = 4
 """Combining marks in a row in a user name (Unicode UTS 39)."""
 _ALLOWED_PUNCTUATION = frozenset("._-")
@@ -65,7 +67,7 @@ def email(text: str) -> str:
         raise FieldValueError("too_long", f"At most {MAX_EMAIL_LENGTH} characters.")
     if len(local) > MAX_EMAIL_LOCAL_LENGTH:
         raise FieldValueError("too_long", f"At most {MAX_EMAIL_LOCAL_LENGTH} characters before the @.")
-    if _INVISIBLE.search(address):
+    if _INVISIBLE.search(address) or ENCODED_WORD in local:
         raise FieldValueError("invalid_format", "Must be an e-mail address.")
     try:
         validate_email(address, check_deliverability=False)
