@@ -163,11 +163,12 @@ async def test_of_changes_that_overlap_only_one_replaces_the_password_it_has_che
 async def test_a_token_lacks_a_scope_that_was_removed_while_its_password_was_checked(
     auth: UnitAuth, fast_hasher: PasswordHasher
 ) -> None:
-    user = await auth.user("bea", scopes=(*DEFAULT_SCOPES, ADMIN_SCOPE))
+    user, _ = [await auth.user(name, scopes=(*DEFAULT_SCOPES, ADMIN_SCOPE)) for name in ("bea", "root")]
+    accounts = auth.services.stores.accounts
     async with fast_hasher.slot(), fast_hasher.slot():
         login = asyncio.create_task(auth.login("bea"))
         await asyncio.wait([login], timeout=0.05)
-        auth.change(user.id, scopes=DEFAULT_SCOPES)
+        await accounts.administer(user.id, status=None, plan=None, scopes=DEFAULT_SCOPES, origin=HERE)
     granted = await login
     assert granted.scopes == list(DEFAULT_SCOPES)
     assert (await auth.principal(granted)).scopes == frozenset(DEFAULT_SCOPES)

@@ -85,12 +85,15 @@ async def test_an_idle_session_cannot_be_refreshed(auth: UnitAuth) -> None:
 
 
 async def test_a_refused_refresh_does_not_use_the_token(auth: UnitAuth) -> None:
-    await auth.user()
+    user = await auth.user()
     token = (await auth.login()).refresh_token
     with pytest.raises(InvalidScope):
         await auth.refresh(token, scope="admin")
     with pytest.raises(InvalidGrant):
         await auth.refresh(token, client_id="another-app")
+    auth.change(user.id, scopes=("account",))
+    with pytest.raises(InvalidScope):
+        await auth.refresh(token, scope="chat:write")
     (stored,) = auth.database.sessions.values()
     assert stored.rotated_at is None
 

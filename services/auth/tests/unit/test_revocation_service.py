@@ -6,8 +6,8 @@ import pytest
 
 from auth.revocations.model import Revocation
 from auth.revocations.service import BATCH_SIZE, RevocationService
-from auth_testing.memory_credentials import MemoryRevocationCache, MemoryRevocationStore
 from auth_testing.memory_database import MemoryDatabase
+from auth_testing.memory_revocations import MemoryRevocationCache, MemoryRevocationStore
 from parley.errors import DependencyUnavailable
 from parley.ids import new_id
 

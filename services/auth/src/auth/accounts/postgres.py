@@ -1,7 +1,6 @@
 """PostgreSQL store of accounts."""
 
 import contextlib
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from uuid import UUID
 
@@ -147,7 +146,7 @@ class PostgresAccountStore:
         disabled = before.status != "disabled" and now_status == "disabled"
         narrowed = not set(before.scopes) <= set(now_scopes)
         # Tokens with a scope that was removed are void; a refresh issues new ones with the remaining scopes.
-        cutoff = int(time.time()) if disabled or narrowed else before.not_before
+        cutoff = self._revoker.cutoff() if disabled or narrowed else before.not_before
         row = await connection.fetchrow(
             _ADMINISTER, before.id, now_status, plan or before.plan, list(now_scopes), cutoff
         )

@@ -1,6 +1,5 @@
 """PostgreSQL store of erasures."""
 
-import time
 from datetime import datetime
 from uuid import UUID
 
@@ -59,7 +58,7 @@ class PostgresErasureStore:
                 return None
             await self._revoker.lock_api_keys(connection, user_id)
             await self._revoker.end_sessions(connection, user_id, "erased")
-            await self._revoker.revoke_user(connection, user_id, int(time.time()))
+            await self._revoker.revoke_user(connection, user_id, self._revoker.cutoff())
             await connection.execute("DELETE FROM users WHERE id = $1", user_id)
             await keep_an_admin(connection, to_user(row))
             await connection.execute(_BEGIN, erasure_id, user_id)

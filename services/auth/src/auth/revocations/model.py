@@ -5,6 +5,9 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+ISSUE_MARGIN = 5
+"""Seconds for which tokens are void after a change of their account: one may be signed at the moment, from what the
+account was before, and the clock of a replica may be ahead."""
 RevocationReason = Literal["logout", "password_change", "reuse", "admin", "disabled", "erased"]
 
 
@@ -16,3 +19,8 @@ class Revocation:
     subject: UUID
     not_before: int
     expires_at: datetime
+
+
+def void_until(now: float) -> int:
+    """Return the last second (since the epoch) of which tokens are void after a change at the time ``now``."""
+    return int(now) + ISSUE_MARGIN

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from auth.database import AccountDatabase, Row
-from auth.revocations.model import Revocation, RevocationReason
+from auth.revocations.model import Revocation, RevocationReason, void_until
 from parley import times
 from parley.messaging import outbox
 from parley.storage.postgres import Connection
@@ -62,6 +62,11 @@ class Revoker:
 
     def __init__(self, token_lifetime: int) -> None:
         self._lifetime = float(token_lifetime + CLOCK_TOLERANCE)
+
+    @staticmethod
+    def cutoff() -> int:
+        """Return the last second of which tokens are void after a change that is made now."""
+        return void_until(time.time())
 
     async def lock_api_keys(self, connection: Connection, user_id: UUID) -> None:
         """Lock the API keys of a locked account, before any event of the account is written: see docs/locks.md."""

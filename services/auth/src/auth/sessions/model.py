@@ -8,6 +8,8 @@ from uuid import UUID
 
 from auth.accounts.model import User
 
+MAX_SESSIONS = 1000
+"""Maximum live sessions of an account. A log-in beyond it ends the one that was used longest ago."""
 _VERSION = re.compile(r"[0-9._]+")
 
 
@@ -28,6 +30,8 @@ class Session:
     idle_expires_at: datetime
     new_device: bool = False
     """True only for a session that has just started on a device that the account has not used before."""
+    not_before: int = 0
+    """For a session that has just started: tokens of its account issued up to this second (epoch) are void."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """PostgreSQL store of sessions and refresh tokens."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from auth.accounts.postgres import to_user
@@ -9,14 +10,14 @@ from auth.audit.model import RequestOrigin
 from auth.database import AccountDatabase, Row
 from auth.revocations.model import RevocationReason
 from auth.revocations.postgres import Revoker
-from auth.sessions.model import NewSession, RefreshRotation, Session, device_digest
+from auth.sessions.model import MAX_SESSIONS, NewSession, RefreshRotation, Session, device_digest
 from parley.storage.named_parameters import NamedStatement
 from parley.storage.postgres import Connection
 
 _START = NamedStatement("""
 WITH login AS (
     UPDATE users SET last_login_at = now() WHERE id = :user_id AND status = 'active'
-      AND (:password_hash::text IS NULL OR password_hash = :password_hash) RETURNING id, scopes AS granted
+      AND (:password_hash::text IS NULL OR password_hash = :password_hash) RETURNING id, not_before, scopes AS granted
 ),
 started AS (
     INSERT INTO sessions (id, user_id, client_id, scopes, user_agent, address, current_digest, expires_at,
@@ -30,8 +31,9 @@ device AS (
     INSERT INTO known_devices (user_id, digest) SELECT id, :device FROM login
     ON CONFLICT (user_id, digest) DO UPDATE SET last_seen_at = now() RETURNING xmax = 0 AS added
 )
-SELECT started.*, device.added AND EXISTS (SELECT FROM known_devices WHERE user_id = :user_id) AS new_device
-FROM started, device""")
+SELECT started.*, login.not_before,
+    device.added AND EXISTS (SELECT FROM known_devices WHERE user_id = :user_id) AS new_device
+FROM started, device, login""")
 # The last EXISTS sees the devices before this statement: the first device of an account is not new.
 
 # One UPDATE decides under the lock of the row: of any number of concurrent uses, one rotates the token and the others
@@ -53,13 +55,21 @@ WHERE t.digest = $1 AND s.id = t.session_id AND s.revoked_at IS NULL
 RETURNING s.*"""
 _ISSUED = "INSERT INTO refresh_tokens (digest, session_id) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING"
 _BY_DIGEST = """
-SELECT s.* FROM sessions AS s JOIN refresh_tokens AS t ON t.session_id = s.id
+SELECT s.*, ARRAY(SELECT scope FROM unnest(s.scopes) AS scope WHERE scope = ANY (u.scopes)) AS granted
+FROM sessions AS s JOIN refresh_tokens AS t ON t.session_id = s.id JOIN users AS u ON u.id = s.user_id
 WHERE t.digest = $1 AND s.revoked_at IS NULL AND s.expires_at > now() AND s.idle_expires_at > now()"""
 _LIVE = """
 SELECT * FROM sessions
 WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > now() AND idle_expires_at > now()
   AND id < coalesce($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
 ORDER BY id DESC LIMIT $3"""
+# They are ended one by one, in the order of their ids: see docs/locks.md.
+_SURPLUS = """
+SELECT id FROM (
+    SELECT id FROM sessions
+    WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > now() AND idle_expires_at > now()
+    ORDER BY last_used_at DESC, id DESC OFFSET $2 LIMIT 10
+) AS surplus ORDER BY id"""
 _PURGE = """
 WITH old AS (
     SELECT id FROM sessions WHERE least(expires_at, idle_expires_at, revoked_at) < now() - interval '1 day'
@@ -79,7 +89,9 @@ class PostgresSessionStore:
     def __init__(self, database: AccountDatabase, revoker: Revoker) -> None:
         self._database, self._revoker = database, revoker
 
-    async def start(self, new: NewSession, origin: RequestOrigin) -> Session | None:
+    async def start(
+        self, new: NewSession, origin: RequestOrigin, *, max_sessions: int = MAX_SESSIONS
+    ) -> Session | None:
         values = {
             "id": new.id,
             "user_id": new.user_id,
@@ -98,6 +110,9 @@ class PostgresSessionStore:
             if row is None:
                 return None
             session = _session(row)
+            for surplus in await connection.fetch(_SURPLUS, new.user_id, max_sessions):
+                await self._revoker.end_sessions(connection, new.user_id, "logout", only=surplus["id"])
+                await _record(connection, new.user_id, "logout", 1, origin)
             if session.new_device:
                 detail = {"session": str(session.id)}
                 await audit.record(connection, "session.new_device", origin, new.user_id, detail=detail)
@@ -105,7 +120,7 @@ class PostgresSessionStore:
 
     async def by_token(self, token_digest: bytes) -> Session | None:
         row = await self._database.row(_BY_DIGEST, token_digest)
-        return _session(row) if row else None
+        return replace(_session(row), scopes=tuple(row["granted"])) if row else None
 
     async def rotate(
         self, token_digest: bytes, next_digest: bytes, *, window: float, idle_lifetime: int, origin: RequestOrigin
@@ -170,4 +185,5 @@ def _session(row: Row) -> Session:
         expires_at=row["expires_at"],
         idle_expires_at=row["idle_expires_at"],
         new_device=bool(row.get("new_device")),
+        not_before=row.get("not_before") or 0,
     )

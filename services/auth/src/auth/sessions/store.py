@@ -6,22 +6,27 @@ from uuid import UUID
 
 from auth.audit.model import RequestOrigin
 from auth.revocations.model import RevocationReason
-from auth.sessions.model import NewSession, RefreshRotation, Session
+from auth.sessions.model import MAX_SESSIONS, NewSession, RefreshRotation, Session
 
 
 class SessionStore(Protocol):
     """Stored sessions and refresh tokens. Each method is one transaction, events and audit entry included."""
 
-    async def start(self, new: NewSession, origin: RequestOrigin) -> Session | None:
+    async def start(
+        self, new: NewSession, origin: RequestOrigin, *, max_sessions: int = MAX_SESSIONS
+    ) -> Session | None:
         """Store a session, the time of the login and the device; None if the account is missing or disabled.
 
         Also None if the password is no longer the one that was checked. The session has only those of the scopes that
-        the account still has.
+        the account still has. If the account has more than ``max_sessions`` now, those that were used longest ago end.
         """
         ...
 
     async def by_token(self, token_digest: bytes) -> Session | None:
-        """Return the live session of a refresh token, current or already rotated."""
+        """Return the live session of a refresh token, current or already rotated.
+
+        It has only those of its scopes that the account still has.
+        """
         ...
 
     async def rotate(

@@ -3,7 +3,7 @@
 import hmac
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from auth.accounts.login import LoginService
@@ -136,8 +136,9 @@ class GrantService:
             raise InvalidGrant(WRONG_LOGIN)
         if session.new_device:
             self._notices.send(SecurityEvent.NEW_DEVICE, user.recipient(), request.origin)
-        # The account may have lost scopes while the password was checked: the token has those of the session.
-        return self._granted(user, session, list(session.scopes), token)
+        # The account may have lost scopes while the password was checked: the token has those of the session, and is
+        # not one of those that this change has voided.
+        return self._granted(replace(user, not_before=session.not_before), session, list(session.scopes), token)
 
     async def _refresh_token(self, request: TokenRequest) -> TokenGrant:
         token = request.require("refresh_token")

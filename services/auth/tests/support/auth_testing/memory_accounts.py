@@ -9,6 +9,7 @@ from auth.accounts.model import NewUser, PasswordChange, Status, User
 from auth.accounts.store import NO_CHANGES
 from auth.audit.model import RequestOrigin
 from auth.errors import AccountExists
+from auth.revocations.model import void_until
 from auth.security import identifiers
 from auth_testing.memory_database import MemoryDatabase, StoredReset
 
@@ -105,7 +106,7 @@ class MemoryAccountStore:
         disabled = before.status != "disabled" and after.status == "disabled"
         voided = disabled or not set(before.scopes) <= set(after.scopes)
         if voided:
-            after = replace(after, not_before=int(self._database.clock().timestamp()))
+            after = replace(after, not_before=void_until(self._database.clock().timestamp()))
         self._database.replace_user(before, after)
         if disabled:
             self._database.end_sessions(self._database.live_sessions(user_id), "disabled")

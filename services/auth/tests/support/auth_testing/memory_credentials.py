@@ -1,6 +1,6 @@
-"""In-memory stores of sessions, API keys and revocations."""
+"""In-memory stores of sessions and API keys."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
@@ -9,8 +9,8 @@ from auth.accounts.model import User
 from auth.api_keys.model import MAX_KEYS, ApiKey, TooManyApiKeysError
 from auth.audit.model import RequestOrigin
 from auth.errors import IdempotencyKeyReused
-from auth.revocations.model import Revocation, RevocationReason
-from auth.sessions.model import NewSession, RefreshRotation, Session, device_digest
+from auth.revocations.model import RevocationReason
+from auth.sessions.model import MAX_SESSIONS, NewSession, RefreshRotation, Session, device_digest
 from auth_testing.memory_database import MemoryDatabase, StoredApiKey, StoredSession
 from parley.errors import TokenRevoked
 
@@ -24,7 +24,9 @@ class MemorySessionStore:
     def __init__(self, database: MemoryDatabase) -> None:
         self._database = database
 
-    async def start(self, new: NewSession, origin: RequestOrigin) -> Session | None:
+    async def start(
+        self, new: NewSession, origin: RequestOrigin, *, max_sessions: int = MAX_SESSIONS
+    ) -> Session | None:
         user = self._database.users.get(new.user_id)
         if user is None or not user.active or new.password_hash not in {None, user.password_hash}:
             return None
@@ -43,16 +45,25 @@ class MemorySessionStore:
             expires_at=now + timedelta(seconds=new.lifetime),
             idle_expires_at=now + timedelta(seconds=new.idle_lifetime),
             new_device=self._note_device(new, origin),
+            not_before=user.not_before,
         )
         if session.new_device:
             self._database.record("session.new_device", origin, new.user_id, session=str(session.id))
-        self._database.sessions[new.id] = StoredSession(replace(session, new_device=False), new.token_digest)
+        self._database.sessions[new.id] = StoredSession(
+            replace(session, new_device=False, not_before=0), new.token_digest
+        )
         self._database.refresh_tokens[new.token_digest] = new.id
+        live = sorted(self._database.live_sessions(new.user_id), key=lambda each: each.session.last_used_at)
+        for surplus in live[:-max_sessions]:
+            self._record(new.user_id, "logout", self._database.end_sessions([surplus], "logout"), origin)
         return session
 
     async def by_token(self, token_digest: bytes) -> Session | None:
         stored = self._find(token_digest)
-        return stored.session if stored else None
+        if stored is None:
+            return None
+        owned = self._database.users[stored.session.user_id].scopes
+        return replace(stored.session, scopes=tuple(scope for scope in stored.session.scopes if scope in owned))
 
     async def rotate(
         self, token_digest: bytes, next_digest: bytes, *, window: float, idle_lifetime: int, origin: RequestOrigin
@@ -191,56 +202,3 @@ class MemoryApiKeyStore:
                 stored.key = replace(stored.key, last_used_at=now)
                 return stored.key, user
         return None
-
-
-class MemoryRevocationStore:
-    """Revocations in memory."""
-
-    def __init__(self, database: MemoryDatabase) -> None:
-        self._database = database
-
-    async def unpushed(self) -> Sequence[Revocation]:
-        return [found for found in await self.live() if (found.kind, found.subject) in self._database.unpushed]
-
-    async def live(self) -> Sequence[Revocation]:
-        now = self._database.clock()
-        return [found for found in self._database.revocations.values() if found.expires_at > now]
-
-    async def mark_pushed(self, done: Sequence[Revocation]) -> None:
-        for found in done:
-            stored = self._database.revocations.get((found.kind, found.subject))
-            if stored is not None and stored.not_before == found.not_before:
-                self._database.unpushed.discard((found.kind, found.subject))
-
-    async def find_revoked(self, sessions: Sequence[UUID], users: Mapping[UUID, int]) -> tuple[list[UUID], list[UUID]]:
-        live = {(found.kind, found.subject): found for found in await self.live()}
-        ended = [session for session in sessions if ("session", session) in live]
-        cutoffs = {user: live["user", user].not_before for user in users if ("user", user) in live}
-        return ended, [user for user, cutoff in cutoffs.items() if users[user] <= cutoff]
-
-    async def purge(self) -> int:
-        now = self._database.clock()
-        expired = [key for key, found in self._database.revocations.items() if found.expires_at < now]
-        for key in expired:
-            del self._database.revocations[key]
-        return len(expired)
-
-
-class MemoryRevocationCache:
-    """The cache that gateways read, in memory; ``restart`` loses its content."""
-
-    def __init__(self) -> None:
-        self.entries: dict[tuple[str, UUID], int] = {}
-        self._run, self._complete = 1, False
-
-    def restart(self) -> None:
-        self.entries, self._run, self._complete = {}, self._run + 1, False
-
-    async def instance(self) -> str | None:
-        return str(self._run) if self._complete else None
-
-    async def write(self, revocations: Sequence[Revocation]) -> None:
-        self.entries |= {(found.kind, found.subject): found.not_before for found in revocations}
-
-    async def complete(self) -> None:
-        self._complete = True

@@ -10,7 +10,7 @@ from auth.api_keys.model import ApiKey
 from auth.audit.model import AuditEntry, RequestOrigin
 from auth.erasure.model import Erasure
 from auth.errors import LastAdmin
-from auth.revocations.model import Revocation, RevocationReason
+from auth.revocations.model import Revocation, RevocationReason, void_until
 from auth.security.scopes import ADMIN_SCOPE
 from auth.sessions.model import Session
 from parley import times
@@ -116,7 +116,7 @@ class MemoryDatabase:
 
     def revoke(self, kind: str, subject: UUID, not_before: int | None = None) -> None:
         """Add a revocation, or extend the one there is."""
-        cutoff = int(self.clock().timestamp()) if not_before is None else not_before
+        cutoff = void_until(self.clock().timestamp()) if not_before is None else not_before
         earlier = self.revocations.get((kind, subject))
         cutoff = max(cutoff, earlier.not_before) if earlier else cutoff
         self.revocations[kind, subject] = Revocation(

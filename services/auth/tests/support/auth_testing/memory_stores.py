@@ -2,9 +2,10 @@
 
 from auth.container import AuthStores
 from auth_testing.memory_accounts import MemoryAccountStore, MemoryPasswordResetStore
-from auth_testing.memory_credentials import MemoryApiKeyStore, MemoryRevocationStore, MemorySessionStore
+from auth_testing.memory_credentials import MemoryApiKeyStore, MemorySessionStore
 from auth_testing.memory_database import MemoryDatabase
 from auth_testing.memory_erasure import MemoryAuditLog, MemoryErasureStore
+from auth_testing.memory_revocations import MemoryRevocationStore
 from auth_testing.memory_verifications import MemoryEmailVerificationStore
 
 

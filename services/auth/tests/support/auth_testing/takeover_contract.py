@@ -1,6 +1,7 @@
 """Behaviour of every implementation of the stores when a credential changes."""
 
 import secrets
+import time
 from dataclasses import replace
 from functools import partial
 from uuid import UUID
@@ -97,10 +98,45 @@ class TakeoverContract:
         self, stores: AuthStores
     ) -> None:
         user = await add_user(stores, scopes=("account", "chat:write", "webhooks"))
-        await stores.accounts.administer(user.id, status=None, plan=None, scopes=("account", "webhooks"), origin=ORIGIN)
+        fewer = ("account", "webhooks")
+        changed = await stores.accounts.administer(user.id, status=None, plan=None, scopes=fewer, origin=ORIGIN)
+        assert changed is not None
         session = await start_session(stores, user)
-        assert session.scopes == ("account", "webhooks")
-        assert [each.scopes for each in await stores.sessions.live(user.id, before=None, limit=9)] == [session.scopes]
+        assert (session.scopes, session.not_before) == (fewer, changed.not_before)
+        (stored,) = await stores.sessions.live(user.id, before=None, limit=9)
+        assert (stored.scopes, stored.not_before) == (fewer, 0)
+
+    async def test_a_refresh_token_has_only_scopes_that_the_account_still_has(self, stores: AuthStores) -> None:
+        user, token = await add_user(stores, scopes=("account", "chat:write")), secrets.token_bytes(32)
+        await start_session(stores, user, token)
+        await stores.accounts.administer(user.id, status=None, plan=None, scopes=("account",), origin=ORIGIN)
+        found = await stores.sessions.by_token(token)
+        assert found is not None
+        assert found.scopes == ("account",)
+
+    async def test_a_token_that_is_signed_during_a_change_is_void(self, stores: AuthStores) -> None:
+        narrowed, disabled, erased = [await add_user(stores) for _ in range(3)]
+        await stores.accounts.administer(narrowed.id, status=None, plan=None, scopes=("account",), origin=ORIGIN)
+        await stores.accounts.administer(disabled.id, status="disabled", plan=None, scopes=None, origin=ORIGIN)
+        await stores.erasures.erase(erased.id, secrets.token_urlsafe(), ORIGIN)
+        a_second_later = dict.fromkeys((narrowed.id, disabled.id, erased.id), int(time.time()) + 1)
+        _, void = await stores.revocations.find_revoked([], a_second_later)
+        assert set(void) == set(a_second_later)
+
+    async def test_a_login_beyond_the_limit_ends_the_session_that_was_used_longest_ago(
+        self, stores: AuthStores
+    ) -> None:
+        user, refreshed, stranger = await add_user(stores), secrets.token_bytes(32), await add_user(stores)
+        await start_session(stores, stranger)
+        first, second = await start_session(stores, user, refreshed), await start_session(stores, user)
+        rotated = secrets.token_bytes(32)
+        await stores.sessions.rotate(refreshed, rotated, window=10, idle_lifetime=600, origin=ORIGIN)
+        new = NewSession(new_id(), user.id, "parley-web", (), secrets.token_bytes(32), lifetime=60, idle_lifetime=60)
+        assert await stores.sessions.start(new, ORIGIN, max_sessions=2) is not None
+        live = await stores.sessions.live(user.id, before=None, limit=9)
+        assert {session.id for session in live} == {first.id, new.id}
+        assert await stores.revocations.find_revoked([first.id, second.id], {}) == ([second.id], [])
+        assert len(await stores.sessions.live(stranger.id, before=None, limit=9)) == 1
 
     async def test_only_a_second_device_is_new(self, stores: AuthStores) -> None:
         user = await add_user(stores)

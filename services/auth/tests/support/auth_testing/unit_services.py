@@ -19,8 +19,8 @@ from auth.settings import AuthSettings
 from auth.signing_keys.key_ring import KeyRing, KeyRotationPolicy
 from auth.tokens.grants import TokenGrant, TokenRequest
 from auth_testing.app import GATEWAY_SECRET, PASSWORD
-from auth_testing.memory_credentials import MemoryRevocationCache
 from auth_testing.memory_database import MemoryDatabase
+from auth_testing.memory_revocations import MemoryRevocationCache
 from auth_testing.memory_signing_keys import MemorySigningKeyStore
 from auth_testing.memory_stores import memory_stores
 from parley.config.settings import load
