@@ -50,6 +50,17 @@ class Authenticator:
             raise errors.TokenInvalid
         return await self._caller_of(token.encode())
 
+    def must_exchange(self, request: Request) -> bool:
+        """Return whether the request has an API key that only auth can tell from an invalid one."""
+        try:
+            credential = presented_credential(request)
+        except ParleyError:
+            return False
+        digest = hashlib.sha256(credential).digest()
+        return API_KEY.match(credential.decode("latin-1")) is not None and not (
+            digest in self._callers or digest in self._invalid_keys
+        )
+
     def forget(self, request: Request) -> None:
         """Remove the request's credential from the cache, because it was revoked."""
         with contextlib.suppress(ParleyError):

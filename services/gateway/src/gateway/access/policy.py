@@ -1,8 +1,11 @@
 """Access policy: credential, scope, revocation and rate limits of a request."""
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Protocol
+
+from cachetools import LRUCache
 
 from gateway.access.credential_hints import explain
 from gateway.access.credentials import Authenticator
@@ -13,6 +16,9 @@ from gateway.routes import Route
 from parley import errors
 from parley.errors import ParleyError
 from parley.ratelimit.limiter import Decision, Limit, TokenSession
+
+MAX_REFUSED_ADDRESSES = 10_000
+"""Addresses that are remembered while they are over their limit."""
 
 
 class LimitChecker(Protocol):
@@ -25,9 +31,18 @@ class LimitChecker(Protocol):
 class AccessPolicy:
     """Admits requests, and the frames of open WebSockets."""
 
-    def __init__(self, authenticator: Authenticator, limiter: LimitChecker, revocations: RevocationLookup) -> None:
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        limiter: LimitChecker,
+        revocations: RevocationLookup,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """``revocations`` is the fallback while Redis, and so the limiter, cannot look up revoked sessions."""
         self._authenticator, self._limiter, self._revocations = authenticator, limiter, revocations
+        self._clock = clock
+        self._refused_until: LRUCache[str, float] = LRUCache(MAX_REFUSED_ADDRESSES)
 
     async def admit(self, request: Request, route: Route) -> None:
         """Check credential, revocation, rate limits and scope. Raise the error that rejects the request."""
@@ -105,6 +120,7 @@ class AccessPolicy:
 
     async def _identify(self, request: Request) -> Caller:
         """Return the caller. Count an invalid credential on the client's address."""
+        await self._refuse_exchange(request)
         try:
             caller = request.caller = await self._authenticator.identify(request)
         except errors.Unauthenticated as error:
@@ -142,7 +158,18 @@ class AccessPolicy:
 
     async def _count_failed_login(self, request: Request) -> None:
         """Count a rejected credential on the client's address. Raise RateLimited after too many."""
-        self._apply(request, await self._limiter.check(request.client.strict_limits))
+        decision = await self._limiter.check(request.client.strict_limits)
+        if not decision.allowed:
+            self._refused_until[request.client.strict_limits[0].key] = self._clock() + decision.retry_after
+        self._apply(request, decision)
+
+    async def _refuse_exchange(self, request: Request) -> None:
+        """Raise RateLimited instead of asking auth for an API key, while the client's address is over its limit."""
+        if not self._refused_until:
+            return
+        until = self._refused_until.get(request.client.strict_limits[0].key, 0.0)
+        if self._clock() < until and self._authenticator.must_exchange(request):
+            await self._count_failed_login(request)
 
     @staticmethod
     def _apply(request: Request, decision: Decision) -> None:

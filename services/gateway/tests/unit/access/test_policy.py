@@ -14,6 +14,7 @@ from gateway_testing.fakes import FakeLimitChecker, make_request
 from parley import errors
 from parley.config.plans import Plans
 from parley.errors import RateLimited
+from parley_testing.fakes.manual_clock import ManualClock
 from parley_testing.security.token_issuer import TestIssuer
 
 PUBLIC = route("GET", "/public", "auth", None)
@@ -31,10 +32,17 @@ class Setup:
         self.revoked_at_auth: list[str] = []
         self.lookups = 0
         self.key_claims: dict[str, object] = {"client_id": "api-key"}
+        self.valid_keys: set[str] | None = None
+        self.exchanges = 0
+        self.clock = ManualClock()
         authenticator = Authenticator(self.issuer.verifier(), Plans({}, GatewayPlan()), self._exchange_key)
-        self.policy = AccessPolicy(authenticator, self.limiter, RevocationLookup(self._look_up, CollectorRegistry()))
+        revocations = RevocationLookup(self._look_up, CollectorRegistry())
+        self.policy = AccessPolicy(authenticator, self.limiter, revocations, clock=self.clock)
 
-    async def _exchange_key(self, _key: str) -> str:
+    async def _exchange_key(self, key: str) -> str:
+        self.exchanges += 1
+        if self.valid_keys is not None and key not in self.valid_keys:
+            raise errors.ApiKeyInvalid
         return self.token(**self.key_claims)
 
     async def _look_up(self, _body: dict[str, Any]) -> dict[str, Any]:
@@ -90,6 +98,21 @@ async def test_too_many_invalid_credentials_are_rate_limited(setup: Setup) -> No
     setup.limiter.refuses = True
     with pytest.raises(RateLimited):
         await setup.policy.admit(make_request({"authorization": "Bearer rubbish"}), MODELS)
+
+
+async def test_auth_is_asked_for_no_key_of_an_address_that_is_over_its_limit(setup: Setup) -> None:
+    setup.valid_keys = {API_KEY}
+    await setup.policy.admit(make_request({"x-api-key": API_KEY}), MODELS)
+    setup.limiter.refused_policies.add("address")
+    for number in range(3):
+        with pytest.raises(RateLimited):
+            await setup.policy.admit(make_request({"x-api-key": f"parley_{number:038}"}), MODELS)
+    assert setup.exchanges == 2
+    await setup.policy.admit(make_request({"x-api-key": API_KEY}), MODELS)
+    setup.clock.now += 2
+    with pytest.raises(RateLimited):
+        await setup.policy.admit(make_request({"x-api-key": f"parley_{4:038}"}), MODELS)
+    assert setup.exchanges == 3
 
 
 async def test_an_exceeded_limit_says_when_to_retry(setup: Setup) -> None:
