@@ -3,8 +3,8 @@
 import pytest
 
 from auth.errors import LoginThrottled
-from auth.security.login_failures import MemoryFailureCounter
-from auth.security.login_throttle import LoginThrottle
+from auth.security.login_failures import FailureCount, MemoryFailureCounter
+from auth.security.login_throttle import OUTAGE_PAUSE, LoginThrottle
 from auth_testing.unit_services import UnavailableCounter
 from parley_testing.fakes.manual_clock import ManualClock
 
@@ -98,3 +98,28 @@ async def test_the_local_counts_are_bounded(clock: ManualClock) -> None:
         await counts.add([f"key-{number}"], 900)
     assert [found.count for found in await counts.read(["key-0", "key-99"])] == [0, 1]
     assert len(counts) == 10
+
+
+class CountedOutage(UnavailableCounter):
+    """Failure counts of a Redis that is unavailable, and the number of calls."""
+
+    calls = 0
+
+    async def read(self, keys: object) -> list[FailureCount]:
+        self.calls += 1
+        return await super().read(keys)
+
+    async def add(self, keys: object, window: int) -> None:
+        self.calls += 1
+        await super().add(keys, window)
+
+
+async def test_logins_do_not_wait_in_turn_for_a_redis_that_is_away(clock: ManualClock) -> None:
+    shared = CountedOutage()
+    throttle = LoginThrottle(shared, MemoryFailureCounter(clock=clock), clock=clock)
+    await fail(throttle, 6)
+    assert await wait_of(throttle) == 2
+    assert shared.calls == 1
+    clock.now += OUTAGE_PAUSE
+    await fail(throttle, 1)
+    assert shared.calls == 2

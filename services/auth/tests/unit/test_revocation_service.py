@@ -1,15 +1,17 @@
 """Copies of revocations and checks against the store, over an in-memory store and cache."""
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
 
 from auth.revocations.model import Revocation
-from auth.revocations.service import BATCH_SIZE, RevocationService
+from auth.revocations.service import BATCH_SIZE, COPY_INTERVAL, RevocationService
 from auth_testing.memory_database import MemoryDatabase
 from auth_testing.memory_revocations import MemoryRevocationCache, MemoryRevocationStore
 from parley.errors import DependencyUnavailable
 from parley.ids import new_id
+from parley_testing.fakes.manual_clock import ManualClock
 
 
 class UnreliableCache(MemoryRevocationCache):
@@ -18,10 +20,12 @@ class UnreliableCache(MemoryRevocationCache):
     def __init__(self) -> None:
         super().__init__()
         self.available = True
+        self.refused = 0
         self.batches: list[int] = []
 
     async def write(self, revocations: Sequence[Revocation]) -> None:
         if not self.available:
+            self.refused += 1
             raise DependencyUnavailable
         self.batches.append(len(revocations))
         await super().write(revocations)
@@ -38,8 +42,13 @@ def cache() -> UnreliableCache:
 
 
 @pytest.fixture
-def service(database: MemoryDatabase, cache: UnreliableCache) -> RevocationService:
-    return RevocationService(MemoryRevocationStore(database), cache)
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def service(database: MemoryDatabase, cache: UnreliableCache, clock: ManualClock) -> RevocationService:
+    return RevocationService(MemoryRevocationStore(database), cache, clock=clock)
 
 
 async def test_a_push_copies_only_new_revocations(
@@ -63,6 +72,19 @@ async def test_a_failed_push_is_repeated_by_the_next_synchronisation(
     cache.available = True
     await service.synchronise()
     assert ("session", session_id) in cache.entries
+
+
+async def test_pushes_do_not_wait_in_turn_for_a_cache_that_is_away(
+    database: MemoryDatabase, cache: UnreliableCache, service: RevocationService, clock: ManualClock
+) -> None:
+    database.revoke("session", new_id())
+    cache.available = False
+    await asyncio.gather(*(service.push() for _ in range(20)))
+    assert cache.refused == 1
+    clock.now += COPY_INTERVAL
+    cache.available = True
+    await service.push()
+    assert len(cache.entries) == 1
 
 
 async def test_a_restarted_cache_gets_every_live_revocation_again(

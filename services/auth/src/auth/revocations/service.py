@@ -1,7 +1,8 @@
 """Revocation service: copies stored revocations to the cache and checks tokens against the store."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
@@ -23,16 +24,22 @@ BATCH_SIZE = 500
 class RevocationService:
     """Copies revocations from the store to the cache, and checks tokens against the store."""
 
-    def __init__(self, store: RevocationStore, cache: RevocationCache) -> None:
-        self._store, self._cache = store, cache
+    def __init__(
+        self, store: RevocationStore, cache: RevocationCache, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._store, self._cache, self._clock = store, cache, clock
         self._instance: str | None = None
+        self._unavailable_until = float("-inf")
         self._lock = asyncio.Lock()
 
     async def push(self) -> None:
-        """Copy new revocations now; ``watch`` retries after a failure."""
+        """Copy new revocations now; ``watch`` retries after a failure, so others do not wait for another one."""
         try:
-            await self._push_new()
+            async with self._lock:
+                if self._clock() >= self._unavailable_until:
+                    await self._write(await self._store.unpushed())
         except COPY_ERRORS as error:
+            self._unavailable_until = self._clock() + COPY_INTERVAL
             log.warning("revocation_copy_failed", reason=type(error).__name__)
 
     async def watch(self, interval: float = COPY_INTERVAL) -> None:
@@ -53,7 +60,8 @@ class RevocationService:
             await self._cache.complete()
             self._instance = instance or await self._cache.instance()
         else:
-            await self._push_new()
+            async with self._lock:
+                await self._write(await self._store.unpushed())
 
     async def find_revoked(self, sessions: Sequence[str], users: Mapping[str, int]) -> tuple[list[str], list[str]]:
         """Return the revoked sessions, and the users whose token issued at that second is revoked."""
@@ -69,10 +77,6 @@ class RevocationService:
             [session] if session else [], {principal.user_id: principal.issued_at}
         )
         return bool(ended or void)
-
-    async def _push_new(self) -> None:
-        async with self._lock:
-            await self._write(await self._store.unpushed())
 
     async def _write(self, found: Sequence[Revocation]) -> None:
         for start in range(0, len(found), BATCH_SIZE):

@@ -8,7 +8,8 @@ an address is delayed after its first failure instead of its fifth. An address w
 import hashlib
 import ipaddress
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -26,13 +27,19 @@ ATTACK_THRESHOLD = 20
 IPV6_SITE_BITS = 64
 """A client can use any address of its IPv6 site, so failures count for the site."""
 KEY_PREFIX = "parley:limit:login"
+OUTAGE_PAUSE = 1.0
+"""Seconds without calls to the shared counts after a failed one. A login has three calls, two of them while it holds a
+thread for its hash: with a timeout each, few logins would pass."""
 
 
 class LoginThrottle:
     """Decides whether a login may be tried; uses the local counts while the shared ones are unavailable."""
 
-    def __init__(self, shared: FailureCounter, local: FailureCounter) -> None:
-        self._shared, self._local = shared, local
+    def __init__(
+        self, shared: FailureCounter, local: FailureCounter, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._shared, self._local, self._clock = shared, local, clock
+        self._unavailable_until = float("-inf")
 
     async def check(self, account: str, address: str) -> None:
         """Raise LoginThrottled while the next attempt has to wait."""
@@ -46,25 +53,36 @@ class LoginThrottle:
         """Count a wrong password."""
         keys = _keys(account, address)
         await self._local.add(keys, FAILURE_WINDOW)
-        try:
-            await self._shared.add(keys, FAILURE_WINDOW)
-        except DependencyUnavailable:
-            log.warning("login_failure_not_shared")
+        if self._is_shared_available():
+            try:
+                await self._shared.add(keys, FAILURE_WINDOW)
+            except DependencyUnavailable:
+                self._note_outage("login_failure_not_shared")
 
     async def record_success(self, account: str, address: str) -> None:
         """Clear the failures of this account at this address."""
         key = _keys(account, address)[0]
         await self._local.clear(key)
-        try:
-            await self._shared.clear(key)
-        except DependencyUnavailable:
-            log.warning("login_failures_not_cleared")
+        if self._is_shared_available():
+            try:
+                await self._shared.clear(key)
+            except DependencyUnavailable:
+                self._note_outage("login_failures_not_cleared")
 
     async def _read(self, keys: Sequence[str]) -> list[FailureCount]:
-        try:
-            return await self._shared.read(keys)
-        except DependencyUnavailable:
-            return await self._local.read(keys)
+        if self._is_shared_available():
+            try:
+                return await self._shared.read(keys)
+            except DependencyUnavailable:
+                self._note_outage("login_failures_not_shared")
+        return await self._local.read(keys)
+
+    def _is_shared_available(self) -> bool:
+        return self._clock() >= self._unavailable_until
+
+    def _note_outage(self, event: str) -> None:
+        self._unavailable_until = self._clock() + OUTAGE_PAUSE
+        log.warning(event)
 
 
 def _remaining_delay(failures: FailureCount, limit: int) -> float:
