@@ -29,6 +29,7 @@ from auth.signing_keys.postgres import PostgresSigningKeyStore
 from parley.infrastructure import open_infrastructure
 from parley.messaging import outbox
 from parley.messaging.bus import Bus
+from parley.messaging.outbox.store import purge as purge_events
 from parley.process.loop_steps import run_step
 from parley.process.tasks import background
 from parley.security.encryption import SecretCipher, derive_key
@@ -41,6 +42,8 @@ from parley.web.runtime import Runtime
 MAINTENANCE_INTERVAL = 60.0
 ERASURE_REPUBLISH_AFTER, MAX_ERASURE_REPUBLISH_INTERVAL = 60.0, 600.0
 """Seconds until an erasure that a service has not confirmed is published again: at first, and at most."""
+EVENT_RETENTION = 86_400.0
+"""Seconds for which published events stay in the outbox."""
 
 
 @contextlib.asynccontextmanager
@@ -78,7 +81,7 @@ async def open_services(
             resets = ResetRequestQueue(services.stores.password_resets, mailer, url=settings.reset_page())
             services = replace(services, reset_queue=resets)
         await stack.enter_async_context(infrastructure.bus.consume(services.erasures.subscription()))
-        for name, loop in _loops(settings, services).items():
+        for name, loop in _loops(settings, services, infrastructure.pool).items():
             await stack.enter_async_context(background(name, loop, service=runtime.service))
         yield services
 
@@ -163,7 +166,15 @@ async def _build(
     )
 
 
-def _loops(settings: AuthSettings, services: AuthServices) -> dict[str, Callable[[], Awaitable[None]]]:
+async def _purge_events(database: AccountDatabase) -> None:
+    async with database.connection() as connection:
+        while await purge_events(connection, retention=EVENT_RETENTION, confirmed_only=False):
+            await asyncio.sleep(0)
+
+
+def _loops(settings: AuthSettings, services: AuthServices, pool: Pool) -> dict[str, Callable[[], Awaitable[None]]]:
+    database = AccountDatabase(pool)
+
     def republish_erasures() -> Awaitable[int]:
         return services.stores.erasures.republish_pending(
             after=ERASURE_REPUBLISH_AFTER, at_most=MAX_ERASURE_REPUBLISH_INTERVAL
@@ -174,6 +185,7 @@ def _loops(settings: AuthSettings, services: AuthServices) -> dict[str, Callable
             await run_step("erasures", republish_erasures)
             await run_step("purge of sessions", services.stores.sessions.purge)
             await run_step("purge of revocations", services.stores.revocations.purge)
+            await run_step("purge of events", lambda: _purge_events(database))
             await asyncio.sleep(MAINTENANCE_INTERVAL)
 
     loops: dict[str, Callable[[], Awaitable[None]]] = {
