@@ -77,9 +77,10 @@ class TurnLog:
         """Return the sequence number of the newest shown event."""
         return self.turn.last_seq if self.state == "ended" else FIRST_SEQ + self.shown
 
-    def after(self, seq: int) -> Sequence[LogEntry]:
-        """Return the shown entries behind a cursor of at least 1."""
-        return self.entries[seq - FIRST_SEQ : self.shown]
+    def after(self, seq: int, limit: int) -> Sequence[LogEntry]:
+        """Return the shown entries behind a cursor of at least 1, the first ``limit`` of them."""
+        first = seq - FIRST_SEQ
+        return self.entries[first : min(first + limit, self.shown)]
 
     @contextlib.contextmanager
     def reading(self, idle_after: float, *, follows: bool = True) -> Iterator["LogReader"]:

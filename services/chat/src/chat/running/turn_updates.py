@@ -1,5 +1,6 @@
 """Updates that a reader of a turn receives, from a log while the turn runs or from its row afterwards."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -10,6 +11,8 @@ from parley.errors import InvalidCursor
 
 FROM_START = 0
 """Cursor of a reader that has received nothing yet."""
+MAX_ENTRIES = 500
+"""Entries of one delta. Other requests have their turn between the deltas of a long answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +91,11 @@ async def from_log(
 
     def send() -> bool:
         nonlocal after
-        entries = log.after(after)
+        entries = log.after(after, MAX_ENTRIES)
         if not entries or direct is None or not direct.send(TurnDelta(after + 1, entries)):
             return False
         after += len(entries)
-        return True
+        return len(entries) < MAX_ENTRIES  # the reader yields the rest
 
     if strict:
         check_cursor(after, log.last_seq)
@@ -102,10 +105,11 @@ async def from_log(
             yield StreamStarted(log.turn)
             after = FIRST_SEQ
         while True:
-            entries = log.after(after)
+            entries = log.after(after, MAX_ENTRIES)
             if entries:
                 yield TurnDelta(after + 1, entries)
                 after += len(entries)
+                await _pause_after(entries)
             elif log.state == "ended":
                 yield TurnFinished(log.turn.last_seq, log.turn)
                 return
@@ -114,6 +118,12 @@ async def from_log(
                 return
             elif not await reader.changed():
                 yield StreamIdle()
+
+
+async def _pause_after(entries: Sequence[LogEntry]) -> None:
+    """Let other tasks run if there may be more entries."""
+    if len(entries) == MAX_ENTRIES:
+        await asyncio.sleep(0)
 
 
 def _interrupted(log: TurnLog) -> StreamInterrupted:
@@ -129,7 +139,8 @@ async def from_row(turn: Turn, after: int) -> AsyncGenerator[TurnUpdate, None]:
     if after < FIRST_SEQ:
         yield StreamStarted(turn)
         after = FIRST_SEQ
-    rest = turn.entries[after - FIRST_SEQ :]
-    if rest:
-        yield TurnDelta(after + 1, rest)
+    for start in range(after - FIRST_SEQ, len(turn.entries), MAX_ENTRIES):
+        entries = turn.entries[start : start + MAX_ENTRIES]
+        yield TurnDelta(FIRST_SEQ + start + 1, entries)
+        await _pause_after(entries)
     yield TurnFinished(turn.last_seq, turn)

@@ -9,6 +9,7 @@ import pytest
 from chat.model import LogEntry
 from chat.running.turn_log import TurnLog
 from chat.running.turn_updates import (
+    MAX_ENTRIES,
     DirectDeltas,
     StreamIdle,
     StreamInterrupted,
@@ -45,6 +46,21 @@ async def test_a_cursor_on_a_row_returns_the_rest_and_repeats_the_end() -> None:
     assert [update async for update in from_row(ended, 4)] == [TurnFinished(4, ended)]
     with pytest.raises(InvalidCursor):
         _ = [update async for update in from_row(ended, 5)]
+
+
+async def test_a_long_answer_comes_in_parts() -> None:
+    texts = [str(number) for number in range(2 * MAX_ENTRIES + 7)]
+    ended = ended_turn(make_turn(), *texts)
+    log = TurnLog(ended)
+    log.end(ended)
+    for updates in (from_row(ended, 3), from_log(log, 3, idle_after=60)):
+        *deltas, finished = [update async for update in updates]
+        assert finished == TurnFinished(len(texts) + 2, ended)
+        parts = [(delta.seq, len(delta.entries)) for delta in deltas if isinstance(delta, TurnDelta)]
+        assert parts == [(4, MAX_ENTRIES), (4 + MAX_ENTRIES, MAX_ENTRIES), (4 + 2 * MAX_ENTRIES, 5)]
+        assert [entry for delta in deltas if isinstance(delta, TurnDelta) for entry in delta.entries] == list(
+            ended.entries[2:]
+        )
 
 
 async def test_a_cursor_beyond_the_log_is_invalid_unless_the_log_may_be_behind() -> None:
@@ -132,6 +148,14 @@ async def test_entries_are_written_at_once_while_the_reader_waits(log: TurnLog) 
     assert client.sent == [b"2:a", b"3:bc"]
     log.end(ended_turn(log.turn, "a", "b", "c"))
     assert await waiting == TurnFinished(5, log.turn)
+
+
+async def test_the_rest_of_many_entries_that_come_at_once_is_left_to_the_reader(log: TurnLog) -> None:
+    client = DirectClient()
+    waiting = await next_of(log, direct_to(client))
+    show(log, *"a" * MAX_ENTRIES, "b", "c")
+    assert client.sent == [b"2:" + b"a" * MAX_ENTRIES]
+    assert await waiting == TurnDelta(2 + MAX_ENTRIES, [LogEntry("b"), LogEntry("c")])
 
 
 async def test_a_slow_client_gets_from_its_reader_what_was_not_written(log: TurnLog) -> None:
