@@ -73,6 +73,33 @@ async def test_a_deleted_message_is_gone_and_no_late_event_brings_it_back(histor
         assert rows == [], table
 
 
+async def test_a_part_of_the_first_message_that_is_deleted_leaves_the_title_everywhere(history: RunningHistory) -> None:
+    first = SampleTurn(question=f"{SECRET}\n\nand more", answer="Of course.")
+    shorter, blank = replace(first, question="and more"), replace(first, question="")
+    await history.publish(first.started(), first.ended(), shorter.redacted())
+    ada, path = history.user(first.user_id), f"/api/v1/conversations/{first.conversation_id}"
+    assert (await ada.get(path))["title"] == "and more"
+    for table, title in await titles_of(history, first):
+        assert title == "and more", table
+    await history.publish(blank.redacted(revision=2, gone=[first.user_message_id]), shorter.redacted())
+    assert (await ada.get(path))["title"] is None
+    for table, title in await titles_of(history, first):
+        assert title is None, table
+
+
+async def test_the_deletion_of_an_answer_keeps_the_title(history: RunningHistory) -> None:
+    first = SampleTurn(question="A question")
+    await history.publish(first.ended(), replace(first, answer="").redacted(gone=[first.turn_id]))
+    assert await titles_of(history, first) == [("feed", "A question"), ("outbox", "A question")]
+
+
+async def titles_of(history: RunningHistory, turn: SampleTurn) -> list[tuple[str, str | None]]:
+    """Return the title of the event of a conversation, wherever it is stored."""
+    query = "SELECT data->>'title' FROM {} WHERE partition_key = $1 AND name = 'conversation.created'"
+    key = str(turn.conversation_id)
+    return [(table, await history.pool.fetchval(query.format(table), key)) for table in ("feed", "outbox")]
+
+
 def question_of(turn: SampleTurn) -> dict[str, Any]:
     """Return the user message of a turn, as its events have it."""
     return {"id": turn.user_message_id, "content": turn.question, "created_at": turn.started_at}

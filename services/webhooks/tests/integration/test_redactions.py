@@ -133,6 +133,36 @@ async def test_a_late_event_keeps_the_texts_that_the_deletion_left(webhooks: Run
     assert (found[ended.id]["user_message"], found[ended.id]["message"]["content"]) == (question, "")
 
 
+@pytest.mark.parametrize(("left", "has_title"), [("Kept\n\nkept", False), (f"{SECRET}\nkept", True)])
+async def test_a_title_goes_with_the_part_of_the_first_message_that_it_is_made_of(
+    webhooks: RunningWebhooks, left: str, has_title: bool
+) -> None:
+    user = webhooks.user()
+    await user.create("http://127.0.0.1:9/", "#")
+    created, _, ended, _ = events_of(user.id)
+    shorter = {**ended.json(), "user_message": {**ended.json()["user_message"], "content": left}, "revision": 1}
+    redacted = sample(TurnRedacted, **shorter, deleted_message_ids=[])
+    intake = intake_of(webhooks)
+    for event in (created, ended, redacted):
+        await intake.handle(event)
+    found = await bodies_of(webhooks, user.id)
+    assert found[created.id]["title"] == (SECRET if has_title else None)
+    assert found[ended.id]["user_message"]["content"] == left
+
+
+async def test_the_title_of_an_event_that_arrives_after_a_part_of_its_message_was_deleted_is_left_out(
+    webhooks: RunningWebhooks,
+) -> None:
+    user = webhooks.user()
+    await user.create("http://127.0.0.1:9/", "#")
+    created, _, ended, _ = events_of(user.id)
+    shorter = {**ended.json(), "user_message": {**ended.json()["user_message"], "content": "Kept"}, "revision": 1}
+    intake = intake_of(webhooks)
+    await intake.handle(sample(TurnRedacted, **shorter, deleted_message_ids=[]))
+    await intake.handle(created)
+    assert (await bodies_of(webhooks, user.id))[created.id]["title"] is None
+
+
 async def purge(webhooks: RunningWebhooks, user_id: UUID) -> None:
     """Purge the deletions of a user, as if the days that they are kept were over."""
     age = "UPDATE redactions SET redacted_at = now() - interval '31 days' WHERE user_id = $1"

@@ -27,7 +27,10 @@ def redacted_body(body: bytes, redaction: TurnRedacted) -> bytes | None:
         left = redaction.model_dump(mode="json", include=set(_TEXTS))
         changed = {name: left[name] for name in _TEXTS if name in data}
     elif event["type"] == "conversation.created":
-        changed = {"title": None}  # the beginning of the first message
+        question = redaction.user_message
+        if question is not None and _begins_with(question.content, data["title"]):
+            return None
+        changed = {"title": None}
     else:
         return None
     return orjson.dumps({**event, "data": {**data, **changed}})
@@ -42,7 +45,7 @@ def kept_texts(redaction: TurnRedacted) -> dict[str, str]:
 def late_body(body: bytes, kept: Mapping[str, Mapping[str, str]], *, untitled: bool) -> bytes:
     """Return the body of an event that arrives after deletions in its conversation, without texts that are not left.
 
-    ``kept`` has the digests of ``kept_texts`` by turn. ``untitled``: the first title was deleted.
+    ``kept`` has the digests of ``kept_texts`` by turn. ``untitled``: the first title may have been deleted.
     """
     event = orjson.loads(body)
     data = event["data"]
@@ -64,6 +67,11 @@ def blank_body(body: bytes) -> bytes:
     if event["type"] == "conversation.created":
         changed["title"] = None
     return orjson.dumps({**event, "data": {**data, **changed}}) if changed else body
+
+
+def _begins_with(text: str, title: str | None) -> bool:
+    """Return whether a title is the beginning of a message, as history makes titles."""
+    return title is not None and " ".join(text.split()).startswith(title.removesuffix("…"))
 
 
 def _digest(member: Any) -> str:

@@ -44,8 +44,7 @@ class PostgresRedactions:
 
     async def apply(self, partition_key: str, redaction: TurnRedacted) -> None:
         """Change the stored events of a turn in one transaction, unless a newer event did. It is safe to repeat."""
-        question = redaction.user_message
-        opens = redaction.parent_id is None and question is not None and question.id in redaction.deleted_message_ids
+        opens = redaction.parent_id is None and _may_lack_beginning(redaction)
         async with self._database.transaction() as connection:
             await connection.execute(ERASURE_LOCK)
             if not await connection.fetchval(
@@ -62,6 +61,12 @@ class PostgresRedactions:
             bodies = {row["id"]: redacted_body(row["body"], redaction) for row in rows}
             changed = {event_id: body for event_id, body in bodies.items() if body is not None}
             await connection.execute(_REDACT, list(changed), list(changed.values()))
+
+
+def _may_lack_beginning(redaction: TurnRedacted) -> bool:
+    """Return whether items of the question were deleted, unless each deleted item was all of another message."""
+    question, gone = redaction.user_message, redaction.deleted_message_ids
+    return question is not None and (question.id in gone or len(gone) < redaction.revision)
 
 
 class PostgresUserWebhooks:
