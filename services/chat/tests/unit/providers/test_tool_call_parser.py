@@ -6,10 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chat.api.openai_responses.item_references import as_input
 from chat.model import LogEntry
-from chat.providers.parsing.tool_call_parser import MAX_CALLS, ToolCallParser
+from chat.protocols.openai_responses.output import folded
+from chat.protocols.parley.tools import MAX_CALL_ID, ToolResultInput
+from chat.providers.parsing.tool_call_parser import MAX_CALLS, MAX_ID, MAX_NAME, ToolCallParser
 from chat.running.tool_calls import join_calls
 from chat_testing.parsed_answers import delta, parse
+from parley.ids import new_id
 
 Calls = list[tuple[str, str, str]]
 
@@ -31,6 +35,17 @@ def without_ids(calls: Calls) -> list[tuple[str, str]]:
     assert all(identifier for identifier, _, _ in calls)
     assert len({identifier for identifier, _, _ in calls}) == len(calls)
     return [(name, arguments) for _, name, arguments in calls]
+
+
+def test_clients_can_send_back_what_is_left_of_long_ids_and_names() -> None:
+    parser, long = ToolCallParser(), {"id": "a" * MAX_ID}
+    deltas = parser.add([call("f" * (MAX_NAME + 1), "{}", **long), call("g", "{}", id="b" * 99_999)]) + parser.finish()
+    first, second = join_calls([LogEntry("", tuple(deltas))]) or []
+    assert (first["id"], first["function"]["name"]) == ("a" * MAX_CALL_ID, "f" * MAX_NAME)
+    assert second["id"].startswith("call_")
+    for item in folded(new_id(), [LogEntry("", tuple(deltas))]).output(complete=True):
+        assert as_input(item).call_id == item["call_id"]
+    assert ToolResultInput(tool_call_id=first["id"], content="").tool_call_id == first["id"]
 
 
 TWO = [("a", "f", "{}"), ("b", "g", '{"n":1}')]

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from chat.protocols.json_values import Json
 from chat.protocols.openai_chat.schemas import MAX_TOP_LOGPROBS, OpenModel, is_absent
 from chat.protocols.parley.schemas import Metadata, Temperature
+from chat.protocols.parley.tools import MAX_CALL_ID
 from parley.web.schemas import MAX_MEMBERS, Text, max_entries
 from parley.web.validation import FieldValueError
 
@@ -54,7 +55,7 @@ class InputItem(OpenModel):
     role: Literal["user", "assistant", "system", "developer"] | None = None
     phase: Literal["commentary", "final_answer"] | None = None
     content: Text | Parts | None = None
-    call_id: Text | None = Field(None, max_length=200)
+    call_id: Text | None = Field(None, max_length=MAX_CALL_ID)
     name: Text | None = Field(None, max_length=200)
     arguments: Text | None = None
     output: Text | Parts | None = None

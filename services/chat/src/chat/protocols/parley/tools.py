@@ -11,6 +11,8 @@ from parley.web.validation import FieldValueError
 MAX_TOOLS = 128
 MAX_RESULTS = 128
 MAX_RESULT_LENGTH = 256_000
+MAX_CALL_ID = 16_384
+"""Characters of the ID of a call. Some servers hide what they need to go on with the call in it."""
 CHOICES = frozenset({"auto", "none", "required"})
 CHOICE = 'Must be `auto`, `none`, `required`, or `{"type": "function", "function": {"name": …}}`.'
 FunctionName = Annotated[Text, StringConstraints(min_length=1, max_length=128)]
@@ -48,7 +50,7 @@ class FunctionChoice(RequestBody):
 class ToolResultInput(RequestBody):
     """The result of a call of the answer before."""
 
-    tool_call_id: Annotated[Text, StringConstraints(min_length=1, max_length=200)]
+    tool_call_id: Annotated[Text, StringConstraints(min_length=1, max_length=MAX_CALL_ID)]
     content: Annotated[Text, StringConstraints(max_length=MAX_RESULT_LENGTH)]
 
 

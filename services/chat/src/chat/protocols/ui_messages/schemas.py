@@ -9,6 +9,7 @@ from chat.protocols.json_values import Json
 from chat.protocols.openai_chat.schemas import MAX_MESSAGES, OpenModel, is_absent
 from chat.protocols.openai_responses.schemas import MAX_FILENAME, MAX_TOOLS
 from chat.protocols.parley.schemas import ClientId, Metadata, SystemPrompt, Temperature
+from chat.protocols.parley.tools import MAX_CALL_ID
 from parley.ids import parse_id
 from parley.web.schemas import RequestBody, Text, max_entries
 
@@ -22,7 +23,7 @@ class UiPart(OpenModel):
 
     type: Text
     text: Text | None = None
-    tool_call_id: Annotated[Text, StringConstraints(max_length=200)] | None = Field(None, alias="toolCallId")
+    tool_call_id: Annotated[Text, StringConstraints(max_length=MAX_CALL_ID)] | None = Field(None, alias="toolCallId")
     state: Text | None = None
     output: Json = None
     error_text: Text | None = Field(None, alias="errorText")

@@ -11,6 +11,10 @@ from parley.ids import new_id
 
 MAX_CALLS = 128
 """Tool calls of an answer. Further ones are dropped."""
+MAX_ID = 16_384
+MAX_NAME = 200
+"""Characters of the ID and of the name of a call, as many as clients can send back. A longer ID gets another one in its
+place, and a longer name, which is that of no function, is cut."""
 MAX_HELD = 16_384
 """Characters of arguments that wait for the name of their call."""
 LEGACY_INDEX = -1
@@ -136,9 +140,10 @@ class ToolCallParser:
             return {"index": call.index, "function": {"arguments": arguments}}
         call.announced = True
         known = storable(call.id)
-        identifier = known if known and known not in self._ids else f"call_{new_id().hex}"
+        is_usable = 0 < len(known) <= MAX_ID and known not in self._ids
+        identifier = known if is_usable else f"call_{new_id().hex}"
         self._ids.add(identifier)
-        function = {"name": storable(call.name), "arguments": arguments}
+        function = {"name": storable(call.name[:MAX_NAME]), "arguments": arguments}
         return {"index": call.index, "id": identifier, "type": "function", "function": function}
 
 

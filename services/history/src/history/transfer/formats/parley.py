@@ -31,6 +31,8 @@ MAX_INVALID = 100
 """Errors of a conversation's messages that are reported."""
 MAX_TOOL_CALLS = 1_000
 """Tool calls of an imported message."""
+MAX_CALL_ID = 16_384
+"""Characters of the ID of a call, as many as chat accepts."""
 MAX_COUNT = 2**53
 MAX_COST = 1_000_000_000
 MAX_NUMBER = 1_000_000_000
@@ -81,7 +83,7 @@ class ParleyMessage(_ExportModel):
     role: Role
     content: Text = Field(max_length=MAX_CONTENT_LENGTH)
     tool_calls: Annotated[list[dict[str, Any]], max_entries(MAX_TOOL_CALLS)] | None = None
-    tool_call_id: Text | None = Field(None, max_length=200)
+    tool_call_id: Text | None = Field(None, max_length=MAX_CALL_ID)
     status: Literal["completed", "incomplete", "failed", "cancelled", "running"] = "completed"
     finish_reason: Text | None = Field(None, max_length=100)
     model: Text | None = Field(None, max_length=200)
