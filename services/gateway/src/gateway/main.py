@@ -44,7 +44,7 @@ class Gateway:
     def __init__(self, settings: GatewaySettings, wire: Wire[GatewaySettings, GatewayParts]) -> None:
         runtime = make_runtime(settings, service="gateway", version=__version__)
         subject_of = client_addresses(settings).connection_subject
-        connections = ClientConnections(settings, subject_of, self._count_refused)
+        connections = self.connections = ClientConnections(settings, subject_of, self._count_refused)
         self.http_protocol = connections.protocol
         headers = (*security_headers(settings.issuer()), *DEFAULT_HEADERS)
         self.websocket_protocol = functools.partial(

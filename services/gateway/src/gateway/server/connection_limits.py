@@ -44,7 +44,6 @@ class ConnectionLimits:
         self._by_subject: dict[str, set[Connection]] = {}
         self._idle: OrderedDict[Connection, int] = OrderedDict()
         self._turns = 0
-        self._upgraded: set[Connection] = set()
         self._refused: set[Connection] = set()
 
     def __len__(self) -> int:
@@ -80,7 +79,6 @@ class ConnectionLimits:
     def release(self, connection: Connection) -> None:
         """Stop counting a connection."""
         self._refused.discard(connection)
-        self._upgraded.discard(connection)
         self._idle.pop(connection, None)
         subject = self._subjects.pop(connection, None)
         if subject is None:
@@ -99,16 +97,6 @@ class ConnectionLimits:
         if connection in self._subjects:
             self._turns += 1
             self._idle[connection] = self._turns
-
-    def mark_upgraded(self, connection: Connection) -> None:
-        """Count a connection until it is closed, although another protocol serves it from now on."""
-        self.mark_busy(connection)
-        self._upgraded.add(connection)
-
-    def release_closed(self) -> None:
-        """Stop counting upgraded connections that are closed."""
-        for connection in [each for each in self._upgraded if each.transport.is_closing()]:
-            self.release(connection)
 
     def idle_timeout(self, connection: Connection) -> float:
         """Return the seconds that a connection may be idle: fewer while many are open."""

@@ -49,7 +49,6 @@ class ClientConnections:
     async def enforce_deadlines(self) -> None:
         """Close connections that are over their deadline or below the minimum data rate. Runs forever."""
         while True:
-            self.limits.release_closed()
             async for batch in spread_over(CHECK_INTERVAL, list(self.open)):
                 now = time.monotonic()
                 for connection in self.open.intersection(batch):

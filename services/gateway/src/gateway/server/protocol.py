@@ -144,9 +144,8 @@ class ServerProtocol(BoundedHttpProtocol):
             self.pipeline.appendleft((cycle, self.app))
 
     def handle_websocket_upgrade(self) -> None:
-        """Switch to the WebSocket protocol, which has its own deadlines."""
-        self.open_connections.discard(self)
-        self.limits.mark_upgraded(self)
+        """Switch to the WebSocket protocol. The minimum rate of a reader still applies."""
+        self.limits.mark_busy(self)
         super().handle_websocket_upgrade()
 
     def on_body(self, body: bytes) -> None:
@@ -198,9 +197,12 @@ class ServerProtocol(BoundedHttpProtocol):
 
         While reading is paused, also close it if the client has left: the event loop notices that only when it reads.
         """
+        pending = self.transport.get_write_buffer_size()
+        if self._upgraded and self.transport.is_closing() and not pending:  # its other protocol was told of the end
+            self.open_connections.discard(self)
+            self.limits.release(self)
         if self.flow.read_paused and self.deadlines.at != NEVER:
             self.deadlines.at = now + self.settings.header_timeout  # what is not read cannot arrive
-        pending = self.transport.get_write_buffer_size()
         received = self.body_bytes if self.in_body and not self.flow.read_paused else None
         idle = now - self.idle_since > self.limits.idle_timeout(self)
         gone = self.flow.read_paused and has_left(self.transport.get_extra_info("socket"))

@@ -104,17 +104,6 @@ def test_trusted_proxies_count_in_total_only() -> None:
     assert limited.admit(CountedConnection(), "10.0.0.1") is not None
 
 
-def test_an_upgraded_connection_counts_until_it_is_closed() -> None:
-    limited = limits(per_address=1)
-    (websocket,) = admit(limited, "10.0.0.1")
-    limited.mark_upgraded(websocket)
-    limited.release_closed()
-    assert limited.admit(CountedConnection(), "10.0.0.1") is not None
-    websocket.transport.close()
-    limited.release_closed()
-    admit(limited, "10.0.0.1")
-
-
 def test_idle_connections_are_closed_earlier_while_many_are_open() -> None:
     limited = limits(total=100, per_address=4)
     (other,) = admit(limited, "10.0.0.1")
