@@ -34,6 +34,8 @@ log = structlog.get_logger()
 
 SINGLE_HEADERS = frozenset({b"idempotency-key", b"origin"})
 """Headers that the gateway and a service or a browser read. Of repeated ones, each could use another."""
+MAX_PARAMETERS = 200
+"""Parameters of a query string. A service takes milliseconds for a thousand of them."""
 _IDEMPOTENCY_KEY = re.compile(rb"[\x21-\x7e]{1,255}\Z")
 CLIENT_CLOSED_REQUEST = 499
 """The status, as in nginx, under which a request is logged when its client disconnects before the response."""
@@ -221,7 +223,12 @@ def _raise_cancellation(error: BaseException) -> None:
 
 
 def _check_headers(request: Request) -> None:
-    """Raise InvalidRequest for repeated headers and a malformed idempotency key, also where no route reads them."""
+    """Raise InvalidRequest for repeated headers, a malformed idempotency key, and too many parameters.
+
+    That includes those which no route reads.
+    """
+    if request.query.count(b"&") >= MAX_PARAMETERS:
+        raise errors.InvalidRequest(f"The query string has more than {MAX_PARAMETERS} parameters.")
     if request.repeated_headers and request.repeated_headers & SINGLE_HEADERS:
         raise errors.InvalidRequest("Send Idempotency-Key and Origin at most once.")
     key = request.used_headers.get(b"idempotency-key")

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from gateway.pipeline import MAX_PARAMETERS
 from gateway_testing.pipeline import AsgiClient, TestPipeline, open_pipeline
 from gateway_testing.upstreams import hang
 from parley.ids import new_id
@@ -181,6 +182,14 @@ async def test_a_repeated_header_that_two_parties_read_is_refused(pipeline: Test
     response = await pipeline.request(MODELS, headers=headers)
     assert (response.status, response.code) == (400, "invalid_request")
     assert pipeline.chat.journal == []
+
+
+async def test_a_query_string_has_a_bounded_number_of_parameters(pipeline: TestPipeline) -> None:
+    headers, parameters = pipeline.bearer(), "&".join(["a=1"] * MAX_PARAMETERS)
+    assert (await pipeline.request(f"{MODELS}?{parameters}", headers=headers)).status == 200
+    refused = await pipeline.request(f"{MODELS}?{parameters}&a=1", headers=headers)
+    assert (refused.status, refused.code) == (400, "invalid_request")
+    assert len(pipeline.chat.journal) == 1
 
 
 @pytest.mark.parametrize("failure", [RuntimeError("a closed transport"), asyncio.CancelledError()])

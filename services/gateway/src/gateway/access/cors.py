@@ -13,7 +13,7 @@ ALLOWED = (
 )
 _SDK_HEADER = re.compile(rb"x-stainless-[a-z0-9-]{1,40}\Z")
 """Headers that the SDKs of OpenAI and Anthropic add to each request."""
-MAX_SDK_HEADERS = 30
+MAX_SDK_HEADERS, MAX_REQUESTED = 30, 100
 EXPOSED = (
     b"accept-ranges, content-disposition, content-range, etag, "
     b"idempotency-replayed, location, ratelimit, ratelimit-policy, retry-after, retry-after-ms, "
@@ -73,5 +73,5 @@ class Cors:
 
 
 def _sdk_headers(requested: bytes) -> list[bytes]:
-    names = [name.strip().lower() for name in requested.split(b",")]
+    names = [name.strip().lower() for name in requested.split(b",", MAX_REQUESTED)[:MAX_REQUESTED]]
     return [name for name in names if _SDK_HEADER.match(name)][:MAX_SDK_HEADERS]

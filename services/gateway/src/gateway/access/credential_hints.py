@@ -3,11 +3,14 @@
 A hint names the place and the kind of a credential, never its value.
 """
 
+import itertools
 from collections.abc import Iterator
 
 from gateway.request import Request
 from parley import errors
 
+MAX_PLACES = 300
+"""Cookies, headers and parameters in which a credential is looked for."""
 _JWT, _JWT_DOTS = b"eyJ", 2
 """How a JWT begins, as does other JSON in Base64 (cookies of other programs, cursors), and its dots."""
 _KINDS: tuple[tuple[bytes, str], ...] = (
@@ -41,7 +44,7 @@ def explain(request: Request, error: errors.Unauthenticated) -> errors.Unauthent
         return error
     if not bearer and key.startswith(b"parley_"):
         return error
-    for place, value in _places(request):
+    for place, value in itertools.islice(_places(request), MAX_PLACES):
         candidate = value.strip().rpartition(b" ")[2].strip(b"\"'<>")
         for prefix, kind in _KINDS:
             if candidate.startswith(prefix) and (prefix != _JWT or candidate.count(b".") == _JWT_DOTS):

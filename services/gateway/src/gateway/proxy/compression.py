@@ -8,6 +8,8 @@ from gateway.request import Request
 MIN_SIZE = 1400
 """Bytes below which a response fits into one packet, so that compression gains nothing."""
 LEVEL = 1
+MAX_CODINGS = 20
+"""Codings of an ``Accept-Encoding`` that are read."""
 _GZIP_CONTAINER = 31
 """The ``wbits`` value with which zlib writes a gzip container."""
 _COMPRESSIBLE = (b"application/json", b"application/problem+json", b"application/x-ndjson", b"text/")
@@ -47,7 +49,7 @@ def should_compress(request: Request, status: int, headers: list[Header]) -> boo
 
 def accepts_gzip(accept_encoding: bytes) -> bool:
     """Return whether an Accept-Encoding value contains gzip with a weight above 0."""
-    for entry in accept_encoding.lower().split(b","):
+    for entry in accept_encoding.lower().split(b",", MAX_CODINGS)[:MAX_CODINGS]:
         coding, _, weight = entry.partition(b";")
         if coding.strip() == b"gzip":
             return weight.strip().removeprefix(b"q=").strip(b"0. ") != b"" or not weight

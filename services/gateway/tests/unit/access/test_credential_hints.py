@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from gateway.access.credential_hints import explain
+from gateway.access.credential_hints import MAX_PLACES, explain
 from gateway.request import Request
 from gateway_testing.fakes import make_request
 from parley import errors
@@ -49,6 +49,12 @@ def test_a_credential_in_the_wrong_place_is_recognised_and_not_echoed(
 def test_a_credential_in_the_query_string_is_recognised(name: str) -> None:
     error = explain(with_query(f"limit=1&{name}={KEY}"), errors.CredentialsMissing())
     assert error.detail.startswith("The query string contains an API key. Send it as `Authorization: Bearer <key>`")
+
+
+def test_a_credential_is_looked_for_in_a_bounded_number_of_places() -> None:
+    error = errors.CredentialsMissing()
+    assert explain(with_query("a=1&" * MAX_PLACES + f"key={KEY}"), error) is error
+    assert explain(with_query("a=1&" * (MAX_PLACES - 1) + f"key={KEY}"), error) is not error
 
 
 def test_json_in_base64_is_no_access_token() -> None:

@@ -15,6 +15,7 @@ from gateway.proxy import compression
         (b"gzip;q=0", False),
         (b"gzip;q=0.0", False),
         (b"br", False),
+        (b"br," * 20 + b"gzip", False),
         (b"", False),
     ],
 )
