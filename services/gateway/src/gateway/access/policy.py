@@ -138,6 +138,8 @@ class AccessPolicy:
     async def _decide(self, caller: Caller, *, cost: int, strict: bool) -> Decision:
         """Consume the caller's limits, or none if the caller's token was revoked."""
         limits = caller.strict_limits if strict else caller.limits
+        if cost > 1:  # a cost above the burst of a plan would never be admitted
+            cost = min(cost, *(limit.burst for limit in limits))
         decision = await self._limiter.check(limits, cost=cost, session=caller.session)
         if not decision.revoked and not decision.revocations_known:
             decision.revoked = await self._revocations.is_revoked(caller.session)

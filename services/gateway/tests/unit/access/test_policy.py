@@ -35,7 +35,8 @@ class Setup:
         self.valid_keys: set[str] | None = None
         self.exchanges = 0
         self.clock = ManualClock()
-        authenticator = Authenticator(self.issuer.verifier(), Plans({}, GatewayPlan()), self._exchange_key)
+        plans = Plans({"slow": GatewayPlan(burst=3)}, GatewayPlan())
+        authenticator = Authenticator(self.issuer.verifier(), plans, self._exchange_key)
         revocations = RevocationLookup(self._look_up, CollectorRegistry())
         self.policy = AccessPolicy(authenticator, self.limiter, revocations, clock=self.clock)
 
@@ -76,6 +77,11 @@ async def test_a_caller_consumes_the_limits_of_the_plan_at_the_cost_of_the_route
     assert setup.limiter.policies == ["user"]
     assert setup.limiter.checks[0][1] == 5
     assert (b"ratelimit-policy", b'"user";q=600;w=60') in request.rate_limit_headers
+
+
+async def test_a_cost_above_the_burst_of_the_plan_takes_the_whole_burst(setup: Setup) -> None:
+    await setup.policy.admit(make_request(setup.bearer(plan="slow")), EXPORT)
+    assert setup.limiter.checks[0][1] == 3
 
 
 @pytest.mark.parametrize(
