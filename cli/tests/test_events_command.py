@@ -10,9 +10,11 @@ from typer.testing import CliRunner, Result
 
 from parley_cli.commands.events_access import binding_pattern, broker_commands
 from parley_cli.commands.events_broker import moment, run_on_broker
+from parley_cli.commands.events_output import echo_letter, echo_letters
 from parley_cli.main import build
 from parley_events import TurnEnded
 from parley_events.cloudevents import to_structured
+from parley_events.dead_letters import DeadLetter
 from parley_events.testing import sample
 
 NOWHERE = "amqp://parley:secret@127.0.0.1:9/"
@@ -94,6 +96,18 @@ def test_lint_names_each_event_that_is_wrong(tmp_path: Path) -> None:
     assert "unknown type" in lines[0]
     assert "ce-subject" in lines[1]
     assert "status" in lines[2]
+
+
+def test_a_dead_letter_is_one_line_and_sends_nothing_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    letter = DeadLetter(
+        "7", "x", "key", "1", "", "rejected", "Rejected: \x1b[2J\ngrüße", 1, "", b'{"a": "\x1b]0;b\x07"}'
+    )
+    echo_letters([letter])
+    echo_letter(letter)
+    shown = capsys.readouterr().out
+    assert "Rejected: \\x1b[2J\\ngrüße\n1 dead letters\n" in shown
+    assert shown.endswith('{"a": "\\x1b]0;b\\x07"}\n')
+    assert "\x1b" not in shown
 
 
 def test_an_unknown_type_is_not_triggered() -> None:

@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from parley_events.dead_letters import DeadLetter
 
 
+def printable(text: str) -> str:
+    """Return a text with escapes in place of control characters, which could change what a terminal shows."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
 def echo_event(event: "CloudEvent", *, as_json: bool) -> None:
     """Print one event on one line."""
     from parley_events.cloudevents import to_structured
@@ -19,24 +24,24 @@ def echo_event(event: "CloudEvent", *, as_json: bool) -> None:
         typer.echo(to_structured(event))
         return
     offset = "" if event.offset is None else f"{event.offset:>9} "
-    typer.echo(
-        f"{offset}{format_timestamp(event.time)} {event.name:<32} {event.partition_key} #{event.sequence} {event.id}"
-    )
+    line = f"{offset}{format_timestamp(event.time)} {event.name:<32} {event.partition_key} #{event.sequence} {event.id}"
+    typer.echo(printable(line))
 
 
 def echo_letters(letters: "Sequence[DeadLetter]") -> None:
     """Print one line for each dead letter."""
     for letter in letters:
         sequence = f"#{letter.sequence}" if letter.sequence else ""
-        typer.echo(f"{letter.id} {letter.died_at} {letter.reason:<9} {letter.key} {sequence} {letter.error}".rstrip())
+        line = f"{letter.id} {letter.died_at} {letter.reason:<9} {letter.key} {sequence} {letter.error}"
+        typer.echo(printable(line.rstrip()))
     typer.echo(f"{len(letters)} dead letters")
 
 
 def echo_letter(letter: "DeadLetter") -> None:
     """Print everything about a dead letter."""
     for name in ("id", "type", "key", "sequence", "time", "reason", "error", "attempts", "died_at"):
-        typer.echo(f"{name:<9} {getattr(letter, name)}")
-    typer.echo(letter.data.decode("utf-8", "replace"))
+        typer.echo(printable(f"{name:<9} {getattr(letter, name)}"))
+    typer.echo(printable(letter.data.decode("utf-8", "replace")))
 
 
 def echo_findings(found: Sequence[str]) -> None:

@@ -48,6 +48,8 @@ def test_an_allowed_network_is_permitted_and_its_neighbours_are_not() -> None:
     "url",
     [
         "http://example.org/",
+        "https://[]@/hook",
+        "https://[:443]/hook",
         "ftp://example.org/",
         "https://",
         "/hook",

@@ -44,9 +44,9 @@ class TargetPolicy:
         if not text.isascii() or not text.isprintable() or " " in text:
             raise ValueError("Must be a URL in ASCII, without spaces.")
         try:
-            url = URL(text)
+            url = URL(str(URL(text)))  # what is stored is read again: "[:443]" has a host, and ":443" has none
             host, _ = url.host, url.port
-        except ValueError:
+        except (ValueError, IndexError):  # yarl raises an IndexError for "[]@"
             raise ValueError("Must be a valid URL.") from None
         if url.scheme != "https" and not (self.allow_http and url.scheme == "http"):
             raise ValueError("Must be an https:// URL.")
