@@ -31,6 +31,8 @@ class Prompt:
     options: dict[str, Any] | None = None
     images: Mapping[UUID, PromptImage] = field(default_factory=dict)
     """The files that messages refer to, as far as they exist."""
+    user_id: UUID | None = field(default=None, compare=False)
+    """Who asks. Calls that wait for the same resource get it of each user in turn."""
 
 
 def has_images(prompt: Prompt) -> bool:

@@ -43,7 +43,7 @@ def parameters_of(request: TurnRequest) -> set[str]:
 def terms_of(request: TurnRequest, context: PromptContext, model: Model, granted: int, wanted: int) -> AnswerTerms:
     """Return the prompt for a model whose answer may have ``granted`` of the ``wanted`` tokens."""
     temperature = model.temperature if request.temperature is None else request.temperature
-    prompt = Prompt(context.messages, granted, temperature, request.options, context.images)
+    prompt = Prompt(context.messages, granted, temperature, request.options, context.images, request.user_id)
     return AnswerTerms(prompt, granted < wanted)
 
 

@@ -31,6 +31,8 @@ MAX_PROMPT_BYTES = 10_485_760
 """Bytes of the images of one prompt. Older images that do not fit are left out."""
 MAX_LOADED_BYTES = 67_108_864
 """Bytes of the images that the prompts of a process hold. A prompt holds them until its first token."""
+MAX_LOADED_BYTES_OF_USER = 33_554_432
+"""Of these, the bytes that the prompts of one user hold."""
 LEFT_OUT = "[An image that is not shown.]"
 """Stands for an image that is gone, that does not fit, or that the model cannot read."""
 
@@ -44,37 +46,37 @@ class ImageLoader:
 
     def __init__(self, generator: AnswerGenerator, objects: Objects | None) -> None:
         self._generator, self._objects = generator, objects
-        self._memory = ImageMemory(MAX_LOADED_BYTES)
+        self._memory = ImageMemory(MAX_LOADED_BYTES, MAX_LOADED_BYTES_OF_USER)
 
     async def stream(
         self, models: Sequence[Model], prompt_for: PromptFor, sink: ChunkSink | None = None
     ) -> AsyncGenerator[ModelSelected | Sequence[AnswerChunk], None]:
         """Stream an answer to the prompt with its images; raises ProviderFailure."""
-        held = 0
+        held, user_id = 0, None
 
         def release() -> None:
             nonlocal held
-            self._memory.release(held)
-            held = 0
+            if held:
+                self._memory.release(user_id, held)
+                held = 0
 
         async def loaded(model: Model) -> Prompt | None:
-            nonlocal held
+            nonlocal held, user_id
             release()  # the prompt of the model before is not sent again
             prompt = await prompt_for(model)
             if prompt is None or not has_images(prompt):
                 return prompt
             shows = "vision" in model.capabilities
             if shows:
-                size = _size_of_images(prompt)
-                await self._memory.acquire(size)
+                size, user_id = _size_of_images(prompt), prompt.user_id
+                await self._memory.acquire(user_id, size)
                 held = size
             return await self._loaded(prompt, shows=shows)
 
         try:
             async with contextlib.aclosing(self._generator.stream(models, loaded, sink)) as found:
                 async for item in found:
-                    if held:
-                        release()
+                    release()
                     yield item
         finally:
             release()

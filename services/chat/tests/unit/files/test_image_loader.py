@@ -1,6 +1,7 @@
 """Images of prompts: loaded right before the call of the provider, and left out where they do not fit."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 from uuid import UUID
@@ -11,7 +12,13 @@ import pytest
 from chat.catalogue import Model
 from chat.errors import ImagesUnavailable
 from chat.file_references import reference
-from chat.files.image_loader import LEFT_OUT, MAX_LOADED_BYTES, MAX_PROMPT_BYTES, ImageLoader
+from chat.files.image_loader import (
+    LEFT_OUT,
+    MAX_LOADED_BYTES,
+    MAX_LOADED_BYTES_OF_USER,
+    MAX_PROMPT_BYTES,
+    ImageLoader,
+)
 from chat.files.model import object_key
 from chat.generation import AnswerChunk, ChunkSink, ModelSelected, Prompt, PromptFor, PromptImage
 from chat_testing.files import PNG, InMemoryObjects, png
@@ -40,10 +47,10 @@ class PromptRecorder:
         return True
 
 
-def prompt_of(*parts: dict[str, Any], sizes: dict[UUID, int]) -> Prompt:
+def prompt_of(*parts: dict[str, Any], sizes: dict[UUID, int], user_id: UUID | None = None) -> Prompt:
     images = {file_id: PromptImage("image/png", size) for file_id, size in sizes.items()}
     messages = [{"role": "user", "content": [part]} for part in parts]
-    return Prompt(messages, 10, images=images)
+    return Prompt(messages, 10, images=images, user_id=user_id)
 
 
 def part_of(file_id: UUID) -> dict[str, Any]:
@@ -104,12 +111,39 @@ async def test_a_turn_fails_clearly_while_the_storage_is_away() -> None:
         await load(prompt_of(part_of(file_id), sizes={file_id: 1}), InMemoryObjects(unavailable=True))
 
 
+async def test_the_prompts_of_one_user_leave_memory_for_those_of_others() -> None:
+    file_id, recorder, one, other = new_id(), PromptRecorder(), new_id(), new_id()
+    loader = ImageLoader(recorder, InMemoryObjects({object_key(file_id): png()}))
+
+    def begun(user_id: UUID) -> asyncio.Future[Any]:
+        async def prompt_for(model: Model) -> Prompt | None:
+            return prompt_of(part_of(file_id), sizes={file_id: MAX_PROMPT_BYTES}, user_id=user_id)
+
+        async def first() -> None:
+            async with contextlib.aclosing(loader.stream([SEES], prompt_for)) as stream:
+                await anext(stream)
+
+        return asyncio.ensure_future(first())
+
+    def users() -> list[UUID | None]:
+        return [prompt.user_id for prompt in recorder.prompts if prompt is not None]
+
+    recorder.may_answer.clear()
+    fitting = MAX_LOADED_BYTES_OF_USER // MAX_PROMPT_BYTES
+    answers = [begun(one) for _ in range(fitting + 3)]
+    await eventually(lambda: len(recorder.prompts) == fitting)
+    answers += [begun(other) for _ in range(2)]
+    await eventually(lambda: users() == [one] * fitting + [other] * 2)
+    recorder.may_answer.set()
+    await asyncio.gather(*answers)
+
+
 async def test_prompts_wait_while_others_hold_their_images_until_the_first_token() -> None:
     file_id, recorder = new_id(), PromptRecorder()
     loader = ImageLoader(recorder, InMemoryObjects({object_key(file_id): png()}))
 
     async def prompt_for(model: Model) -> Prompt | None:
-        return prompt_of(part_of(file_id), part_of(file_id), sizes={file_id: MAX_PROMPT_BYTES})
+        return prompt_of(part_of(file_id), part_of(file_id), sizes={file_id: MAX_PROMPT_BYTES}, user_id=new_id())
 
     fitting = MAX_LOADED_BYTES // MAX_PROMPT_BYTES
     recorder.may_answer.clear()

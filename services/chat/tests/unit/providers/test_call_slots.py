@@ -1,8 +1,10 @@
 """Limits of concurrent calls per model server."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
+from uuid import UUID
 
 import pytest
 
@@ -11,6 +13,8 @@ from chat.generation import AnswerChunk, ChunkSink, Prompt
 from chat.model import LogEntry
 from chat.providers.call_slots import CallSlots
 from chat.providers.failures import AttemptFailed
+from parley.ids import new_id
+from parley_testing import eventually
 
 TARGET = Target("http://own/v1", None, max_concurrent=2)
 PROMPT = Prompt([{"role": "user", "content": "Hi"}], 10)
@@ -66,6 +70,24 @@ async def test_a_slot_is_free_again_after_an_answer_a_failure_and_a_cancellation
     again = limited.stream("m", PROMPT)
     assert await anext(again) == CHUNKS
     await again.aclose()
+
+
+async def test_waiting_calls_get_slots_of_each_user_in_turn() -> None:
+    slots, provider, one, other = CallSlots(), CountedProvider(), new_id(), new_id()
+    limited = slots.limit(provider, replace(TARGET, max_concurrent=1), timeout=60)
+    served: list[UUID] = []
+
+    async def call(user_id: UUID) -> None:
+        async with contextlib.aclosing(limited.stream("m", replace(PROMPT, user_id=user_id))) as answer:
+            await anext(answer)
+            served.append(user_id)
+            await provider.end.wait()
+
+    calls = [asyncio.ensure_future(call(user_id)) for user_id in (one, one, one, one, other, other)]
+    await eventually(lambda: served == [one])
+    provider.end.set()
+    await asyncio.gather(*calls)
+    assert served == [one, other, one, other, one, one]
 
 
 def test_a_target_without_a_limit_is_not_wrapped() -> None:
