@@ -1,17 +1,31 @@
 """Idempotency store in Postgres."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import asyncpg
 import pytest
 
 from parley.ids import new_id
 from parley_events import TurnEnded
+from parley_events.stores import FORGET_BATCH
 from parley_events.stores.postgres import PostgresStore
 from parley_events.testing import sample
 from parley_testing.backends.shared_servers import SharedBackends
 
 pytestmark = pytest.mark.integration
+
+_HANDLED = """
+INSERT INTO parley_handled_events SELECT gen_random_uuid(), now() - $2::interval FROM generate_series(1, $1)"""
+_STATEMENTS = """
+CREATE TABLE statements (size integer);
+CREATE FUNCTION note_size() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO statements SELECT count(*) FROM gone;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER note_size AFTER DELETE ON parley_handled_events REFERENCING OLD TABLE AS gone
+    FOR EACH STATEMENT EXECUTE FUNCTION note_size()"""
 
 
 @pytest.fixture
@@ -48,3 +62,14 @@ async def test_an_event_is_handled_once_in_the_transaction_of_the_handler(pool: 
     await store.save_offset("sub.q", 42)
     assert (await store.last_sequence("/services/chat", "k"), await store.load_offset("sub.q")) == (7, 42)
     await store.forget()
+
+
+async def test_any_number_of_old_events_is_forgotten_in_short_statements(pool: asyncpg.Pool) -> None:
+    store = PostgresStore(pool)
+    await store.prepare()
+    await pool.execute(_HANDLED, 2 * FORGET_BATCH + 1, timedelta(days=15))
+    await pool.execute(_HANDLED, 1, timedelta(days=13))
+    await pool.execute(_STATEMENTS)
+    await store.forget()
+    assert await pool.fetchval("SELECT count(*) FROM parley_handled_events") == 1
+    assert await pool.fetchval("SELECT max(size) FROM statements") == FORGET_BATCH

@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 
 from parley_events.cloudevents import CloudEvent
-from parley_events.stores import KEPT_FOR
+from parley_events.stores import FORGET_BATCH, KEPT_FOR
 
 STATEMENT_TIMEOUT = 10.0
 _TABLES = """
@@ -27,6 +27,11 @@ ON CONFLICT (source, key) DO UPDATE SET sequence = greatest(kept.sequence, exclu
 """
 _SAVE_OFFSET = """
 INSERT INTO parley_offsets VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET log_offset = excluded.log_offset
+"""
+_FORGET = """
+DELETE FROM parley_handled_events WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM parley_handled_events WHERE handled_at < now() - $1::interval LIMIT $2
+))
 """
 
 
@@ -70,8 +75,8 @@ class PostgresStore:
 
     async def forget(self, kept_for: timedelta = KEPT_FOR) -> None:
         """Delete the IDs of events handled longer ago than ``kept_for``. Call it once a day."""
-        query = "DELETE FROM parley_handled_events WHERE handled_at < now() - $1::interval"
-        await self._pool.execute(query, kept_for, timeout=STATEMENT_TIMEOUT)
+        while await self._pool.execute(_FORGET, kept_for, FORGET_BATCH, timeout=STATEMENT_TIMEOUT) != "DELETE 0":
+            pass
 
     async def _value(self, query: str, *parameters: str) -> int | None:
         found: int | None = await self._pool.fetchval(query, *parameters, timeout=STATEMENT_TIMEOUT)

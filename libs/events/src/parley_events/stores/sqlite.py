@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from parley_events.cloudevents import CloudEvent
-from parley_events.stores import KEPT_FOR
+from parley_events.stores import FORGET_BATCH, KEPT_FOR
 
 BUSY_TIMEOUT = 5.0
 _TABLES = """
@@ -23,7 +23,11 @@ INSERT INTO parley_sequences VALUES (?, ?, ?)
 ON CONFLICT DO UPDATE SET sequence = max(sequence, excluded.sequence)
 """
 _SAVE_OFFSET = "INSERT INTO parley_offsets VALUES (?, ?) ON CONFLICT DO UPDATE SET log_offset = excluded.log_offset"
-_FORGET = "DELETE FROM parley_handled_events WHERE handled_at < ?"
+_FORGET = """
+DELETE FROM parley_handled_events WHERE rowid IN (
+    SELECT rowid FROM parley_handled_events WHERE handled_at < ? LIMIT ?
+)
+"""
 
 
 class SqliteStore:
@@ -76,8 +80,13 @@ class SqliteStore:
     async def forget(self, kept_for: timedelta = KEPT_FOR) -> int:
         """Delete the IDs of events handled longer ago than ``kept_for``; return how many. Call it once a day."""
         before = (datetime.now(UTC) - kept_for).timestamp()
-        async with self._lock:
-            return self._connection.execute(_FORGET, (before,)).rowcount
+        forgotten, last = 0, FORGET_BATCH
+        while last == FORGET_BATCH:
+            async with self._lock:
+                last = self._connection.execute(_FORGET, (before, FORGET_BATCH)).rowcount
+            forgotten += last
+            await asyncio.sleep(0)  # events are handled between two batches
+        return forgotten
 
     def close(self) -> None:
         """Close the database."""
