@@ -8,7 +8,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry
 
-from parley_events import Rejected
+from parley_events import CloudEvent, Rejected
+from parley_events.consuming.dispatcher import Outcome
 from parley_events.metrics import SubscriberMetrics
 from parley_events.testing import InProcessBus
 from parley_testing.subscriber_runs import QUEUE, Recorder, subscriber_of, turn
@@ -32,6 +33,21 @@ async def test_outcomes_are_counted_and_the_lag_is_measured() -> None:
 
     assert (count("handled"), count("retried"), count("dead")) == (2, 1, 1)
     assert registry.get_sample_value("parley_events_lag_seconds", {"queue": QUEUE}) is not None
+
+
+@virtual_time
+async def test_an_observer_that_fails_changes_nothing_for_the_events() -> None:
+    bus, handler = InProcessBus(), Recorder(lambda event: Rejected() if event.sequence == 2 else None)
+
+    def observe(_outcome: Outcome, _event: CloudEvent | None) -> None:
+        raise RuntimeError
+
+    subscriber = subscriber_of(bus, handler, on_outcome=observe)
+    async with bus.running(subscriber):
+        await bus.publish(*(turn("a", number) for number in (1, 2, 3)))
+        await bus.settled(subscriber)
+    assert handler.of("a") == [1, 3]
+    assert len(bus.dead_letters(QUEUE)) == 1
 
 
 @virtual_time

@@ -29,6 +29,18 @@ def ignore_outcome(_outcome: Outcome, _event: CloudEvent | None) -> None:
     """Observe nothing."""
 
 
+def without_errors(observe: OutcomeObserver) -> OutcomeObserver:
+    """Return an observer whose errors are logged: they say nothing about the event."""
+
+    def observed(outcome: Outcome, event: CloudEvent | None) -> None:
+        try:
+            observe(outcome, event)
+        except Exception:
+            log.exception("outcome_not_observed")
+
+    return observed
+
+
 @dataclass(slots=True)
 class Delivery:
     """A message that is not acknowledged yet."""

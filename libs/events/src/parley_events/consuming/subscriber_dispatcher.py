@@ -8,7 +8,7 @@ from parley_events.cloudevents import CloudEvent, MalformedEvent, from_headers
 from parley_events.connection import OUTAGES
 from parley_events.consuming.acknowledgement import Acknowledger, send
 from parley_events.consuming.dead_letter_writer import Clock, DeadLetterWriter, describe, wall_clock
-from parley_events.consuming.dispatcher import OutcomeObserver, ignore_outcome
+from parley_events.consuming.dispatcher import OutcomeObserver, ignore_outcome, without_errors
 from parley_events.consuming.failure_policy import HANDLER_TIMEOUT, DeadlinePolicy, DeadReason, HandlerTimeout
 from parley_events.consuming.held_events import HeldEvent, HeldLines
 from parley_events.consuming.parking import ParkingLot
@@ -47,7 +47,7 @@ class SubscriberDispatcher:
         clock: Clock | None = None,
     ) -> None:
         self._queue, self._handler, self._policy = queue, handler, policy
-        self._prefetch, self._gaps, self._on_outcome = prefetch, gaps, on_outcome
+        self._prefetch, self._gaps, self._on_outcome = prefetch, gaps, without_errors(on_outcome)
         self._clock = clock or wall_clock()
         self._dead = DeadLetterWriter(queue, own, self._clock)
         self._workers = asyncio.Semaphore(workers)
