@@ -8,10 +8,14 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from parley.ids import new_id
+from parley_events.cloudevents import CloudEvent
+from parley_events.decoding import decode
 from parley_events.models import UserChanged, UserErased
 from parley_events.testing.samples import sample
 from parley_testing.waiting import eventually
-from webhooks_testing.app import NewDatabase, OpenWebhooks, RunningWebhooks
+from webhooks.database import Database
+from webhooks.erasure.postgres import PostgresUserWebhooks
+from webhooks_testing.app import NewDatabase, OpenWebhooks, RunningWebhooks, WebhookOwner
 from webhooks_testing.receiver import Receiver
 
 pytestmark = pytest.mark.integration
@@ -168,6 +172,35 @@ async def test_an_erasure_deletes_webhooks_and_every_event_about_the_user(webhoo
     confirmed = "SELECT data ->> 'service' FROM outbox WHERE name = 'user.erasure_confirmed' AND subject = $1"
     assert await webhooks.pool.fetchval(confirmed, str(user.id)) == "webhooks"
     await admin.send("DELETE", f"/{shared['id']}", status=204)
+
+
+async def test_nobody_waits_while_everything_of_a_user_is_deleted(webhooks: RunningWebhooks) -> None:
+    gone, other = webhooks.user(), webhooks.user()
+    await gone.create(URL)
+    await webhooks.publish(gone.turn())
+    erased = sample(UserErased, user_id=gone.id)
+    async with webhooks.pool.acquire() as connection:
+        async with connection.transaction():
+            await connection.execute("SELECT FROM events WHERE user_id = $1 FOR UPDATE", gone.id)
+            erasing = asyncio.create_task(PostgresUserWebhooks(Database(webhooks.pool)).erase(erased_data(erased)))
+            await eventually(lambda: is_erased(webhooks, gone))
+            await asyncio.wait_for(other.create(URL), 20)
+            await gone.send("POST", status=404, json={"url": URL, "events": ["#"]})
+            assert not erasing.done()
+        await erasing
+        assert await connection.fetchval("SELECT count(*) FROM events WHERE user_id = $1", gone.id) == 0
+
+
+def erased_data(event: CloudEvent) -> UserErased:
+    """Return the data of the event."""
+    data = decode(event)
+    assert isinstance(data, UserErased)
+    return data
+
+
+async def is_erased(webhooks: RunningWebhooks, user: WebhookOwner) -> bool:
+    """Return whether the tombstone of a user is committed."""
+    return bool(await webhooks.pool.fetchval("SELECT EXISTS (SELECT FROM user_tombstones WHERE user_id = $1)", user.id))
 
 
 async def test_a_user_who_is_being_erased_gets_no_webhook(webhooks: RunningWebhooks) -> None:

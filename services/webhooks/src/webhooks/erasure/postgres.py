@@ -11,8 +11,8 @@ from webhooks.scopes import SCOPE_ALL, SCOPE_OWN
 
 ERASURE_TIMEOUT = 50.0
 """Seconds for each statement: a user may have many deliveries."""
+_TOMBSTONE = "INSERT INTO user_tombstones (user_id) VALUES ($1) ON CONFLICT DO NOTHING"
 _ERASE = (
-    "INSERT INTO user_tombstones (user_id) VALUES ($1) ON CONFLICT DO NOTHING",
     "DELETE FROM webhooks WHERE user_id = $1",
     "DELETE FROM events WHERE user_id = $1",
     "DELETE FROM redactions WHERE user_id = $1",
@@ -70,17 +70,22 @@ def _may_lack_beginning(redaction: TurnRedacted) -> bool:
 
 
 class PostgresUserWebhooks:
-    """Follows what becomes of users. Each call is one transaction and is safe to repeat."""
+    """Follows what becomes of users. Each call is safe to repeat."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def erase(self, data: UserErased) -> None:
-        """Delete the webhooks of a user and every event about the user, and confirm it through the outbox."""
+        """Delete the webhooks of a user and every event about the user, and confirm it through the outbox.
+
+        The tombstone is committed first: nothing is added after it, and nobody waits while everything is deleted.
+        """
         confirmed = UserErasureConfirmed(user_id=data.user_id, erasure_id=data.erasure_id, service="webhooks", at=now())
         async with self._database.transaction() as connection:
-            await connection.execute(f"SET LOCAL statement_timeout = '{int(ERASURE_TIMEOUT)}s'")
             await connection.execute(EXCLUSIVE_ERASURE_LOCK)
+            await connection.execute(_TOMBSTONE, data.user_id)
+        async with self._database.transaction() as connection:
+            await connection.execute(f"SET LOCAL statement_timeout = '{int(ERASURE_TIMEOUT)}s'")
             for statement in _ERASE:
                 await connection.execute(statement, data.user_id, timeout=ERASURE_TIMEOUT)
             await outbox.append(connection, "user.erasure_confirmed", confirmed, subject=data.user_id)
