@@ -8,6 +8,7 @@ import pytest
 
 from history.conversations.postgres import PostgresConversationStore
 from history.conversations.store import ConversationFilter
+from history.erasure.postgres import _ERASE
 from history.messages.postgres import PostgresMessageStore
 from history.messages.store import BranchQuery, MessagePosition
 from history.turns.postgres import PostgresTurnLookup
@@ -161,3 +162,13 @@ async def test_a_page_of_conversations_costs_the_same_at_any_position(filled: Fi
         await store.deletions((half.updated_at, half.id), LIMIT)
 
     await _works(filled, page)
+
+
+async def test_an_erasure_reads_what_belongs_to_its_user(filled: Filled) -> None:
+    found = await filled.pool.fetchrow("SELECT user_id, count(*) FROM conversations GROUP BY 1 ORDER BY 2 LIMIT 1")
+    async with filled.pool.acquire() as connection, connection.transaction():
+        await connection.execute("SET LOCAL enable_seqscan = off")  # these tables are small: there must be an index
+        for statement in _ERASE:
+            for mode in PLAN_MODES:
+                plan = await explain(connection, statement, [found["user_id"]], mode)
+                assert plan.work <= MAX_WORK, f"{mode} reads {plan.work} rows:\n{statement}\n{plan.summary}"

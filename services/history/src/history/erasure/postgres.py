@@ -9,14 +9,18 @@ from parley_events.models import UserErased, UserErasureConfirmed
 ERASURE_TIMEOUT = 50.0
 """Seconds for each statement: a user may have millions of messages."""
 
-# Tables in the order in which every transaction locks them, the outbox last: see docs/locks.md.
+# Tables in the order in which every transaction locks them, the outbox last: see docs/locks.md. The deleted
+# conversations of a user, which no index has, are found by their tombstones.
 _ERASE = (
     "INSERT INTO user_tombstones (user_id, erased_at) VALUES ($1, now()) ON CONFLICT DO NOTHING",
     """
     INSERT INTO conversation_tombstones (conversation_id, user_id, deleted_at, purge_after, purged_at)
-    SELECT id, user_id, now(), now(), now() FROM conversations WHERE user_id = $1 ORDER BY id
-    ON CONFLICT (conversation_id) DO UPDATE SET purged_at = now()""",
-    "DELETE FROM conversations WHERE user_id = $1",
+    SELECT id, user_id, now(), now(), now() FROM conversations WHERE user_id = $1 AND deleted_at IS NULL ORDER BY id
+    ON CONFLICT DO NOTHING""",
+    "UPDATE conversation_tombstones SET purged_at = now() WHERE user_id = $1 AND purged_at IS NULL",
+    """
+    DELETE FROM conversations WHERE id = ANY(ARRAY(
+        SELECT conversation_id FROM conversation_tombstones WHERE user_id = $1))""",
     "DELETE FROM search_segments WHERE user_id = $1",
     "DELETE FROM turns WHERE user_id = $1",
     "DELETE FROM feed WHERE user_id = $1",
