@@ -10,6 +10,9 @@ from auth.accounts.model import User
 
 MAX_SESSIONS = 1000
 """Maximum live sessions of an account. A log-in beyond it ends the one that was used longest ago."""
+MAX_REFRESH_TOKENS = 5000
+"""Refresh tokens of a session that are remembered to detect their reuse: a month of refreshes every ten minutes. A
+session with more forgets all but the current one and its predecessor."""
 _VERSION = re.compile(r"[0-9._]+")
 
 

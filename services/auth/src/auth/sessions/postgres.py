@@ -10,7 +10,7 @@ from auth.audit.model import RequestOrigin
 from auth.database import AccountDatabase, Row
 from auth.revocations.model import RevocationReason
 from auth.revocations.postgres import Revoker
-from auth.sessions.model import MAX_SESSIONS, NewSession, RefreshRotation, Session, device_digest
+from auth.sessions.model import MAX_REFRESH_TOKENS, MAX_SESSIONS, NewSession, RefreshRotation, Session, device_digest
 from parley.storage.named_parameters import NamedStatement
 from parley.storage.postgres import Connection
 
@@ -54,6 +54,9 @@ WHERE t.digest = $1 AND s.id = t.session_id AND s.revoked_at IS NULL
   AND s.expires_at > now() AND s.idle_expires_at > now()
 RETURNING s.*"""
 _ISSUED = "INSERT INTO refresh_tokens (digest, session_id) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING"
+_FORGET = """
+DELETE FROM refresh_tokens WHERE session_id = $1 AND digest <> ALL ($2::bytea[])
+  AND (SELECT count(*) FROM refresh_tokens WHERE session_id = $1) > $3"""
 _BY_DIGEST = """
 SELECT s.*, ARRAY(SELECT scope FROM unnest(s.scopes) AS scope WHERE scope = ANY (u.scopes)) AS granted
 FROM sessions AS s JOIN refresh_tokens AS t ON t.session_id = s.id JOIN users AS u ON u.id = s.user_id
@@ -123,7 +126,14 @@ class PostgresSessionStore:
         return replace(_session(row), scopes=tuple(row["granted"])) if row else None
 
     async def rotate(
-        self, token_digest: bytes, next_digest: bytes, *, window: float, idle_lifetime: int, origin: RequestOrigin
+        self,
+        token_digest: bytes,
+        next_digest: bytes,
+        *,
+        window: float,
+        idle_lifetime: int,
+        origin: RequestOrigin,
+        max_tokens: int = MAX_REFRESH_TOKENS,
     ) -> RefreshRotation | None:
         async with self._database.transaction() as connection:
             row = await connection.fetchrow(_ROTATE, token_digest, next_digest, window, float(idle_lifetime))
@@ -134,6 +144,8 @@ class PostgresSessionStore:
                 await self._end_reused(connection, row, origin)
             else:
                 await connection.execute(_ISSUED, next_digest, row["id"])
+                if not next_digest[0]:  # digests are random: one rotation in 256 counts the tokens
+                    await connection.execute(_FORGET, row["id"], [token_digest, next_digest], max_tokens)
             user = await connection.fetchrow("SELECT * FROM users WHERE id = $1", row["user_id"])
             return RefreshRotation(_session(row), to_user(user), reused) if user else None
 

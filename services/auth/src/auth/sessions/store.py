@@ -6,7 +6,7 @@ from uuid import UUID
 
 from auth.audit.model import RequestOrigin
 from auth.revocations.model import RevocationReason
-from auth.sessions.model import MAX_SESSIONS, NewSession, RefreshRotation, Session
+from auth.sessions.model import MAX_REFRESH_TOKENS, MAX_SESSIONS, NewSession, RefreshRotation, Session
 
 
 class SessionStore(Protocol):
@@ -30,11 +30,19 @@ class SessionStore(Protocol):
         ...
 
     async def rotate(
-        self, token_digest: bytes, next_digest: bytes, *, window: float, idle_lifetime: int, origin: RequestOrigin
+        self,
+        token_digest: bytes,
+        next_digest: bytes,
+        *,
+        window: float,
+        idle_lifetime: int,
+        origin: RequestOrigin,
+        max_tokens: int = MAX_REFRESH_TOKENS,
     ) -> RefreshRotation | None:
         """Replace a refresh token by its successor; None if no live session has the token.
 
-        A token used again within ``window`` seconds rotates to the same successor. Any other reuse ends the session.
+        A token used again within ``window`` seconds rotates to the same successor. Any other reuse ends the session, as
+        long as the token is remembered: now and then, older ones of a session with more than ``max_tokens`` are not.
         """
         ...
 

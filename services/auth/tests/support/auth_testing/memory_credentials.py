@@ -10,7 +10,7 @@ from auth.api_keys.model import MAX_KEYS, ApiKey, TooManyApiKeysError
 from auth.audit.model import RequestOrigin
 from auth.errors import IdempotencyKeyReused
 from auth.revocations.model import RevocationReason
-from auth.sessions.model import MAX_SESSIONS, NewSession, RefreshRotation, Session, device_digest
+from auth.sessions.model import MAX_REFRESH_TOKENS, MAX_SESSIONS, NewSession, RefreshRotation, Session, device_digest
 from auth_testing.memory_database import MemoryDatabase, StoredApiKey, StoredSession
 from parley.errors import TokenRevoked
 
@@ -66,7 +66,14 @@ class MemorySessionStore:
         return replace(stored.session, scopes=tuple(scope for scope in stored.session.scopes if scope in owned))
 
     async def rotate(
-        self, token_digest: bytes, next_digest: bytes, *, window: float, idle_lifetime: int, origin: RequestOrigin
+        self,
+        token_digest: bytes,
+        next_digest: bytes,
+        *,
+        window: float,
+        idle_lifetime: int,
+        origin: RequestOrigin,
+        max_tokens: int = MAX_REFRESH_TOKENS,
     ) -> RefreshRotation | None:
         stored = self._find(token_digest)
         if stored is None:
@@ -82,6 +89,10 @@ class MemorySessionStore:
             self._record(session.user_id, "reuse", 1, origin)
             return RefreshRotation(session, user, reused=True)
         self._database.refresh_tokens[next_digest] = session.id
+        tokens = [digest for digest, owner in self._database.refresh_tokens.items() if owner == session.id]
+        if not next_digest[0] and len(tokens) > max_tokens:
+            for digest in set(tokens) - {token_digest, next_digest}:
+                del self._database.refresh_tokens[digest]
         return RefreshRotation(stored.session, user, reused=False)
 
     async def live(self, user_id: UUID, *, before: UUID | None, limit: int) -> Sequence[Session]:

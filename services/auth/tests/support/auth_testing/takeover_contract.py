@@ -4,6 +4,7 @@ import secrets
 import time
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from uuid import UUID
 
 import pytest
@@ -137,6 +138,18 @@ class TakeoverContract:
         assert {session.id for session in live} == {first.id, new.id}
         assert await stores.revocations.find_revoked([first.id, second.id], {}) == ([second.id], [])
         assert len(await stores.sessions.live(stranger.id, before=None, limit=9)) == 1
+
+    async def test_a_session_with_very_many_refresh_tokens_forgets_the_old_ones(self, stores: AuthStores) -> None:
+        user = await add_user(stores)
+        tokens = [b"\1" + secrets.token_bytes(31) for _ in range(3)] + [b"\0" + secrets.token_bytes(31)]
+        session = await start_session(stores, user, tokens[0])
+        rotate = partial(stores.sessions.rotate, window=10, idle_lifetime=600, origin=ORIGIN, max_tokens=3)
+        for used, following in pairwise(tokens):
+            assert await rotate(used, following) is not None
+        assert await rotate(tokens[0], b"x" * 32) is None
+        retried = await rotate(tokens[2], tokens[3])
+        assert retried is not None
+        assert (retried.session.id, retried.reused) == (session.id, False)
 
     async def test_only_a_second_device_is_new(self, stores: AuthStores) -> None:
         user = await add_user(stores)
