@@ -17,6 +17,9 @@ from parley.observability.tracing import current_traceparent
 from parley.storage.postgres import Connection
 from parley_events.models import UserErasureConfirmed
 
+ERASURE_TIMEOUT = 50.0
+"""Seconds for each statement: a user may have hundreds of thousands of turns, and a conversation as well."""
+
 # Every statement on several rows locks them in the order of their keys first: see docs/locks.md.
 
 # Every column that is blanked. A turn without texts can have others: the images of a message are not stored.
@@ -103,8 +106,9 @@ class PostgresTurnErasureStore:
     async def delete_conversation(self, conversation_id: UUID, user_id: UUID, deleted_at: datetime) -> list[UUID]:
         """Store a tombstone and blank the content; returns the running turns, which must be cancelled."""
         async with self._turns.connection() as connection, connection.transaction():
+            await _allow_long_statements(connection)
             await connection.execute(_DELETE_CONVERSATION, conversation_id, user_id, deleted_at)
-            running = await connection.fetch(_CANCEL_CONVERSATION, conversation_id)
+            running = await connection.fetch(_CANCEL_CONVERSATION, conversation_id, timeout=ERASURE_TIMEOUT)
             await _blank(connection, [conversation_id])
         return [row["id"] for row in running]
 
@@ -116,17 +120,19 @@ class PostgresTurnErasureStore:
     async def erase(self, user_id: UUID, erasure_id: str) -> list[tuple[UUID, int]]:
         """Erase a user and confirm it in one transaction; returns ids and epochs of the turns that were running."""
         async with self._turns.connection() as connection, connection.transaction():
-            await connection.execute(_ERASE_ACCOUNT, user_id)
-            await connection.execute(_DELETE_KEYS, user_id)
-            conversations = [row["id"] for row in await connection.fetch(_ERASE_CONVERSATIONS, user_id)]
-            turn_ids = [row["id"] for row in await connection.fetch(_LOCK_TURNS, user_id)]
-            running = [to_turn(row) for row in await connection.fetch(_END_RUNNING, user_id)]
-            await connection.execute(_BLANK_ALL_TURNS, user_id)
+            await _allow_long_statements(connection)
+            await connection.execute(_ERASE_ACCOUNT, user_id, timeout=ERASURE_TIMEOUT)
+            await connection.execute(_DELETE_KEYS, user_id, timeout=ERASURE_TIMEOUT)
+            conversations = await connection.fetch(_ERASE_CONVERSATIONS, user_id, timeout=ERASURE_TIMEOUT)
+            turns = await connection.fetch(_LOCK_TURNS, user_id, timeout=ERASURE_TIMEOUT)
+            running = [to_turn(row) for row in await connection.fetch(_END_RUNNING, user_id, timeout=ERASURE_TIMEOUT)]
+            await connection.execute(_BLANK_ALL_TURNS, user_id, timeout=ERASURE_TIMEOUT)
             await connection.execute(_LOCK_BUDGETS, user_id)
             await connection.execute("DELETE FROM budgets WHERE user_id = $1", user_id)
             for turn in sorted(running, key=_partition_key):
                 await _publish_end(connection, turn)
-            await connection.execute(_BLANK_EVENTS, [str(key) for key in (*conversations, *turn_ids)])
+            keys = [str(row["id"]) for row in (*conversations, *turns)]
+            await connection.execute(_BLANK_EVENTS, keys, timeout=ERASURE_TIMEOUT)
             await _confirm(connection, user_id, erasure_id)
         self._turns.hint()
         return [(turn.id, turn.epoch) for turn in running]
@@ -150,15 +156,22 @@ class PostgresTurnErasureStore:
     async def blank_late_turns(self) -> int:
         """Blank turns that ended after their conversation was deleted; returns the number of conversations."""
         async with self._turns.connection() as connection, connection.transaction():
-            found = [row["conversation_id"] for row in await connection.fetch(_LATE_TURNS)]
+            await _allow_long_statements(connection)
+            rows = await connection.fetch(_LATE_TURNS, timeout=ERASURE_TIMEOUT)
+            found = [row["conversation_id"] for row in rows]
             if found:
                 await _blank(connection, found)
         return len(found)
 
 
+async def _allow_long_statements(connection: Connection) -> None:
+    """Allow the statements of this transaction the time that requests do not have."""
+    await connection.execute(f"SET LOCAL statement_timeout = '{int(ERASURE_TIMEOUT)}s'")
+
+
 async def _blank(connection: Connection, conversations: Sequence[UUID]) -> None:
-    await connection.execute(_BLANK_TURNS, list(conversations))
-    await connection.execute(_BLANK_EVENTS, [str(key) for key in conversations])
+    await connection.execute(_BLANK_TURNS, list(conversations), timeout=ERASURE_TIMEOUT)
+    await connection.execute(_BLANK_EVENTS, [str(key) for key in conversations], timeout=ERASURE_TIMEOUT)
 
 
 async def _publish_end(connection: Connection, turn: Turn) -> None:
