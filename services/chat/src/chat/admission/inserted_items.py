@@ -1,6 +1,7 @@
 """Items that a user puts into a conversation or deletes. Groups of inserted ones are turns that nobody generated."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -16,8 +17,12 @@ from chat.turn_store import TurnRefused
 from parley import times
 from parley.errors import Overloaded
 from parley.ids import new_id
+from parley.process.locks import KeyedLocks, held_within
 
 MAX_ATTEMPTS = 5
+CHANGE_TIMEOUT = 10.0
+"""Seconds that a change waits for those before it of the same user."""
+TOO_MANY_CHANGES = "Another change of this account takes long. Try again later."
 NO_RUNNER = UUID(int=0)
 """The runner of a turn that never runs."""
 DEFAULT_MODEL = "default"
@@ -74,6 +79,7 @@ class ConversationItems:
 
     def __init__(self, store: ItemStore, positions: PositionResolver) -> None:
         self._store, self._positions = store, positions
+        self._changes = KeyedLocks()
 
     async def insert(self, request: ItemsRequest) -> tuple[list[Turn], bool]:
         """Store the items; return their turns, and whether an earlier request with the same key has stored them.
@@ -92,7 +98,8 @@ class ConversationItems:
             )
             turns = _turns(request, position)
             try:
-                stored = await self._store.insert(_new_items(position, turns), request.key)
+                async with self._change_of(request.user_id):
+                    stored = await self._store.insert(_new_items(position, turns), request.key)
             except TurnRefused:
                 continue
             if stored is not None:
@@ -100,10 +107,23 @@ class ConversationItems:
         raise Overloaded
 
     async def delete(self, user_id: UUID, conversation_id: UUID, item_id: str) -> None:
-        """Delete an item; raises MessageNotFound if the user's conversation has no such item, and TurnInProgress."""
+        """Delete an item; raises MessageNotFound if the user's conversation has no such item, and TurnInProgress.
+
+        A message with many answers takes long.
+        """
         item = parse_place(item_id)
-        if item is None or not await self._store.delete(user_id, conversation_id, item):
+        if item is None:
             raise MessageNotFound
+        async with self._change_of(user_id):
+            if not await self._store.delete(user_id, conversation_id, item):
+                raise MessageNotFound
+
+    def _change_of(self, user_id: UUID) -> AbstractAsyncContextManager[None]:
+        """Hold the lock of a user's changes, who would wait in the store, each with one of its connections.
+
+        Raises Overloaded if it is not free in time.
+        """
+        return held_within(CHANGE_TIMEOUT, self._changes.of(user_id), TOO_MANY_CHANGES)
 
     async def _earlier(self, request: ItemsRequest) -> list[Turn] | None:
         if request.key is None:
