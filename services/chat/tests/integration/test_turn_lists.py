@@ -33,6 +33,20 @@ async def test_a_page_of_rare_turns_reads_no_other_turn(new_database: NewDatabas
             assert plan.work <= PAGE, plan.summary
 
 
+async def test_the_running_turn_of_a_conversation_is_found_without_the_others(new_database: NewDatabase) -> None:
+    async with open_pool(await new_database(), size=2) as pool, pool.acquire() as connection:
+        store = PostgresTurnStore(pool, lambda: None)
+        turn = await admitted(store, make_new_turn())
+        await store.finish(turn, make_outcome("done"))
+        await connection.execute(_COPIES, TURNS)
+        await connection.execute("ANALYZE turns")
+        statement = list_statement(of_conversation=True, with_files=False, status="running")
+        for mode in PLAN_MODES:
+            arguments = [turn.user_id, "running", None, PAGE, turn.conversation_id]
+            plan = await explain(connection, statement, arguments, mode)
+            assert plan.work <= PAGE, plan.summary
+
+
 async def test_turns_behind_the_one_that_fills_a_page_are_not_read(new_database: NewDatabase) -> None:
     async with open_pool(await new_database(), size=2) as pool, pool.acquire() as connection:
         store = PostgresTurnStore(pool, lambda: None)

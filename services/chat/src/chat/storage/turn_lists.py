@@ -18,7 +18,9 @@ LIST_OF_CONVERSATION = _LIST.format(chosen=_OF_CONVERSATION, status=_ANY_STATUS)
 LIST_WITH_FILES = _LIST.format(chosen=_WITH_FILES, status=_ANY_STATUS)
 LIST_OF_CONVERSATION_WITH_FILES = _LIST.format(chosen=f"{_OF_CONVERSATION} {_WITH_FILES}", status=_ANY_STATUS)
 # The conditions of partial indexes: turns with these states are few, and those of a user may be far apart.
-LIST_RUNNING = _LIST.format(chosen="", status="t.status = $2 AND t.status = 'running'")
+_RUNNING = "t.status = $2 AND t.status = 'running'"
+LIST_RUNNING = _LIST.format(chosen="", status=_RUNNING)
+LIST_RUNNING_OF_CONVERSATION = _LIST.format(chosen=_OF_CONVERSATION, status=_RUNNING)
 LIST_BY_OUTCOME = _LIST.format(chosen="", status="t.status = $2 AND t.status NOT IN ('running', 'completed')")
 
 _STORED_LENGTH = " + ".join(
@@ -49,8 +51,10 @@ WHERE c.deleted_at IS NULL ORDER BY r.place"""  # noqa: S608 - only constants ar
 
 def list_statement(*, of_conversation: bool, with_files: bool, status: str | None) -> str:
     """Return the statement of the IDs of a list of turns."""
+    if of_conversation and with_files:
+        return LIST_OF_CONVERSATION_WITH_FILES
     if of_conversation:
-        return LIST_OF_CONVERSATION_WITH_FILES if with_files else LIST_OF_CONVERSATION
+        return LIST_RUNNING_OF_CONVERSATION if status == "running" else LIST_OF_CONVERSATION
     if with_files:
         return LIST_WITH_FILES
     if status in {None, "completed"}:
