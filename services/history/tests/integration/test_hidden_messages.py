@@ -87,6 +87,17 @@ async def test_a_part_of_the_first_message_that_is_deleted_leaves_the_title_ever
         assert title is None, table
 
 
+async def test_a_first_message_that_has_no_text_any_more_leaves_no_title(history: RunningHistory) -> None:
+    first = SampleTurn(question=SECRET)
+    picture = replace(first, question="")  # another item of the message, such as an image, is left
+    await history.publish(first.ended(), picture.redacted())
+    ada, path = history.user(first.user_id), f"/api/v1/conversations/{first.conversation_id}"
+    assert (await ada.get(path))["title"] is None
+    assert await titles_of(history, first) == [("feed", None), ("outbox", None)]
+    await history.publish(first.next(question="And now?").ended())
+    assert (await ada.get(path))["title"] == "And now?"
+
+
 async def test_the_deletion_of_an_answer_keeps_the_title(history: RunningHistory) -> None:
     first = SampleTurn(question="A question")
     await history.publish(first.ended(), replace(first, answer="").redacted(gone=[first.turn_id]))

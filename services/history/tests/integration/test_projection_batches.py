@@ -208,6 +208,15 @@ async def test_a_batch_stores_nothing_of_erased_users_and_only_usage_of_deleted_
     assert len((await consumer.state([kept.user_id]))["messages"]) == 2
 
 
+@pytest.mark.parametrize("left", ["", "What is left"])
+async def test_a_batch_with_a_turn_and_a_deletion_in_it_keeps_no_text_in_the_title(
+    consumer: BuslessConsumer, left: str
+) -> None:
+    turn = SampleTurn(question="Xylophone")
+    assert await consumer.handler.handle_batch([turn.ended(), replace(turn, question=left).redacted()]) == []
+    assert "Xylophone" not in str(await consumer.state([turn.user_id]))
+
+
 async def test_replicas_that_store_the_same_events_in_other_orders_store_them_once(consumer: BuslessConsumer) -> None:
     turns = [SampleTurn() for _ in range(12)]
     events = [event for turn in turns for event in (turn.started(), turn.ended())]
