@@ -10,8 +10,10 @@ import pytest
 from auth.accounts.model import User
 from auth.api_keys.model import ApiKey
 from auth.container import AuthStores
+from auth.sessions.model import NewSession
 from auth.wiring import postgres_stores
 from auth_testing.store_samples import ORIGIN, add_user, new_key, new_password, start_session
+from parley.ids import new_id
 from parley.messaging import outbox
 from parley.storage import migrations
 from parley.storage.postgres import open_pool
@@ -65,8 +67,28 @@ async def test_api_keys_sessions_passwords_and_erasures_never_deadlock(backends:
         accounts = [await account_with_keys(stores) for _ in range(ACCOUNTS)]
         for first in range(0, ACCOUNTS, 2):
             await asyncio.gather(*(end_everything(stores, user, keys) for user, keys in accounts[first : first + 2]))
-    connection = await asyncpg.connect(dsn)
-    deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
-    assert await connection.fetchval(deadlocks) == 0
-    await connection.close()
+    assert await deadlocks(dsn) == 0
     await backends.drop(dsn)
+
+
+async def test_sessions_beyond_the_limit_never_deadlock(backends: SharedBackends) -> None:
+    dsn = await backends.fresh_database(migrate, "auth")
+    async with open_pool(dsn, size=20) as pool:
+        stores = postgres_stores(pool, token_lifetime=900)
+        for _ in range(ACCOUNTS):
+            user = await add_user(stores)
+            sessions = [await start_session(stores, user) for _ in range(12)]
+            new = NewSession(new_id(), user.id, "parley-web", user.scopes, secrets.token_bytes(32), 3600, 600)
+            await asyncio.gather(
+                stores.sessions.start(new, ORIGIN, max_sessions=2),
+                *(stores.sessions.end(user.id, session.id, "logout", ORIGIN) for session in sessions),
+            )
+    assert await deadlocks(dsn) == 0
+    await backends.drop(dsn)
+
+
+async def deadlocks(dsn: str) -> int:
+    connection = await asyncpg.connect(dsn)
+    count: int = await connection.fetchval("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+    await connection.close()
+    return count

@@ -66,13 +66,13 @@ SELECT * FROM sessions
 WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > now() AND idle_expires_at > now()
   AND id < coalesce($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
 ORDER BY id DESC LIMIT $3"""
-# They are ended one by one, in the order of their ids: see docs/locks.md.
+# All of them are locked before the event of the first one is written: see docs/locks.md.
 _SURPLUS = """
-SELECT id FROM (
+SELECT id FROM sessions WHERE id = ANY (ARRAY(
     SELECT id FROM sessions
     WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > now() AND idle_expires_at > now()
     ORDER BY last_used_at DESC, id DESC OFFSET $2 LIMIT 10
-) AS surplus ORDER BY id"""
+)) AND revoked_at IS NULL ORDER BY id FOR NO KEY UPDATE"""
 _PURGE = """
 WITH old AS (
     SELECT id FROM sessions WHERE least(expires_at, idle_expires_at, revoked_at) < now() - interval '1 day'
