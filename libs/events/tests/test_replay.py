@@ -12,12 +12,28 @@ from parley_events import CloudEvent, TurnEnded
 from parley_events.offsets import FileOffsets, Progress, Start
 from parley_events.replay import REPORT_EVERY, LogReplay
 from parley_events.testing import InProcessBus, sample
+from parley_events.topology import TopologyError
 from parley_testing.fakes.recording_handler import RecordingHandler
 from parley_testing.virtual_time import virtual_time
 
 Handler = Callable[[CloudEvent], Awaitable[None]]
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 NAIVE = NOON.replace(tzinfo=None)
+
+
+class SavedOffset:
+    """Keeps one offset."""
+
+    def __init__(self, offset: int) -> None:
+        self.offset = offset
+
+    async def load_offset(self, name: str) -> int | None:
+        del name
+        return self.offset
+
+    async def save_offset(self, name: str, offset: int) -> None:
+        del name
+        self.offset = offset
 
 
 async def bus_with(count: int = 10) -> InProcessBus:
@@ -133,6 +149,37 @@ async def test_a_replay_that_crashed_continues_at_its_stored_offset(tmp_path: Pa
     assert await replay.run("first", idle=0.1) == 10
     assert sequences(handler) == list(range(3, 10))
     assert progress == [Progress(offset=10, end=10, handled=7)]
+
+
+@pytest.mark.parametrize("until", ["now", "never"])
+def test_a_saved_offset_behind_the_end_of_the_log_is_refused_with_a_remedy(until: Any) -> None:
+    @virtual_time
+    async def scenario() -> None:
+        handler, offsets = RecordingHandler(), SavedOffset(11)
+        replay = replay_of(await bus_with(), handler, offsets=offsets)
+        async with asyncio.timeout(600):
+            with pytest.raises(TopologyError, match=r"ends at offset 10, before offset 11.* Delete the saved offset"):
+                await replay.run("first", until=until)
+        assert not handler.seen
+        assert offsets.offset == 11
+
+    scenario()
+
+
+@virtual_time
+async def test_a_log_that_starts_anew_during_a_replay_ends_it() -> None:
+    bus, handled = await bus_with(), list[int]()
+
+    async def handler(event: CloudEvent) -> None:
+        handled.append(event.sequence)
+        if event.sequence == 9:
+            del bus.log.messages[3:]
+            bus.disconnect()
+
+    async with asyncio.timeout(600):
+        with pytest.raises(TopologyError, match="ends at offset 3, before offset 10"):
+            await replay_of(bus, handler).run("first", until="never")
+    assert handled == list(range(10))
 
 
 @virtual_time

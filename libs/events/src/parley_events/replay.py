@@ -24,6 +24,8 @@ MAX_LOOKUPS = 5
 """Attempts to find the log without an event between them, ``RECONNECT_DELAY`` s apart, before it counts as missing."""
 END_QUIET, END_LIMIT = 0.5, 1.0
 """Seconds without an event after which the end of the log is known, and the most seconds to look for it."""
+END_LOOKS = 3
+"""Times that the end of the log is looked for before a position behind it counts as one of another log."""
 REPORT_EVERY = 500
 """Events between two reports of progress, and between two saved offsets."""
 
@@ -61,13 +63,15 @@ class LogReplay:
         """Read from ``since`` to ``until``; return the offset of the next event.
 
         Wait at most ``idle`` seconds for the first event of a log that may be empty. Raise ``TopologyError`` if the
-        broker has no event log or refuses to show it.
+        broker has no event log or refuses to show it, or if the log ends before the saved offset, or before what was
+        handled: it is another log, or has lost its end, and its events up to that offset would be skipped.
         """
         check_time("since", since)
         check_time("until", until)
         start: Start = since
         if self._offsets is not None and (saved := await self._offsets.load_offset(self._name)) is not None:
             start = saved
+            await self._insist(lambda: self._check_reaches(saved, idle))
         if until != "never":
             tail = await self._insist(lambda: self._find_end(idle))
             self._end = min(tail, until) if isinstance(until, int) else tail
@@ -118,9 +122,21 @@ class LogReplay:
                     break
         return end
 
+    async def _check_reaches(self, offset: int, idle: float) -> int:
+        for _ in range(END_LOOKS):
+            end = await self._find_end(idle)
+            if end >= offset:
+                return end
+        raise TopologyError(
+            f"{EVENT_LOG} ends at offset {end}, before offset {offset}, where the replay continues: it is new, or "
+            "lost its end. Delete the saved offset, if there is one, and replay it from its beginning."
+        )
+
     async def _read_from(self, start: Start, until: End, idle: float) -> int:
         if self._end == 0 or self._is_at_end(self._next if self._next is not None else start):
             return 0
+        if self._next is not None:
+            await self._check_reaches(self._next, idle)
         async with self._open(start if self._next is None else self._next) as reader:
             wait = None if until == "never" or isinstance(start, int) or start == "first" else idle
             while (message := await reader.next(wait)) is not None:

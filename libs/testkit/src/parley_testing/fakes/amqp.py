@@ -84,6 +84,7 @@ class FakeChannel:
         del arguments
         self.consume_callback = callback
         for message in self._connection.log:
+            message.outcome = "pending"  # for each consumer of a log
             await callback(message.as_incoming())
         return "tag"
 
