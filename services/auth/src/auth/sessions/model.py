@@ -13,6 +13,8 @@ MAX_SESSIONS = 1000
 MAX_REFRESH_TOKENS = 5000
 """Refresh tokens of a session that are remembered to detect their reuse: a month of refreshes every ten minutes. A
 session with more forgets all but the current one and its predecessor."""
+MAX_KNOWN_DEVICES = 1000
+"""Devices of an account that are remembered. Beyond them, the one that logged in longest ago is forgotten."""
 _VERSION = re.compile(r"[0-9._]+")
 
 

@@ -10,7 +10,15 @@ from auth.audit.model import RequestOrigin
 from auth.database import AccountDatabase, Row
 from auth.revocations.model import RevocationReason
 from auth.revocations.postgres import Revoker
-from auth.sessions.model import MAX_REFRESH_TOKENS, MAX_SESSIONS, NewSession, RefreshRotation, Session, device_digest
+from auth.sessions.model import (
+    MAX_KNOWN_DEVICES,
+    MAX_REFRESH_TOKENS,
+    MAX_SESSIONS,
+    NewSession,
+    RefreshRotation,
+    Session,
+    device_digest,
+)
 from parley.storage.named_parameters import NamedStatement
 from parley.storage.postgres import Connection
 
@@ -80,6 +88,11 @@ WITH old AS (
 )
 DELETE FROM sessions AS s USING old WHERE s.id = old.id"""
 
+# A log-in adds at most one device: a few more are deleted, for accounts that had more before there was a limit.
+_FORGET_DEVICES = """
+DELETE FROM known_devices WHERE user_id = $1 AND digest = ANY (ARRAY(
+    SELECT digest FROM known_devices WHERE user_id = $1 ORDER BY last_seen_at DESC, digest OFFSET $2 LIMIT 10
+))"""
 _PURGE_DEVICES = """
 DELETE FROM known_devices WHERE ctid IN (
     SELECT ctid FROM known_devices WHERE last_seen_at < now() - interval '400 days' LIMIT 1000 FOR UPDATE SKIP LOCKED
@@ -93,7 +106,12 @@ class PostgresSessionStore:
         self._database, self._revoker = database, revoker
 
     async def start(
-        self, new: NewSession, origin: RequestOrigin, *, max_sessions: int = MAX_SESSIONS
+        self,
+        new: NewSession,
+        origin: RequestOrigin,
+        *,
+        max_sessions: int = MAX_SESSIONS,
+        max_devices: int = MAX_KNOWN_DEVICES,
     ) -> Session | None:
         values = {
             "id": new.id,
@@ -117,6 +135,7 @@ class PostgresSessionStore:
                 await self._revoker.end_sessions(connection, new.user_id, "logout", only=surplus["id"])
                 await _record(connection, new.user_id, "logout", 1, origin)
             if session.new_device:
+                await connection.execute(_FORGET_DEVICES, new.user_id, max_devices)
                 detail = {"session": str(session.id)}
                 await audit.record(connection, "session.new_device", origin, new.user_id, detail=detail)
             return session

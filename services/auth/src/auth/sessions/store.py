@@ -6,19 +6,32 @@ from uuid import UUID
 
 from auth.audit.model import RequestOrigin
 from auth.revocations.model import RevocationReason
-from auth.sessions.model import MAX_REFRESH_TOKENS, MAX_SESSIONS, NewSession, RefreshRotation, Session
+from auth.sessions.model import (
+    MAX_KNOWN_DEVICES,
+    MAX_REFRESH_TOKENS,
+    MAX_SESSIONS,
+    NewSession,
+    RefreshRotation,
+    Session,
+)
 
 
 class SessionStore(Protocol):
     """Stored sessions and refresh tokens. Each method is one transaction, events and audit entry included."""
 
     async def start(
-        self, new: NewSession, origin: RequestOrigin, *, max_sessions: int = MAX_SESSIONS
+        self,
+        new: NewSession,
+        origin: RequestOrigin,
+        *,
+        max_sessions: int = MAX_SESSIONS,
+        max_devices: int = MAX_KNOWN_DEVICES,
     ) -> Session | None:
         """Store a session, the time of the login and the device; None if the account is missing or disabled.
 
         Also None if the password is no longer the one that was checked. The session has only those of the scopes that
         the account still has. If the account has more than ``max_sessions`` now, those that were used longest ago end.
+        Of its devices, the last ``max_devices`` are remembered.
         """
         ...
 

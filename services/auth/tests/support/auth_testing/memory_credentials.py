@@ -10,7 +10,15 @@ from auth.api_keys.model import MAX_KEYS, ApiKey, TooManyApiKeysError
 from auth.audit.model import RequestOrigin
 from auth.errors import IdempotencyKeyReused
 from auth.revocations.model import RevocationReason
-from auth.sessions.model import MAX_REFRESH_TOKENS, MAX_SESSIONS, NewSession, RefreshRotation, Session, device_digest
+from auth.sessions.model import (
+    MAX_KNOWN_DEVICES,
+    MAX_REFRESH_TOKENS,
+    MAX_SESSIONS,
+    NewSession,
+    RefreshRotation,
+    Session,
+    device_digest,
+)
 from auth_testing.memory_database import MemoryDatabase, StoredApiKey, StoredSession
 from parley.errors import TokenRevoked
 
@@ -25,7 +33,12 @@ class MemorySessionStore:
         self._database = database
 
     async def start(
-        self, new: NewSession, origin: RequestOrigin, *, max_sessions: int = MAX_SESSIONS
+        self,
+        new: NewSession,
+        origin: RequestOrigin,
+        *,
+        max_sessions: int = MAX_SESSIONS,
+        max_devices: int = MAX_KNOWN_DEVICES,
     ) -> Session | None:
         user = self._database.users.get(new.user_id)
         if user is None or not user.active or new.password_hash not in {None, user.password_hash}:
@@ -44,7 +57,7 @@ class MemorySessionStore:
             last_used_at=now,
             expires_at=now + timedelta(seconds=new.lifetime),
             idle_expires_at=now + timedelta(seconds=new.idle_lifetime),
-            new_device=self._note_device(new, origin),
+            new_device=self._note_device(new, origin, max_devices),
             not_before=user.not_before,
         )
         if session.new_device:
@@ -126,11 +139,14 @@ class MemorySessionStore:
             del self._database.sessions[session_id]
         return len(old)
 
-    def _note_device(self, new: NewSession, origin: RequestOrigin) -> bool:
+    def _note_device(self, new: NewSession, origin: RequestOrigin, max_devices: int) -> bool:
         """Store the device, and return whether the account has others but not this one."""
         device = (new.user_id, device_digest(new.client_id, origin.user_agent))
         known = [found for found in self._database.devices if found[0] == new.user_id]
-        self._database.devices.add(device)
+        self._database.devices.pop(device, None)
+        self._database.devices[device] = None
+        for forgotten in [found for found in self._database.devices if found[0] == new.user_id][:-max_devices]:
+            del self._database.devices[forgotten]
         return bool(known) and device not in known
 
     def _find(self, digest: bytes) -> StoredSession | None:

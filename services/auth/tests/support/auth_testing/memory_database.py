@@ -69,7 +69,7 @@ class MemoryDatabase:
     api_keys: dict[UUID, StoredApiKey] = field(default_factory=dict)
     resets: dict[bytes, StoredReset] = field(default_factory=dict)
     verifications: dict[bytes, StoredVerification] = field(default_factory=dict)
-    devices: set[tuple[UUID, bytes]] = field(default_factory=set)
+    devices: dict[tuple[UUID, bytes], None] = field(default_factory=dict)
     password_times: dict[UUID, datetime] = field(default_factory=dict)
     revocations: dict[tuple[str, UUID], Revocation] = field(default_factory=dict)
     unpushed: set[tuple[str, UUID]] = field(default_factory=set)

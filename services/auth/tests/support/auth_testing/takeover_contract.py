@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from auth.accounts.model import PasswordChange
+from auth.accounts.model import PasswordChange, User
 from auth.container import AuthStores
 from auth.email_verification.service import TOKEN_LIFETIME
 from auth.email_verification.store import UnverifiedAddress
@@ -166,6 +166,22 @@ class TakeoverContract:
         found = await stores.audit.read({"action": "session.new_device", "target": str(user.id)}, before=None, limit=9)
         assert len(found) == 3
         assert not any(session.new_device for session in await stores.sessions.live(user.id, before=None, limit=9))
+
+    async def test_the_devices_that_logged_in_longest_ago_are_forgotten(self, stores: AuthStores) -> None:
+        user, stranger = await add_user(stores), await add_user(stores)
+
+        async def log_in(agent: str, owner: User = user) -> bool:
+            new = NewSession(
+                new_id(), owner.id, "parley-web", (), secrets.token_bytes(32), lifetime=60, idle_lifetime=60
+            )
+            session = await stores.sessions.start(new, replace(ORIGIN, user_agent=agent), max_devices=2)
+            assert session is not None
+            return session.new_device
+
+        assert [await log_in(agent, stranger) for agent in "ab"] == [False, True]
+        assert [await log_in(agent) for agent in "abac"] == [False, True, False, True]
+        assert [await log_in(agent) for agent in "acb"] == [False, False, True]
+        assert [await log_in(agent, stranger) for agent in "ab"] == [False, False]
 
     async def test_a_verification_token_verifies_the_address_it_was_made_for(self, stores: AuthStores) -> None:
         user, first, second, third = await add_user(stores), *(secrets.token_bytes(32) for _ in range(3))
