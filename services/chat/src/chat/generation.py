@@ -21,6 +21,14 @@ class PromptImage:
     size: int
 
 
+@dataclass(slots=True)
+class OpenCall:
+    """The call for one prompt, which the layers between its sender and its owner pass on."""
+
+    is_open: bool = False
+    """Whether a server has the prompt. It may charge for it even if nobody waits for the answer any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """Messages and options of a provider call, in OpenAI's format."""
@@ -33,6 +41,7 @@ class Prompt:
     """The files that messages refer to, as far as they exist."""
     user_id: UUID | None = field(default=None, compare=False)
     """Who asks. Calls that wait for the same resource get it of each user in turn."""
+    call: OpenCall = field(default_factory=OpenCall, compare=False)
 
 
 def has_images(prompt: Prompt) -> bool:

@@ -67,6 +67,20 @@ async def test_a_reservation_is_settled_with_the_usage(metered: ChatReplica) -> 
     assert row["cost"] == Decimal(body["cost"])
 
 
+async def test_a_prompt_that_is_cancelled_before_the_first_token_is_spent(
+    metered: ChatReplica, provider: FakeProvider
+) -> None:
+    user, mark = metered.user(), str(new_id())
+    turn_id = await user.start(f"{mark} [[fake latency_ms=60000]]")
+    await eventually(lambda: provider.journal(contains=mark))
+    cancelled = (await user.request("POST", f"/api/v1/chat/turns/{turn_id}/cancel")).json()
+    assert (cancelled["status"], cancelled["usage"]["completion_tokens"]) == ("cancelled", 0)
+    row = await spent(metered, user)
+    assert row["tokens"] == cancelled["usage"]["prompt_tokens"] > 0
+    assert row["cost"] == Decimal(cancelled["cost"]) > 0
+    assert (row["reserved_tokens"], row["reserved_cost"]) == (0, 0)
+
+
 async def test_fifty_turns_at_once_never_overspend(metered: ChatReplica, provider: FakeProvider) -> None:
     user, mark = metered.user(), str(new_id())
     responses = await asyncio.gather(*(user.chat(f"{mark} [[fake tokens=20 rate=100]]") for _ in range(50)))

@@ -78,17 +78,11 @@ class TokenLimits:
         return None if limit is None else _quota(await self._limiter.charge([limit], 0))
 
     async def settle(self, turn: Turn, plan: ChatPlan) -> None:
-        """Charge the tokens used beyond the prompt's estimate, or return the unused ones.
-
-        A cancelled turn keeps those of its prompt. The model's server has read it, although no usage is known before
-        the first token: without this, cancelled turns would have no limit.
-        """
+        """Charge the tokens used beyond the prompt's estimate, or return the unused ones."""
         limit = _limit(turn.user_id, plan)
-        if limit is None:
-            return
-        used, taken = turn.usage.total_tokens if turn.usage else 0, _cost(turn.prompt_tokens, limit)
-        difference = max(0, used - taken) if turn.status == "cancelled" else used - taken
-        if difference:
+        used = turn.usage.total_tokens if turn.usage else 0
+        difference = used - _cost(turn.prompt_tokens, limit) if limit else 0
+        if limit is not None and difference:
             await self._limiter.charge([limit], difference)
 
 

@@ -84,6 +84,7 @@ class HttpProvider:
         """Return the response of a call once it has the status 200; raises AttemptFailed."""
         url, body = self._target.base_url + self._format.path, orjson.dumps(self._format.body(provider_model, prompt))
         response: aiohttp.ClientResponse | None = None
+        prompt.call.is_open = True
         try:
             async with at_most(self._timeout):
                 response = await self._session.post(url, data=body, headers=self._headers(), allow_redirects=False)

@@ -81,6 +81,7 @@ class FallbackGenerator:
         try:
             first = await anext(answer)
         except AttemptFailed as failed:
+            prompt.call.is_open = False
             if failed.retryable:
                 breaker.failed()
             raise

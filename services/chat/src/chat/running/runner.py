@@ -19,7 +19,7 @@ from chat.running.log_replication import LogReplicator
 from chat.running.outcome import StopReason, cached_outcome, decide
 from chat.running.tool_calls import join_calls
 from chat.running.turn_log import TurnLog
-from chat.running.usage import estimated_usage, is_plausible
+from chat.running.usage import billed_usage
 from chat.turn_store import TurnStore
 from parley import times
 from parley.errors import DependencyUnavailable
@@ -132,7 +132,7 @@ class Runner:
             terms = await self._job.fallback_terms(model) if self._job.fallback_terms is not None else None
             if terms is None:
                 return None
-            self._terms = terms
+            self._terms, self._model = terms, model
         return self._terms.prompt
 
     def _add_all(self, chunks: Sequence[AnswerChunk]) -> None:
@@ -178,7 +178,7 @@ class Runner:
             capped=self._terms.capped_by_budget,
         )
         failed = end.status == "failed"
-        usage = EMPTY_USAGE if failed else self._billed_usage(entries)
+        usage = EMPTY_USAGE if failed else self._usage_of(entries)
         price = self._model.price
         return Outcome(
             status=end.status,
@@ -189,21 +189,22 @@ class Runner:
             usage=usage,
             cost=price.of(usage) if price else (Decimal(0) if failed else None),
             price_version=price.version if price else None,
-            provider=self._model.provider if self._answered else None,
-            provider_model=self._model.provider_model if self._answered else None,
+            provider=self._model.provider if self._has_prompt else None,
+            provider_model=self._model.provider_model if self._has_prompt else None,
             error=end.error,
             finished_at=times.now(),
             time_to_first_token_ms=None if self._first_token is None else round(self._first_token * 1000),
         )
 
-    def _billed_usage(self, entries: Sequence[LogEntry]) -> Usage:
-        reported, prompt = self._usage, self._terms.prompt
-        if reported is not None and self._job.embedding is not None:
-            return reported
-        if reported is not None and is_plausible(reported, prompt, self._model, has_output=bool(entries)):
-            return reported
-        prompt_tokens = self._job.turn.prompt_tokens if self._answered else 0
-        return estimated_usage(entries, prompt_tokens, max_tokens=prompt.max_tokens)
+    @property
+    def _has_prompt(self) -> bool:
+        return self._answered or self._terms.prompt.call.is_open
+
+    def _usage_of(self, entries: Sequence[LogEntry]) -> Usage:
+        if self._usage is not None and self._job.embedding is not None:
+            return self._usage
+        prompt_tokens = self._job.turn.prompt_tokens if self._has_prompt else 0
+        return billed_usage(self._usage, entries, self._terms.prompt, prompt_tokens, self._model)
 
     async def _finish(self, outcome: Outcome) -> None:
         turn = await self._store_outcome(outcome)

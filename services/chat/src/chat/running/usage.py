@@ -22,6 +22,15 @@ def is_plausible(usage: Usage, prompt: Prompt, model: Model, *, has_output: bool
     return int(has_output) <= usage.completion_tokens <= prompt.max_tokens
 
 
+def billed_usage(
+    reported: Usage | None, entries: Sequence[LogEntry], prompt: Prompt, prompt_tokens: int, model: Model
+) -> Usage:
+    """Return the reported usage of an answer if that can be true, else an estimate."""
+    if reported is not None and is_plausible(reported, prompt, model, has_output=bool(entries)):
+        return reported
+    return estimated_usage(entries, prompt_tokens, max_tokens=prompt.max_tokens)
+
+
 def estimated_usage(entries: Sequence[LogEntry], prompt_tokens: int, *, max_tokens: int | None = None) -> Usage:
     """Return the usage of an answer of at most ``max_tokens``, whose tokens the provider did not report."""
     completion = estimate("".join(_text(entry) for entry in entries))

@@ -13,11 +13,16 @@ from parley_events.parts import Usage
 
 @dataclass
 class ScriptedGenerator:
-    """An AnswerGenerator that yields ``chunks``, then raises ``failure`` or, with ``endless``, waits for ever."""
+    """An AnswerGenerator that yields ``chunks``, then raises ``failure`` or, with ``endless``, waits for ever.
+
+    With ``silent``, the server never answers, and has the prompt if it ``takes_prompt``.
+    """
 
     chunks: Sequence[AnswerChunk] = ()
     failure: ProviderFailure | None = None
     endless: bool = False
+    silent: bool = False
+    takes_prompt: bool = True
     prompts: list[Prompt] = field(default_factory=list)
     available: bool = True
 
@@ -39,6 +44,9 @@ class ScriptedGenerator:
                 break
         else:
             raise ProviderFailure
+        prompt.call.is_open = self.silent and self.takes_prompt
+        if self.silent:
+            await asyncio.Event().wait()
         if self.failure is None or self.chunks:
             yield ModelSelected(model)
         for chunk in self.chunks:

@@ -20,7 +20,7 @@ from chat.errors import (
     TurnInProgress,
 )
 from chat.history import ConversationOwner, RegenerationSource
-from chat.model import EMPTY_USAGE, IdempotencyKey
+from chat.model import IdempotencyKey
 from chat_testing.admission import admit, adopt, completed, follow_up
 from chat_testing.bench import EngineBench
 from chat_testing.service_bench import ServiceBench
@@ -205,17 +205,6 @@ async def test_the_token_limit_takes_the_prompt_and_settles_the_rest() -> None:
     assert ended is not None
     await job.settle(ended)
     assert bench.limiter.taken == [job.turn.prompt_tokens, 10 - job.turn.prompt_tokens]
-
-
-async def test_a_cancelled_turn_keeps_the_tokens_of_its_prompt_on_the_token_limit() -> None:
-    bench = ServiceBench(plan=ChatPlan(tokens_per_minute=1000, usd_per_day=None, usd_per_month=None))
-    job = await admit(bench, make_request(message="x" * 100))
-    outcome = make_outcome(status="cancelled", usage=EMPTY_USAGE, cost=Decimal(0))
-    ended = await bench.engine.turns.finish(job.turn, outcome)
-    assert job.settle is not None
-    assert ended is not None
-    await job.settle(ended)
-    assert bench.limiter.taken == [job.turn.prompt_tokens]
 
 
 async def test_the_token_limit_gets_back_what_a_turn_took_that_is_not_stored() -> None:

@@ -35,6 +35,7 @@ class ScriptedProvider:
         self, provider_model: str, prompt: Prompt, sink: ChunkSink | None = None
     ) -> AsyncGenerator[Sequence[AnswerChunk], None]:
         self.calls += 1
+        prompt.call.is_open = True
         failure = self._script.pop(0)
         if failure is not None:
             raise failure
@@ -83,6 +84,12 @@ async def test_a_final_failure_is_not_retried() -> None:
     with pytest.raises(ProviderFailure):
         await generate(provider)
     assert provider.calls == 1
+
+
+async def test_no_call_is_open_after_a_failure() -> None:
+    with pytest.raises(ProviderFailure):
+        await generate(ScriptedProvider(FINAL))
+    assert not PROMPT.call.is_open
 
 
 async def test_a_long_retry_after_is_left_to_the_client() -> None:

@@ -5,6 +5,8 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
+
 from chat.admission.response_cache import CacheLookup, ResponseCache
 from chat.errors import ProviderUnavailable
 from chat.generation import AnswerChunk
@@ -80,6 +82,21 @@ async def test_a_cancelled_turn_keeps_its_output() -> None:
     runner.stop("interrupted")
     turn = await running
     assert (turn.status, turn.content) == ("cancelled", "Hel")
+
+
+@pytest.mark.parametrize(("takes_prompt", "tokens", "provider"), [(True, 9, "fake"), (False, 0, None)])
+async def test_a_turn_that_is_cancelled_before_its_first_token_costs_the_prompt_if_a_server_has_it(
+    takes_prompt: bool, tokens: int, provider: str | None
+) -> None:
+    generator = ScriptedGenerator(silent=True, takes_prompt=takes_prompt)
+    bench = EngineBench(generator=generator)
+    runner = bench.runner(await bench.job(prompt_tokens=9))
+    running = asyncio.create_task(run(bench, runner))
+    await eventually(lambda: bool(generator.prompts))
+    runner.stop("cancelled")
+    turn = await running
+    assert (turn.status, turn.provider) == ("cancelled", provider)
+    assert turn.usage == Usage(prompt_tokens=tokens, completion_tokens=0, total_tokens=tokens, estimated=True)
 
 
 async def test_a_turn_ends_at_its_deadline() -> None:
