@@ -1,8 +1,12 @@
 """Stream leases: the contract of the Redis store and of its fake, and the expiry in Redis."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
+from redis.asyncio.client import Pipeline
 
 from gateway.access.stream_leases import LEASE_DURATION, StreamLeases
 from gateway_testing.fakes import FakeStreamLeases
@@ -58,6 +62,47 @@ async def test_a_lease_expires_by_itself(redis: RedisClient) -> None:
     assert LEASE_DURATION < await redis.ttl(f"parley:streams:{user}") <= LEASE_DURATION * 2
     await redis.zadd(f"parley:streams:{user}", {"lease of a dead process": 0})
     assert await StreamLeases(redis, timeout=2).acquire(user, 2) is not None
+
+
+@pytest.mark.parametrize("error", [-3600, 3600])
+async def test_the_clock_of_a_process_does_not_matter(
+    error: float, redis: RedisClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leases, user, now = StreamLeases(redis, timeout=2), str(new_id()), time.time()
+    token = await leases.acquire(user, 1)
+    assert token is not None
+    await redis.zadd(f"parley:streams:{user}", {token: now + 5})
+    monkeypatch.setattr(time, "time", lambda: now + error)
+    renewal = asyncio.create_task(leases.keep_renewed())
+    while await redis.zscore(f"parley:streams:{user}", token) == now + 5:
+        await asyncio.sleep(0.01)
+    renewal.cancel()
+    until = await redis.zscore(f"parley:streams:{user}", token)
+    assert until is not None
+    assert now + 10 < until < now + 60
+    assert await StreamLeases(redis, timeout=2).acquire(user, 1) is None
+
+
+async def test_a_lease_that_is_released_while_it_is_renewed_is_gone(
+    redis: RedisClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leases, user, renewed = StreamLeases(redis, timeout=2), str(new_id()), asyncio.Event()
+    token = await leases.acquire(user, 1)
+    assert token is not None
+    execute = Pipeline.execute
+
+    async def release_first(pipeline: Pipeline) -> list[Any]:
+        await leases.release(token)
+        replies = await execute(pipeline)
+        renewed.set()
+        return replies
+
+    monkeypatch.setattr(Pipeline, "execute", release_first)
+    renewal = asyncio.create_task(leases.keep_renewed())
+    await renewed.wait()
+    await asyncio.sleep(0.2)
+    renewal.cancel()
+    assert await redis.zcard(f"parley:streams:{user}") == 0
 
 
 async def test_without_redis_every_process_grants_leases() -> None:

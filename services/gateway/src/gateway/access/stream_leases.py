@@ -64,12 +64,16 @@ class StreamLeases:
                 await self._try(self._renew(held), timeout=RENEW_INTERVAL)
 
     async def _renew(self, leases: Sequence[tuple[str, str]]) -> None:
-        until = int(time.time()) + LEASE_DURATION
+        seconds, _ = await execute(self._redis, "TIME")  # every process uses this clock, as TAKE does
+        until = int(seconds) + LEASE_DURATION
         async with self._redis.pipeline(transaction=False) as pipeline:
             for token, user in leases:
                 pipeline.zadd(_key(user), {token: until})
                 pipeline.expire(_key(user), LEASE_DURATION * 2)
             await pipeline.execute()
+        for token, user in leases:
+            if token not in self._held:  # released meanwhile, perhaps before it was renewed
+                await execute(self._redis, "ZREM", _key(user), token)
 
     async def _try(self, operation: Coroutine[Any, Any, Any], *, timeout: float | None = None) -> Any:
         """Return the result of a Redis call, or None while Redis is unavailable."""
