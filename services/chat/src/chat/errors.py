@@ -207,7 +207,9 @@ class TurnPending(ParleyError):
     remedy = "Poll the turn in `turn_id`. It ends without further requests."
 
     def __init__(self, turn_id: UUID) -> None:
-        super().__init__(None, headers=_turn_header(turn_id), turn_id=str(turn_id))
+        # OpenAI's SDKs repeat any other 504, and send no key of their own: the repeat would be another turn.
+        headers = {"x-should-retry": "false", **_turn_header(turn_id)}
+        super().__init__(None, headers=headers, turn_id=str(turn_id))
 
 
 class HistoryUnavailable(DependencyUnavailable):

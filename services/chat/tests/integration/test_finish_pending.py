@@ -74,6 +74,7 @@ async def test_clients_are_told_that_the_end_is_pending_and_can_read_it_later(
     assert (error["code"], error["turn_id"]) == ("finish_pending", chunked_id)
     answers = [await whole, await completed]
     assert [(r.status_code, r.json()["error"]["code"]) for r in answers] == [(504, "upstream_timeout")] * 2
+    assert [r.headers["x-should-retry"] for r in answers] == ["false"] * 2
     unavailable = await users[0].request("GET", f"/api/v1/chat/turns/{turn_id}/stream")
     assert (unavailable.status_code, unavailable.json()["code"]) == (503, "dependency_unavailable")
 
