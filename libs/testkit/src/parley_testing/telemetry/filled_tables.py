@@ -44,6 +44,7 @@ SAMPLES: dict[str, Any] = {
     "text": f"t{SAMPLE}",
     "text[]": [f"t{SAMPLE}"],
     "bytea": hashlib.md5(b"b7", usedforsecurity=False).digest(),
+    "bytea[]": [hashlib.md5(b"b7", usedforsecurity=False).digest()],
     "timestamp with time zone": datetime.now(UTC) - timedelta(minutes=1000),
     "date": date(2026, 1, 1),
     "boolean": True,
