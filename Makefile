@@ -112,7 +112,7 @@ soak: setup ## Break things at random for MINUTES (10) under load: nothing is lo
 	@PYTHONPATH=tests/support $(PY) -m blackout.soak --minutes $(or $(MINUTES),10) $(ARGS)
 
 .PHONY: rolling-test
-rolling-test: setup ## Replace every process in turn under streams and requests (ROLLING_STREAMS=100 ROLLING_RATE=50)
+rolling-test: setup ## Replace every process in turn under streams and requests (ROLLING_STREAMS=100 ROLLING_RATE=50 ROLLING_FROM=<other clone>/.venv/bin)
 	@$(PYTEST) -m chaos -s tests/faults/test_rolling_upgrade.py $(ARGS)
 
 .PHONY: event-drill

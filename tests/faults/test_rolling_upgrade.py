@@ -39,6 +39,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 STREAMS = int(os.environ.get("ROLLING_STREAMS", "100"))
 RATE = float(os.environ.get("ROLLING_RATE", "50"))
 """Requests a second beside the streams: a fifth are turns, the others list the models."""
+FROM = Path(found) if (found := os.environ.get("ROLLING_FROM")) else None
+"""Folder of the commands of an earlier version, such as `.venv/bin` of another clone, from which all are upgraded."""
 ACCOUNTS = 8
 PRE_STOP = 5.0
 """Seconds of the preStop hook, as in `deploy/k8s/base/patches/workload.yaml`."""
@@ -47,8 +49,7 @@ GRACE = 60.0
 WARM_UP = 3.0
 TOKENS = 40
 STREAM = f"stream [[fake tokens={TOKENS} rate=10]]"
-SHORT = "short [[fake tokens=2]]"
-WHOLE = " ".join(f"t{number}" for number in range(1, TOKENS + 1))
+SHORT, WHOLE = "short [[fake tokens=2]]", " ".join(f"t{number}" for number in range(1, TOKENS + 1))
 STORED_TIMEOUT = 60.0
 
 
@@ -129,7 +130,8 @@ class Rollout:
     balancers: dict[str, ConnectionBalancer]
 
     async def replace(self, old: ServiceProcess, new: ServiceProcess, service: str) -> None:
-        """Replace one process."""
+        """Replace one process by one of this version."""
+        new.programs = None
         await new.start()  # returns when the readiness probe succeeds
         if balancer := self.balancers.get(service):
             balancer.replace(old.port, new.port)
@@ -162,8 +164,9 @@ async def stack(
     """Three processes of each service, of which the third is stopped: its address is that of a new pod."""
     settings = high_limits | {"DRAIN_TIMEOUT": "30", "LOG_LEVEL": "info", "STREAMS_PER_USER": "1000"}
     made = SeparateStack(
-        tmp_path, private_backends.urls, provider.base_url, replicas=3, settings=settings, auth_url=auth_balancer.url
-    )
+        tmp_path, private_backends.urls, provider.base_url, replicas=3, settings=settings,
+        auth_url=auth_balancer.url, programs=FROM,
+    )  # fmt: skip
     starting = asyncio.create_task(made.start())
     try:
         # The services that start after auth need it behind its balancer.

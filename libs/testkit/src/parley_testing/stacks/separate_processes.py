@@ -25,11 +25,15 @@ class SeparateStack:
         replicas: int = 1,
         settings: Mapping[str, str] | None = None,
         auth_url: str | None = None,
+        programs: Path | None = None,
     ) -> None:
-        """``auth_url``: address of a load balancer in front of auth. Default: the process itself."""
+        """``auth_url``: address of a load balancer in front of auth. Default: the process itself.
+
+        ``programs``: the folder of the commands of another version. Default: those of the running Python.
+        """
         self.folder, self._infrastructure, self._replicas = folder, infrastructure, replicas
         self._provider_url, self._settings = provider_url, dict(settings or {})
-        self._auth_url = auth_url
+        self._auth_url, self._programs = auth_url, programs
         self._turn = 0
         # One range for all: ports that are chosen one by one may collide.
         self._port = free_ports(
@@ -109,7 +113,7 @@ class SeparateStack:
 
     def _replica(self, name: str, command: str, settings: Mapping[str, str]) -> ServiceProcess:
         port, self._port = self._port, self._port + 2
-        return ServiceProcess(name, command, self.folder, settings, port)
+        return ServiceProcess(name, command, self.folder, settings, port, programs=self._programs)
 
     def _common(self) -> dict[str, str]:
         return {"ENVIRONMENT": "development", "REGISTRATION": "open", "DRAIN_TIMEOUT": "20", **self._settings}

@@ -15,9 +15,21 @@ START_SECONDS = 60.0
 class ServiceProcess:
     """A process of one service, started by its command with secrets in files."""
 
-    def __init__(self, name: str, command: str, folder: Path, settings: Mapping[str, str], port: int = 0) -> None:
-        """Use ``port`` and the next one, or free ports; nothing is started yet."""
-        port = port or free_ports(2)
+    def __init__(
+        self,
+        name: str,
+        command: str,
+        folder: Path,
+        settings: Mapping[str, str],
+        port: int = 0,
+        *,
+        programs: Path | None = None,
+    ) -> None:
+        """Use ``port`` and the next one, or free ports; nothing is started yet.
+
+        ``programs``: the folder of the commands of another version. Default: those of the running Python.
+        """
+        port, self.programs = port or free_ports(2), programs
         self.name, self.port, self.admin_port = name, port, port + 1
         self._folder = folder / name
         self._command, self.settings = command, settings
@@ -46,7 +58,7 @@ class ServiceProcess:
         ports = {"PORT": str(self.port), "ADMIN_PORT": str(self.admin_port)}
         command = ServerCommand(
             name=self.name,
-            arguments=[command_path(self._command)],
+            arguments=[str(self.programs / self._command) if self.programs else command_path(self._command)],
             folder=self._folder,
             environment=environment(**ports, **self.settings),
         )
@@ -61,7 +73,8 @@ class ServiceProcess:
 
     def twin(self, name: str, **settings: str) -> "ServiceProcess":
         """Return another process of the same service with some settings changed; it is not started."""
-        return ServiceProcess(name, self._command, self._folder.parent, {**self.settings, **settings})
+        changed = {**self.settings, **settings}
+        return ServiceProcess(name, self._command, self._folder.parent, changed, programs=self.programs)
 
     async def status(self) -> dict[str, object]:
         """Return the document of the admin port's `/status`."""
