@@ -5,6 +5,7 @@ import asyncio
 import random
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from blackout.cells import KINDS, UPSTREAM, Cell, Fault, Victim
@@ -56,7 +57,11 @@ async def run(seconds: float, choose: random.Random, logs: Path | None) -> list[
                     count = await _break_things(rig, seconds, choose)
                     await asyncio.sleep(CALM_SECONDS)
                     await sampler.sample()
-            turns = [*traffic.turns, *streams.turns]
+            for user in rig.users:
+                await user.renew()
+            # The readers of the first streams have tokens that are expired now.
+            current = {user.username: user for user in rig.users}
+            turns = [replace(turn, user=current[turn.user.username]) for turn in [*traffic.turns, *streams.turns]]
             allowed = Cell("chat", "stopped", dict.fromkeys(KINDS, UPSTREAM))
             refused = sum(not answer.succeeded for answer in traffic.answers)
             print(f"{count} faults; {len(traffic.answers)} requests, {refused} refused; {len(turns)} turns accepted")
