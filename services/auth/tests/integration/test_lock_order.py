@@ -10,7 +10,7 @@ import pytest
 from auth.accounts.model import User
 from auth.api_keys.model import ApiKey
 from auth.container import AuthStores
-from auth.sessions.model import NewSession
+from auth.sessions.model import NewSession, SessionLimits
 from auth.wiring import postgres_stores
 from auth_testing.store_samples import ORIGIN, add_user, new_key, new_password, start_session
 from parley.ids import new_id
@@ -74,13 +74,14 @@ async def test_api_keys_sessions_passwords_and_erasures_never_deadlock(backends:
 async def test_sessions_beyond_the_limit_never_deadlock(backends: SharedBackends) -> None:
     dsn = await backends.fresh_database(migrate, "auth")
     async with open_pool(dsn, size=20) as pool:
-        stores = postgres_stores(pool, token_lifetime=900)
+        stores, limited = (postgres_stores(pool, token_lifetime=900) for _ in range(2))
+        limited.sessions.limits = SessionLimits(sessions=2)
         for _ in range(ACCOUNTS):
             user = await add_user(stores)
             sessions = [await start_session(stores, user) for _ in range(12)]
             new = NewSession(new_id(), user.id, "parley-web", user.scopes, secrets.token_bytes(32), 3600, 600)
             await asyncio.gather(
-                stores.sessions.start(new, ORIGIN, max_sessions=2),
+                limited.sessions.start(new, ORIGIN),
                 *(stores.sessions.end(user.id, session.id, "logout", ORIGIN) for session in sessions),
             )
     assert await deadlocks(dsn) == 0

@@ -19,6 +19,15 @@ _VERSION = re.compile(r"[0-9._]+")
 
 
 @dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """What the sessions of one account may take."""
+
+    sessions: int = MAX_SESSIONS
+    refresh_tokens: int = MAX_REFRESH_TOKENS
+    devices: int = MAX_KNOWN_DEVICES
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """One login on one device, with its family of refresh tokens."""
 

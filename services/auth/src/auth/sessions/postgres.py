@@ -10,15 +10,7 @@ from auth.audit.model import RequestOrigin
 from auth.database import AccountDatabase, Row
 from auth.revocations.model import RevocationReason
 from auth.revocations.postgres import Revoker
-from auth.sessions.model import (
-    MAX_KNOWN_DEVICES,
-    MAX_REFRESH_TOKENS,
-    MAX_SESSIONS,
-    NewSession,
-    RefreshRotation,
-    Session,
-    device_digest,
-)
+from auth.sessions.model import NewSession, RefreshRotation, Session, SessionLimits, device_digest
 from parley.storage.named_parameters import NamedStatement
 from parley.storage.postgres import Connection
 
@@ -104,15 +96,9 @@ class PostgresSessionStore:
 
     def __init__(self, database: AccountDatabase, revoker: Revoker) -> None:
         self._database, self._revoker = database, revoker
+        self.limits = SessionLimits()
 
-    async def start(
-        self,
-        new: NewSession,
-        origin: RequestOrigin,
-        *,
-        max_sessions: int = MAX_SESSIONS,
-        max_devices: int = MAX_KNOWN_DEVICES,
-    ) -> Session | None:
+    async def start(self, new: NewSession, origin: RequestOrigin) -> Session | None:
         values = {
             "id": new.id,
             "user_id": new.user_id,
@@ -131,11 +117,11 @@ class PostgresSessionStore:
             if row is None:
                 return None
             session = _session(row)
-            for surplus in await connection.fetch(_SURPLUS, new.user_id, max_sessions):
+            for surplus in await connection.fetch(_SURPLUS, new.user_id, self.limits.sessions):
                 await self._revoker.end_sessions(connection, new.user_id, "logout", only=surplus["id"])
                 await _record(connection, new.user_id, "logout", 1, origin)
             if session.new_device:
-                await connection.execute(_FORGET_DEVICES, new.user_id, max_devices)
+                await connection.execute(_FORGET_DEVICES, new.user_id, self.limits.devices)
                 detail = {"session": str(session.id)}
                 await audit.record(connection, "session.new_device", origin, new.user_id, detail=detail)
             return session
@@ -145,14 +131,7 @@ class PostgresSessionStore:
         return replace(_session(row), scopes=tuple(row["granted"])) if row else None
 
     async def rotate(
-        self,
-        token_digest: bytes,
-        next_digest: bytes,
-        *,
-        window: float,
-        idle_lifetime: int,
-        origin: RequestOrigin,
-        max_tokens: int = MAX_REFRESH_TOKENS,
+        self, token_digest: bytes, next_digest: bytes, *, window: float, idle_lifetime: int, origin: RequestOrigin
     ) -> RefreshRotation | None:
         async with self._database.transaction() as connection:
             row = await connection.fetchrow(_ROTATE, token_digest, next_digest, window, float(idle_lifetime))
@@ -164,7 +143,8 @@ class PostgresSessionStore:
             else:
                 await connection.execute(_ISSUED, next_digest, row["id"])
                 if not next_digest[0]:  # digests are random: one rotation in 256 counts the tokens
-                    await connection.execute(_FORGET, row["id"], [token_digest, next_digest], max_tokens)
+                    kept = [token_digest, next_digest]
+                    await connection.execute(_FORGET, row["id"], kept, self.limits.refresh_tokens)
             user = await connection.fetchrow("SELECT * FROM users WHERE id = $1", row["user_id"])
             return RefreshRotation(_session(row), to_user(user), reused) if user else None
 

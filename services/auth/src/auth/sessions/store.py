@@ -6,32 +6,20 @@ from uuid import UUID
 
 from auth.audit.model import RequestOrigin
 from auth.revocations.model import RevocationReason
-from auth.sessions.model import (
-    MAX_KNOWN_DEVICES,
-    MAX_REFRESH_TOKENS,
-    MAX_SESSIONS,
-    NewSession,
-    RefreshRotation,
-    Session,
-)
+from auth.sessions.model import NewSession, RefreshRotation, Session, SessionLimits
 
 
 class SessionStore(Protocol):
     """Stored sessions and refresh tokens. Each method is one transaction, events and audit entry included."""
 
-    async def start(
-        self,
-        new: NewSession,
-        origin: RequestOrigin,
-        *,
-        max_sessions: int = MAX_SESSIONS,
-        max_devices: int = MAX_KNOWN_DEVICES,
-    ) -> Session | None:
+    limits: SessionLimits
+
+    async def start(self, new: NewSession, origin: RequestOrigin) -> Session | None:
         """Store a session, the time of the login and the device; None if the account is missing or disabled.
 
         Also None if the password is no longer the one that was checked. The session has only those of the scopes that
-        the account still has. If the account has more than ``max_sessions`` now, those that were used longest ago end.
-        Of its devices, the last ``max_devices`` are remembered.
+        the account still has. If the account has more than ``limits.sessions`` now, those that were used longest ago
+        end. Of its devices, the last ``limits.devices`` are remembered.
         """
         ...
 
@@ -43,19 +31,13 @@ class SessionStore(Protocol):
         ...
 
     async def rotate(
-        self,
-        token_digest: bytes,
-        next_digest: bytes,
-        *,
-        window: float,
-        idle_lifetime: int,
-        origin: RequestOrigin,
-        max_tokens: int = MAX_REFRESH_TOKENS,
+        self, token_digest: bytes, next_digest: bytes, *, window: float, idle_lifetime: int, origin: RequestOrigin
     ) -> RefreshRotation | None:
         """Replace a refresh token by its successor; None if no live session has the token.
 
         A token used again within ``window`` seconds rotates to the same successor. Any other reuse ends the session, as
-        long as the token is remembered: now and then, older ones of a session with more than ``max_tokens`` are not.
+        long as the token is remembered: now and then, a session with more than ``limits.refresh_tokens`` forgets the
+        older ones.
         """
         ...
 

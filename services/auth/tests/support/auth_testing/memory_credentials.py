@@ -10,15 +10,7 @@ from auth.api_keys.model import MAX_KEYS, ApiKey, TooManyApiKeysError
 from auth.audit.model import RequestOrigin
 from auth.errors import IdempotencyKeyReused
 from auth.revocations.model import RevocationReason
-from auth.sessions.model import (
-    MAX_KNOWN_DEVICES,
-    MAX_REFRESH_TOKENS,
-    MAX_SESSIONS,
-    NewSession,
-    RefreshRotation,
-    Session,
-    device_digest,
-)
+from auth.sessions.model import NewSession, RefreshRotation, Session, SessionLimits, device_digest
 from auth_testing.memory_database import MemoryDatabase, StoredApiKey, StoredSession
 from parley.errors import TokenRevoked
 
@@ -30,16 +22,9 @@ class MemorySessionStore:
     """Sessions in memory."""
 
     def __init__(self, database: MemoryDatabase) -> None:
-        self._database = database
+        self._database, self.limits = database, SessionLimits()
 
-    async def start(
-        self,
-        new: NewSession,
-        origin: RequestOrigin,
-        *,
-        max_sessions: int = MAX_SESSIONS,
-        max_devices: int = MAX_KNOWN_DEVICES,
-    ) -> Session | None:
+    async def start(self, new: NewSession, origin: RequestOrigin) -> Session | None:
         user = self._database.users.get(new.user_id)
         if user is None or not user.active or new.password_hash not in {None, user.password_hash}:
             return None
@@ -57,7 +42,7 @@ class MemorySessionStore:
             last_used_at=now,
             expires_at=now + timedelta(seconds=new.lifetime),
             idle_expires_at=now + timedelta(seconds=new.idle_lifetime),
-            new_device=self._note_device(new, origin, max_devices),
+            new_device=self._note_device(new, origin),
             not_before=user.not_before,
         )
         if session.new_device:
@@ -67,7 +52,7 @@ class MemorySessionStore:
         )
         self._database.refresh_tokens[new.token_digest] = new.id
         live = sorted(self._database.live_sessions(new.user_id), key=lambda each: each.session.last_used_at)
-        for surplus in live[:-max_sessions]:
+        for surplus in live[: -self.limits.sessions]:
             self._record(new.user_id, "logout", self._database.end_sessions([surplus], "logout"), origin)
         return session
 
@@ -79,14 +64,7 @@ class MemorySessionStore:
         return replace(stored.session, scopes=tuple(scope for scope in stored.session.scopes if scope in owned))
 
     async def rotate(
-        self,
-        token_digest: bytes,
-        next_digest: bytes,
-        *,
-        window: float,
-        idle_lifetime: int,
-        origin: RequestOrigin,
-        max_tokens: int = MAX_REFRESH_TOKENS,
+        self, token_digest: bytes, next_digest: bytes, *, window: float, idle_lifetime: int, origin: RequestOrigin
     ) -> RefreshRotation | None:
         stored = self._find(token_digest)
         if stored is None:
@@ -103,7 +81,7 @@ class MemorySessionStore:
             return RefreshRotation(session, user, reused=True)
         self._database.refresh_tokens[next_digest] = session.id
         tokens = [digest for digest, owner in self._database.refresh_tokens.items() if owner == session.id]
-        if not next_digest[0] and len(tokens) > max_tokens:
+        if not next_digest[0] and len(tokens) > self.limits.refresh_tokens:
             for digest in set(tokens) - {token_digest, next_digest}:
                 del self._database.refresh_tokens[digest]
         return RefreshRotation(stored.session, user, reused=False)
@@ -139,13 +117,14 @@ class MemorySessionStore:
             del self._database.sessions[session_id]
         return len(old)
 
-    def _note_device(self, new: NewSession, origin: RequestOrigin, max_devices: int) -> bool:
+    def _note_device(self, new: NewSession, origin: RequestOrigin) -> bool:
         """Store the device, and return whether the account has others but not this one."""
         device = (new.user_id, device_digest(new.client_id, origin.user_agent))
         known = [found for found in self._database.devices if found[0] == new.user_id]
         self._database.devices.pop(device, None)
         self._database.devices[device] = None
-        for forgotten in [found for found in self._database.devices if found[0] == new.user_id][:-max_devices]:
+        mine = [found for found in self._database.devices if found[0] == new.user_id]
+        for forgotten in mine[: -self.limits.devices]:
             del self._database.devices[forgotten]
         return bool(known) and device not in known
 

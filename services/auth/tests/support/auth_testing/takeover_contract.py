@@ -14,7 +14,7 @@ from auth.container import AuthStores
 from auth.email_verification.service import TOKEN_LIFETIME
 from auth.email_verification.store import UnverifiedAddress
 from auth.security import identifiers
-from auth.sessions.model import NewSession
+from auth.sessions.model import NewSession, SessionLimits
 from auth_testing.store_samples import ORIGIN, add_user, new_key, new_password, start_session, verify_address
 from parley.errors import TokenRevoked
 from parley.ids import new_id
@@ -130,10 +130,10 @@ class TakeoverContract:
         user, refreshed, stranger = await add_user(stores), secrets.token_bytes(32), await add_user(stores)
         await start_session(stores, stranger)
         first, second = await start_session(stores, user, refreshed), await start_session(stores, user)
-        rotated = secrets.token_bytes(32)
+        rotated, stores.sessions.limits = secrets.token_bytes(32), SessionLimits(sessions=2)
         await stores.sessions.rotate(refreshed, rotated, window=10, idle_lifetime=600, origin=ORIGIN)
         new = NewSession(new_id(), user.id, "parley-web", (), secrets.token_bytes(32), lifetime=60, idle_lifetime=60)
-        assert await stores.sessions.start(new, ORIGIN, max_sessions=2) is not None
+        assert await stores.sessions.start(new, ORIGIN) is not None
         live = await stores.sessions.live(user.id, before=None, limit=9)
         assert {session.id for session in live} == {first.id, new.id}
         assert await stores.revocations.find_revoked([first.id, second.id], {}) == ([second.id], [])
@@ -143,7 +143,8 @@ class TakeoverContract:
         user = await add_user(stores)
         tokens = [b"\1" + secrets.token_bytes(31) for _ in range(3)] + [b"\0" + secrets.token_bytes(31)]
         session = await start_session(stores, user, tokens[0])
-        rotate = partial(stores.sessions.rotate, window=10, idle_lifetime=600, origin=ORIGIN, max_tokens=3)
+        rotate = partial(stores.sessions.rotate, window=10, idle_lifetime=600, origin=ORIGIN)
+        stores.sessions.limits = SessionLimits(refresh_tokens=3)
         for used, following in pairwise(tokens):
             assert await rotate(used, following) is not None
         assert await rotate(tokens[0], b"x" * 32) is None
@@ -169,12 +170,13 @@ class TakeoverContract:
 
     async def test_the_devices_that_logged_in_longest_ago_are_forgotten(self, stores: AuthStores) -> None:
         user, stranger = await add_user(stores), await add_user(stores)
+        stores.sessions.limits = SessionLimits(devices=2)
 
         async def log_in(agent: str, owner: User = user) -> bool:
             new = NewSession(
                 new_id(), owner.id, "parley-web", (), secrets.token_bytes(32), lifetime=60, idle_lifetime=60
             )
-            session = await stores.sessions.start(new, replace(ORIGIN, user_agent=agent), max_devices=2)
+            session = await stores.sessions.start(new, replace(ORIGIN, user_agent=agent))
             assert session is not None
             return session.new_device
 
