@@ -10,6 +10,7 @@ from auth.revocations.model import Revocation
 from auth.revocations.store import RevocationCache, RevocationStore
 from parley.errors import DependencyUnavailable
 from parley.ids import parse_id
+from parley.process.outage_pause import OutagePause
 from parley.security.identity import Principal
 from parley.storage.redis import REDIS_UNAVAILABLE
 
@@ -27,19 +28,19 @@ class RevocationService:
     def __init__(
         self, store: RevocationStore, cache: RevocationCache, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._store, self._cache, self._clock = store, cache, clock
+        self._store, self._cache = store, cache
         self._instance: str | None = None
-        self._unavailable_until = float("-inf")
+        self._pause = OutagePause(COPY_INTERVAL, clock=clock)
         self._lock = asyncio.Lock()
 
     async def push(self) -> None:
         """Copy new revocations now; ``watch`` retries after a failure, so others do not wait for another one."""
         try:
             async with self._lock:
-                if self._clock() >= self._unavailable_until:
+                if self._pause.is_over:
                     await self._write(await self._store.unpushed())
         except COPY_ERRORS as error:
-            self._unavailable_until = self._clock() + COPY_INTERVAL
+            self._pause.begin()
             log.warning("revocation_copy_failed", reason=type(error).__name__)
 
     async def watch(self, interval: float = COPY_INTERVAL) -> None:

@@ -16,6 +16,7 @@ import structlog
 from auth.errors import LoginThrottled
 from auth.security.login_failures import FailureCount, FailureCounter
 from parley.errors import DependencyUnavailable
+from parley.process.outage_pause import OutagePause
 
 log = structlog.get_logger()
 
@@ -38,8 +39,8 @@ class LoginThrottle:
     def __init__(
         self, shared: FailureCounter, local: FailureCounter, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._shared, self._local, self._clock = shared, local, clock
-        self._unavailable_until = float("-inf")
+        self._shared, self._local = shared, local
+        self._pause = OutagePause(OUTAGE_PAUSE, clock=clock)
 
     async def check(self, account: str, address: str) -> None:
         """Raise LoginThrottled while the next attempt has to wait."""
@@ -53,7 +54,7 @@ class LoginThrottle:
         """Count a wrong password."""
         keys = _keys(account, address)
         await self._local.add(keys, FAILURE_WINDOW)
-        if self._is_shared_available():
+        if self._pause.is_over:
             try:
                 await self._shared.add(keys, FAILURE_WINDOW)
             except DependencyUnavailable:
@@ -63,25 +64,22 @@ class LoginThrottle:
         """Clear the failures of this account at this address."""
         key = _keys(account, address)[0]
         await self._local.clear(key)
-        if self._is_shared_available():
+        if self._pause.is_over:
             try:
                 await self._shared.clear(key)
             except DependencyUnavailable:
                 self._note_outage("login_failures_not_cleared")
 
     async def _read(self, keys: Sequence[str]) -> list[FailureCount]:
-        if self._is_shared_available():
+        if self._pause.is_over:
             try:
                 return await self._shared.read(keys)
             except DependencyUnavailable:
                 self._note_outage("login_failures_not_shared")
         return await self._local.read(keys)
 
-    def _is_shared_available(self) -> bool:
-        return self._clock() >= self._unavailable_until
-
     def _note_outage(self, event: str) -> None:
-        self._unavailable_until = self._clock() + OUTAGE_PAUSE
+        self._pause.begin()
         log.warning(event)
 
 

@@ -1,7 +1,6 @@
 """Revoked sessions, looked up at auth while Redis is unavailable."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from gateway.upstream.failures import UpstreamFailure
 from parley.errors import ParleyError
+from parley.process.outage_pause import OutagePause
 from parley.ratelimit.limiter import TokenSession
 
 log = structlog.get_logger()
@@ -35,7 +35,7 @@ class RevocationLookup:
         self._known: TTLCache[tuple[str, int], bool] = TTLCache(MAX_CACHED, CACHE_TTL)
         self._pending: dict[tuple[str, int], TokenSession] = {}
         self._batch: asyncio.Task[None] | None = None
-        self._unavailable_until = 0.0
+        self._pause = OutagePause(LOOKUP_TIMEOUT)
         self._unchecked = Counter(
             "gateway_revocation_unchecked_total",
             "Requests accepted without a revocation check, because neither Redis nor auth was available.",
@@ -46,7 +46,7 @@ class RevocationLookup:
         """Return whether the session was revoked. When the lookup fails, count that and return False."""
         key = (session.session_id, session.issued_at)
         revoked = self._known.get(key)
-        if revoked is None and time.monotonic() >= self._unavailable_until:
+        if revoked is None and self._pause.is_over:
             await self._wait_for_lookup(key, session)
             revoked = self._known.get(key)
         if revoked is None:
@@ -82,7 +82,7 @@ class RevocationLookup:
                 result = await self._look_up(lookup_body(batch))
         except (ParleyError, UpstreamFailure, TimeoutError, KeyError, ValueError) as error:
             log.warning("revocation_lookup_failed", reason=type(error).__name__)
-            self._unavailable_until = time.monotonic() + LOOKUP_TIMEOUT
+            self._pause.begin()
             self._pending.clear()
             return
         sessions, users = set(result.get("revoked_sessions", ())), set(result.get("revoked_users", ()))

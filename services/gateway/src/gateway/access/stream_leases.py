@@ -1,12 +1,12 @@
 """Stream leases: the open streams of a user over all processes, as leases in Redis that expire by themselves."""
 
 import contextlib
-import time
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from gateway.spread_work import spread_over
 from parley.ids import new_id
+from parley.process.outage_pause import OutagePause
 from parley.process.timeouts import lag_tolerant_timeout
 from parley.storage.redis import REDIS_UNAVAILABLE, RedisClient
 from parley.storage.redis_internals import execute
@@ -39,7 +39,7 @@ class StreamLeases:
         self._redis, self._timeout = redis, timeout
         self._take = LuaScript(redis, TAKE)
         self._held: dict[str, str] = {}
-        self._unavailable_until = 0.0
+        self._pause = OutagePause(OUTAGE_PAUSE)
 
     async def acquire(self, user: str, limit: int) -> str | None:
         """Return the token of a new lease, or None when the user holds ``limit`` leases already."""
@@ -77,13 +77,13 @@ class StreamLeases:
 
     async def _try(self, operation: Coroutine[Any, Any, Any], *, timeout: float | None = None) -> Any:
         """Return the result of a Redis call, or None while Redis is unavailable."""
-        if time.monotonic() < self._unavailable_until:
+        if not self._pause.is_over:
             operation.close()
             return None
         with contextlib.suppress(*REDIS_UNAVAILABLE):
             async with lag_tolerant_timeout(timeout or self._timeout):
                 return await operation
-        self._unavailable_until = time.monotonic() + OUTAGE_PAUSE
+        self._pause.begin()
         return None
 
 
