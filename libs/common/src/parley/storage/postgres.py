@@ -73,6 +73,14 @@ async def _prepare(connection: Connection) -> None:
     await set_json_codecs(connection)
 
 
+async def allow_long_statements(connection: Connection, seconds: float) -> None:
+    """Allow the statements of this transaction more time than requests have.
+
+    A connection of ``open_pool`` ends each call itself, too: pass it ``timeout=seconds``.
+    """
+    await connection.execute(f"SET LOCAL statement_timeout = '{int(seconds)}s'")
+
+
 async def skip_reset(connection: object) -> None:
     """Skip the reset query when a connection returns to the pool.
 

@@ -14,7 +14,7 @@ from parley import times
 from parley.ids import new_id
 from parley.messaging import outbox
 from parley.observability.tracing import current_traceparent
-from parley.storage.postgres import Connection
+from parley.storage.postgres import Connection, allow_long_statements
 from parley_events.models import UserErasureConfirmed
 
 ERASURE_TIMEOUT = 50.0
@@ -106,7 +106,7 @@ class PostgresTurnErasureStore:
     async def delete_conversation(self, conversation_id: UUID, user_id: UUID, deleted_at: datetime) -> list[UUID]:
         """Store a tombstone and blank the content; returns the running turns, which must be cancelled."""
         async with self._turns.connection() as connection, connection.transaction():
-            await _allow_long_statements(connection)
+            await allow_long_statements(connection, ERASURE_TIMEOUT)
             await connection.execute(_DELETE_CONVERSATION, conversation_id, user_id, deleted_at)
             running = await connection.fetch(_CANCEL_CONVERSATION, conversation_id, timeout=ERASURE_TIMEOUT)
             await _blank(connection, [conversation_id])
@@ -120,7 +120,7 @@ class PostgresTurnErasureStore:
     async def erase(self, user_id: UUID, erasure_id: str) -> list[tuple[UUID, int]]:
         """Erase a user and confirm it in one transaction; returns ids and epochs of the turns that were running."""
         async with self._turns.connection() as connection, connection.transaction():
-            await _allow_long_statements(connection)
+            await allow_long_statements(connection, ERASURE_TIMEOUT)
             await connection.execute(_ERASE_ACCOUNT, user_id, timeout=ERASURE_TIMEOUT)
             await connection.execute(_DELETE_KEYS, user_id, timeout=ERASURE_TIMEOUT)
             conversations = await connection.fetch(_ERASE_CONVERSATIONS, user_id, timeout=ERASURE_TIMEOUT)
@@ -156,17 +156,12 @@ class PostgresTurnErasureStore:
     async def blank_late_turns(self) -> int:
         """Blank turns that ended after their conversation was deleted; returns the number of conversations."""
         async with self._turns.connection() as connection, connection.transaction():
-            await _allow_long_statements(connection)
+            await allow_long_statements(connection, ERASURE_TIMEOUT)
             rows = await connection.fetch(_LATE_TURNS, timeout=ERASURE_TIMEOUT)
             found = [row["conversation_id"] for row in rows]
             if found:
                 await _blank(connection, found)
         return len(found)
-
-
-async def _allow_long_statements(connection: Connection) -> None:
-    """Allow the statements of this transaction the time that requests do not have."""
-    await connection.execute(f"SET LOCAL statement_timeout = '{int(ERASURE_TIMEOUT)}s'")
 
 
 async def _blank(connection: Connection, conversations: Sequence[UUID]) -> None:

@@ -2,6 +2,7 @@
 
 from history.database import Database
 from parley.messaging import outbox
+from parley.storage.postgres import allow_long_statements
 from parley.times import now
 from parley_events.cloudevents import CloudEvent
 from parley_events.models import UserErased, UserErasureConfirmed
@@ -49,7 +50,7 @@ class PostgresUserDataEraser:
         """Delete everything of the user in one transaction, and confirm it through the outbox. Safe to repeat."""
         confirmed = UserErasureConfirmed(user_id=data.user_id, erasure_id=data.erasure_id, service="history", at=now())
         async with self._database.transaction() as connection:
-            await connection.execute(f"SET LOCAL statement_timeout = '{int(ERASURE_TIMEOUT)}s'")
+            await allow_long_statements(connection, ERASURE_TIMEOUT)
             await connection.execute("SELECT lock_person($1)", data.user_id)
             await connection.execute(
                 "INSERT INTO inbox (event_id, name) VALUES ($1, $2) ON CONFLICT DO NOTHING", event.id, event.name

@@ -1,6 +1,7 @@
 """Webhooks of users who were erased, disabled, or lost a scope, and stored events of which items were deleted."""
 
 from parley.messaging import outbox
+from parley.storage.postgres import allow_long_statements
 from parley.times import now
 from parley_events.models import TurnRedacted, UserChanged, UserErased, UserErasureConfirmed
 from parley_events.webhook_models import WebhookDisabledReason
@@ -85,7 +86,7 @@ class PostgresUserWebhooks:
             await connection.execute(EXCLUSIVE_ERASURE_LOCK)
             await connection.execute(_TOMBSTONE, data.user_id)
         async with self._database.transaction() as connection:
-            await connection.execute(f"SET LOCAL statement_timeout = '{int(ERASURE_TIMEOUT)}s'")
+            await allow_long_statements(connection, ERASURE_TIMEOUT)
             for statement in _ERASE:
                 await connection.execute(statement, data.user_id, timeout=ERASURE_TIMEOUT)
             await outbox.append(connection, "user.erasure_confirmed", confirmed, subject=data.user_id)
