@@ -1,5 +1,6 @@
 """Access to the conversation database."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from uuid import UUID
@@ -22,7 +23,7 @@ class Database(PostgresDatabase):
         self, pool: Pool, queue: ConnectionQueue | None = None, *, person_timeout: float = PERSON_TIMEOUT
     ) -> None:
         super().__init__(pool, "The conversation database", queue=queue)
-        self._persons, self._person_timeout = KeyedLocks(), person_timeout
+        self._persons, self._person_timeout = KeyedLocks(asyncio.Lock), person_timeout
 
     @contextlib.asynccontextmanager
     async def person_transaction(self, user_id: UUID) -> AsyncIterator[Connection]:

@@ -3,21 +3,26 @@
 import asyncio
 import contextlib
 import weakref
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable
+from typing import Generic, TypeVar
 
 from parley.errors import Overloaded
 from parley.process.timeouts import at_most
 
+L = TypeVar("L", asyncio.Lock, asyncio.Semaphore)
 
-class KeyedLocks:
+
+class KeyedLocks(Generic[L]):
     """A lock for each key, such as a user. It exists while somebody holds it or waits for it."""
 
-    def __init__(self) -> None:
-        self._locks: weakref.WeakValueDictionary[Hashable, asyncio.Lock] = weakref.WeakValueDictionary()
+    def __init__(self, make: Callable[[], L]) -> None:
+        """``make`` returns a new lock or semaphore."""
+        self._make: Callable[[], L] = make
+        self._locks: weakref.WeakValueDictionary[Hashable, L] = weakref.WeakValueDictionary()
 
-    def of(self, key: Hashable) -> asyncio.Lock:
-        """Return the lock of a key."""
-        return self._locks.setdefault(key, asyncio.Lock())
+    def of(self, key: Hashable) -> L:
+        """Return the lock of a key. Keep a reference to it until it is released."""
+        return self._locks.setdefault(key, self._make())
 
     def __len__(self) -> int:
         """Return the number of keys whose lock is in use."""

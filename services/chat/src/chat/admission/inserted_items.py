@@ -1,5 +1,6 @@
 """Items that a user puts into a conversation or deletes. Groups of inserted ones are turns that nobody generated."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -79,7 +80,7 @@ class ConversationItems:
 
     def __init__(self, store: ItemStore, positions: PositionResolver) -> None:
         self._store, self._positions = store, positions
-        self._changes = KeyedLocks()
+        self._changes = KeyedLocks(asyncio.Lock)
 
     async def insert(self, request: ItemsRequest) -> tuple[list[Turn], bool]:
         """Store the items; return their turns, and whether an earlier request with the same key has stored them.

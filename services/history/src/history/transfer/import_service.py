@@ -73,7 +73,7 @@ class ImportService:
         self._slot_timeout, self._import_timeout = slot_timeout, import_timeout
         self._uploads = asyncio.Semaphore(MAX_CONCURRENT_UPLOADS)
         self._imports = asyncio.Semaphore(MAX_CONCURRENT_IMPORTS)
-        self._users = KeyedLocks()
+        self._users = KeyedLocks(asyncio.Lock)
 
     async def run(self, user_id: UUID, file: ImportFile, key: str | None = None) -> tuple[ImportReport, bool]:
         """Import a file.
