@@ -1,5 +1,7 @@
 """SQL statements of lists of turns: the IDs of a page, and the turns of IDs."""
 
+from parley.storage.bounded_reads import read_until
+
 # One statement for each choice, and a position that is never NULL, because a generic plan has no index for "$2 IS NULL
 # OR …". LATERAL (… OFFSET 0) allows Postgres one plan only, a loop over one key of an index: see docs/query-plans.md.
 _LIST = """
@@ -29,17 +31,7 @@ _STORED_LENGTH = " + ".join(
 )
 """Characters of a stored turn. Its text counts in each column that has it, because all of them are read."""
 
-# Reads no turn behind the one with which the length reaches the bound.
-READ = f"""
-WITH RECURSIVE read AS (
-    SELECT 0 AS place, 0::bigint AS characters
-    UNION ALL
-    SELECT r.place + 1, r.characters + coalesce(t.characters, 0)
-    FROM read AS r LEFT JOIN LATERAL (
-        SELECT {_STORED_LENGTH} AS characters FROM turns WHERE id = ($1::uuid[])[r.place + 1] OFFSET 0
-    ) AS t ON true
-    WHERE r.place < cardinality($1::uuid[]) AND r.characters < $2
-)
+READ = f"""{read_until("$1", "$2", f"SELECT {_STORED_LENGTH} AS size FROM turns WHERE id = {{id}}")}
 SELECT t.*, coalesce(c.item_deletions, 0) AS item_deletions, (SELECT max(place) FROM read) AS read_ids
 FROM read AS r
 CROSS JOIN LATERAL (SELECT * FROM turns WHERE id = ($1::uuid[])[r.place] OFFSET 0) AS t

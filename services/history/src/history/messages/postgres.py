@@ -6,6 +6,7 @@ from uuid import UUID
 from history.database import Database, Row
 from history.messages.schemas import BranchMessage, BranchResponse, Message
 from history.messages.store import MAX_SIBLING_COUNT, MAX_SIBLING_IDS, BranchQuery, MessagePage, MessagePosition
+from parley.storage.bounded_reads import read_until
 from parley_events.parts import Usage
 
 # LATERAL (… OFFSET 0) allows Postgres one plan only, a loop over one key of an index: see docs/query-plans.md.
@@ -69,17 +70,7 @@ SELECT b.step > $5 OR b.size > $4 AS beyond, m.id, m.parent_id, m.role, m.create
     CASE WHEN b.step <= $5 AND b.size <= $4 THEN m.content END AS content,
     CASE WHEN b.step <= $5 AND b.size <= $4 THEN m.tool_calls END AS tool_calls
 FROM branch AS b CROSS JOIN {_ONE.format("b.id")} AS m ORDER BY b.step"""  # noqa: S608 - only constants are interpolated
-# Reads no message behind the one with which the length reaches the bound.
-_FETCH = f"""
-WITH RECURSIVE read AS (
-    SELECT 0 AS place, 0::bigint AS size
-    UNION ALL
-    SELECT r.place + 1, r.size + coalesce(m.size, 0)
-    FROM read AS r LEFT JOIN LATERAL (
-        SELECT {_SIZE} AS size FROM messages AS m WHERE m.id = ($2::uuid[])[r.place + 1] OFFSET 0
-    ) AS m ON true
-    WHERE r.place < cardinality($2::uuid[]) AND r.size < $3
-)
+_FETCH = f"""{read_until("$2", "$3", f"SELECT {_SIZE} AS size FROM messages AS m WHERE m.id = {{id}}")}
 {_COLUMNS}, (SELECT max(place) FROM read) AS read_ids
 FROM read AS r CROSS JOIN {_ONE.format("($2::uuid[])[r.place]")} AS m {_TURN}
 WHERE m.conversation_id = $1 AND NOT m.hidden AND {_IS_THERE} ORDER BY r.place"""  # noqa: S608 - only constants
@@ -134,6 +125,8 @@ class PostgresMessageStore:
 
     async def fetch(self, conversation_id: UUID, ids: Sequence[UUID], characters: int) -> MessagePage:
         """Return messages in the order of their ids, until they reach ``characters`` together."""
+        if not ids:
+            return MessagePage([], 0)
         found = await self._database.fetch(_FETCH, conversation_id, ids, characters)
         read = found[0]["read_ids"] if found else len(ids)
         return MessagePage(await self._with_siblings(conversation_id, found), read)
@@ -141,7 +134,7 @@ class PostgresMessageStore:
     async def tree(
         self, conversation_id: UUID, after: MessagePosition | None, *, descending: bool, limit: int
     ) -> list[UUID]:
-        """Return messages of every branch in creation order."""
+        """Return the ids of messages of every branch in creation order."""
         query = _TREE_DESCENDING if descending else _TREE_ASCENDING
         first = _AFTER_ALL if descending else _BEFORE_ALL
         position = (after.number, _role_rank(after.role), after.id) if after else first

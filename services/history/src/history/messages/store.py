@@ -72,5 +72,5 @@ class MessageStore(Protocol):
     async def tree(
         self, conversation_id: UUID, after: MessagePosition | None, *, descending: bool, limit: int
     ) -> list[UUID]:
-        """Return up to ``limit`` messages of all branches in creation order, after the given position."""
+        """Return the ids of up to ``limit`` messages of all branches in creation order, after the given position."""
         ...

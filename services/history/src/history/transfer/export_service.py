@@ -95,7 +95,7 @@ class ExportService:
 
     async def _tree_page(self, conversation_id: UUID, after: MessagePosition | None) -> Sequence[Message]:
         ids = await self._messages.tree(conversation_id, after, descending=False, limit=PAGE_SIZE)
-        return (await self._messages.fetch(conversation_id, ids, MAX_PAGE_LENGTH)).messages if ids else ()
+        return (await self._messages.fetch(conversation_id, ids, MAX_PAGE_LENGTH)).messages
 
     async def _read(self, user_id: UUID, read: Callable[[], Awaitable[T]]) -> T:
         """Read a page. An export waits for its turn without a connection, and sends without holding others up."""
