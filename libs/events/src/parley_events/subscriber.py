@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from parley_events.client_logs import readable_logs
 from parley_events.cloudevents import CloudEvent
 from parley_events.connection import Connect, SupervisedConnection, connect
-from parley_events.consuming.dead_letter_writer import Clock
+from parley_events.consuming.clock import Clock
 from parley_events.consuming.dispatcher import OutcomeObserver, ignore_outcome
 from parley_events.consuming.failure_policy import DeadlinePolicy, ErrorTypes, OnPoison
 from parley_events.consuming.handlers import EventHandlers

@@ -133,7 +133,7 @@ class Pipeline:
         if await self._local.respond(request, send):
             return
         self._check_draining(request, request.method)
-        _check_headers(request)
+        _check_head(request)
         route = request.route = self._routes.find(request.method, request.path)
         await self._policy.admit(request, route)
         if not route.stream:
@@ -144,7 +144,7 @@ class Pipeline:
 
     async def _handle_websocket(self, request: Request, scope: Any, receive: Receive, send: Send) -> None:
         self._check_draining(request, "GET")
-        _check_headers(request)
+        _check_head(request)
         route = self._routes.find("GET", request.path)
         if not route.websocket:
             raise errors.NotFound
@@ -222,7 +222,7 @@ def _raise_cancellation(error: BaseException) -> None:
         raise error
 
 
-def _check_headers(request: Request) -> None:
+def _check_head(request: Request) -> None:
     """Raise InvalidRequest for repeated headers, a malformed idempotency key, and too many parameters.
 
     That includes those which no route reads.

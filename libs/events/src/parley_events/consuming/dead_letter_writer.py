@@ -1,14 +1,11 @@
 """Dead letters of a subscriber, and the log fields of a failed event."""
 
-import asyncio
 import logging
-import time
-from collections.abc import Callable
-from typing import TypeAlias
 
 from parley_events.cloudevents import MalformedEvent
 from parley_events.connection import OUTAGES
 from parley_events.consuming.acknowledgement import send
+from parley_events.consuming.clock import Clock
 from parley_events.consuming.failure_policy import DeadReason
 from parley_events.consuming.held_events import HeldEvent
 from parley_events.consuming.received_messages import ReceivedMessage
@@ -16,16 +13,6 @@ from parley_events.side_queues import ATTEMPTS, OwnExchange, dead_headers, error
 from parley_events.topology import DEAD
 
 log = logging.getLogger(__name__)
-
-Clock: TypeAlias = Callable[[], float]
-"""Returns seconds since 1970."""
-
-
-def wall_clock() -> Clock:
-    """Return a clock in seconds since 1970 that runs with the event loop's, so that it never jumps."""
-    loop_time = asyncio.get_running_loop().time
-    offset = time.time() - loop_time()
-    return lambda: loop_time() + offset
 
 
 class DeadLetterWriter:

@@ -7,7 +7,8 @@ import logging
 from parley_events.cloudevents import CloudEvent, MalformedEvent, from_headers
 from parley_events.connection import OUTAGES
 from parley_events.consuming.acknowledgement import Acknowledger, send
-from parley_events.consuming.dead_letter_writer import Clock, DeadLetterWriter, describe, wall_clock
+from parley_events.consuming.clock import Clock, wall_clock
+from parley_events.consuming.dead_letter_writer import DeadLetterWriter, describe
 from parley_events.consuming.dispatcher import OutcomeObserver, ignore_outcome, without_errors
 from parley_events.consuming.failure_policy import HANDLER_TIMEOUT, DeadlinePolicy, DeadReason, HandlerTimeout
 from parley_events.consuming.held_events import HeldEvent, HeldLines
@@ -55,8 +56,7 @@ class SubscriberDispatcher:
         self.parking = ParkingLot(own, self._acknowledger)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
-        self._is_active = False
-        self._last_success = 0.0
+        self._is_active, self._last_success = False, 0.0
 
     async def dispatch(self, message: ReceivedMessage) -> None:
         """Take a message of the main queue."""

@@ -9,7 +9,7 @@ from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import AMQPConnectionError
 
 from parley_events.cloudevents import CloudEvent, to_headers
-from parley_events.consuming.dead_letter_writer import Clock, wall_clock
+from parley_events.consuming.clock import Clock, wall_clock
 from parley_events.testing.broker import MessageLog
 from parley_events.testing.client import Exchanges, InProcessConnection
 from parley_events.topology import EVENT_LOG, EVENTS_EXCHANGE, SubscriberNames

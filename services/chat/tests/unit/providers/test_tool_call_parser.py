@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chat.api.openai_responses.item_references import as_input
-from chat.model import LogEntry
+from chat.model import MAX_CALL_ID, LogEntry
 from chat.protocols.openai_responses.output import folded
-from chat.protocols.parley.tools import MAX_CALL_ID, ToolResultInput
-from chat.providers.parsing.tool_call_parser import MAX_CALLS, MAX_ID, MAX_NAME, ToolCallParser
+from chat.protocols.parley.tools import ToolResultInput
+from chat.providers.parsing.tool_call_parser import MAX_CALLS, MAX_NAME, ToolCallParser
 from chat.running.tool_calls import join_calls
 from chat_testing.parsed_answers import delta, parse
 from parley.ids import new_id
@@ -38,7 +38,7 @@ def without_ids(calls: Calls) -> list[tuple[str, str]]:
 
 
 def test_clients_can_send_back_what_is_left_of_long_ids_and_names() -> None:
-    parser, long = ToolCallParser(), {"id": "a" * MAX_ID}
+    parser, long = ToolCallParser(), {"id": "a" * MAX_CALL_ID}
     deltas = parser.add([call("f" * (MAX_NAME + 1), "{}", **long), call("g", "{}", id="b" * 99_999)]) + parser.finish()
     first, second = join_calls([LogEntry("", tuple(deltas))]) or []
     assert (first["id"], first["function"]["name"]) == ("a" * MAX_CALL_ID, "f" * MAX_NAME)

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError, field_validator, model_validator
 
+from chat.model import MAX_CALL_ID
 from chat.protocols.json_values import check_storable
 from parley.web.schemas import RequestBody, Text, max_entries
 from parley.web.validation import FieldValueError
@@ -11,8 +12,6 @@ from parley.web.validation import FieldValueError
 MAX_TOOLS = 128
 MAX_RESULTS = 128
 MAX_RESULT_LENGTH = 256_000
-MAX_CALL_ID = 16_384
-"""Characters of the ID of a call. Some servers hide what they need to go on with the call in it."""
 CHOICES = frozenset({"auto", "none", "required"})
 CHOICE = 'Must be `auto`, `none`, `required`, or `{"type": "function", "function": {"name": …}}`.'
 FunctionName = Annotated[Text, StringConstraints(min_length=1, max_length=128)]
