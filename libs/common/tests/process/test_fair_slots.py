@@ -73,3 +73,43 @@ async def test_as_many_clients_hold_a_slot_as_there_are_slots() -> None:
 
     await asyncio.gather(*(hold(n) for n in range(12)))
     assert (held, most) == (0, 2)
+
+
+async def test_a_call_that_needs_many_slots_is_not_overtaken() -> None:
+    slots, order = FairSlots(10), list[str]()
+
+    async def take(client: str, count: int) -> None:
+        await slots.acquire(client, count)
+        order.append(client)
+
+    await take("ada", 8)
+    waiting = [asyncio.create_task(take(client, count)) for client, count in (("bob", 5), ("eve", 1))]
+    await asyncio.sleep(0)
+    assert order == ["ada"]
+    slots.release("ada", 8)
+    await asyncio.gather(*waiting)
+    assert order == ["ada", "bob", "eve"]
+
+
+async def test_a_client_that_holds_as_much_as_it_may_does_not_hold_up_the_others() -> None:
+    slots = FairSlots(10, of_client=5)
+    await slots.acquire("ada", 4)
+    waits = asyncio.create_task(slots.acquire("ada", 4))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await slots.acquire("bob", 5)
+    assert not waits.done()
+    slots.release("ada", 4)
+    async with asyncio.timeout(5):
+        await waits
+
+
+async def test_a_large_call_that_is_cancelled_lets_the_next_one_pass() -> None:
+    slots = FairSlots(10)
+    await slots.acquire("ada", 8)
+    large, small = (asyncio.create_task(slots.acquire(client, count)) for client, count in (("bob", 5), ("eve", 2)))
+    await asyncio.sleep(0)
+    large.cancel()
+    async with asyncio.timeout(5):
+        await small
+    assert large.cancelled()

@@ -2,19 +2,23 @@
 
 import asyncio
 import contextlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Hashable
 
 
 class FairSlots:
     """Slots that go to another client after each release, so that the queue of one does not hold up the others.
 
-    Waiting clients get a slot in the order in which they came, and stand last again when they had one.
+    Waiting clients get slots in the order in which they came, and stand last again when they had some. A call may take
+    several, such as the bytes of what it loads. It is not overtaken while it waits for them, except by other clients
+    while its own has as many as it may.
     """
 
-    def __init__(self, slots: int = 1) -> None:
-        self._free = slots
-        self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
+    def __init__(self, slots: int = 1, of_client: int | None = None) -> None:
+        """``of_client``: slots that one client holds at most. Default: all."""
+        self._free, self._of_client = slots, slots if of_client is None else of_client
+        self._held = Counter[Hashable]()
+        self._waiting: dict[Hashable, deque[tuple[int, asyncio.Future[None]]]] = {}
 
     @contextlib.asynccontextmanager
     async def hold(self, client: Hashable) -> AsyncIterator[None]:
@@ -25,32 +29,51 @@ class FairSlots:
         finally:
             self.release(client)
 
-    async def acquire(self, client: Hashable) -> None:
-        """Wait for a slot, and take it."""
-        if self._free:
-            self._free -= 1
-            return
+    async def acquire(self, client: Hashable, slots: int = 1) -> None:
+        """Wait for slots, and take them; at most as many as one client may hold."""
         mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(client, deque()).append(mine)
+        self._waiting.setdefault(client, deque()).append((slots, mine))
+        self._lend()
         try:
             await mine
         except asyncio.CancelledError:
             if mine.done() and not mine.cancelled():
-                self.release(client)
+                self.release(client, slots)
+            else:
+                self._lend()
             raise
 
-    def release(self, client: Hashable) -> None:
-        """Give the slot of a client to the next one who still waits."""
+    def release(self, client: Hashable, slots: int = 1) -> None:
+        """Give the slots of a client to the next ones who still wait."""
+        self._free += slots
+        self._held[client] -= slots
+        if not self._held[client]:
+            del self._held[client]
         if client in self._waiting:
             self._waiting[client] = self._waiting.pop(client)  # last now
-        while self._waiting:
-            other = next(iter(self._waiting))
-            first = self._waiting[other].popleft()
-            if self._waiting[other]:
-                self._waiting[other] = self._waiting.pop(other)
-            else:
-                del self._waiting[other]
-            if not first.done():
-                first.set_result(None)
-                return
-        self._free += 1
+        self._lend()
+
+    def _lend(self) -> None:
+        while self._lend_once():
+            pass
+
+    def _lend_once(self) -> bool:
+        """Lend to the first client that may have more; False if there is none, or if its slots are not free yet."""
+        for client, calls in list(self._waiting.items()):
+            while calls and calls[0][1].done():  # cancelled
+                calls.popleft()
+            if not calls:
+                del self._waiting[client]
+                continue
+            slots, waiting = calls[0]
+            if self._held[client] + slots > self._of_client:
+                continue
+            if slots > self._free:
+                return False
+            calls.popleft()
+            self._free -= slots
+            self._held[client] += slots
+            self._waiting[client] = self._waiting.pop(client)  # last now
+            waiting.set_result(None)
+            return True
+        return False

@@ -13,7 +13,6 @@ from chat.catalogue import Model
 from chat.errors import ImagesUnavailable
 from chat.file_errors import FilesUnavailable
 from chat.file_references import referenced_file, referenced_files
-from chat.files.image_memory import ImageMemory
 from chat.files.model import object_key
 from chat.files.store import Objects
 from chat.generation import (
@@ -26,6 +25,7 @@ from chat.generation import (
     PromptImage,
     has_images,
 )
+from parley.process.fair_slots import FairSlots
 
 MAX_PROMPT_BYTES = 10_485_760
 """Bytes of the images of one prompt. Older images that do not fit are left out."""
@@ -46,7 +46,7 @@ class ImageLoader:
 
     def __init__(self, generator: AnswerGenerator, objects: Objects | None) -> None:
         self._generator, self._objects = generator, objects
-        self._memory = ImageMemory(MAX_LOADED_BYTES, MAX_LOADED_BYTES_OF_USER)
+        self._memory = FairSlots(MAX_LOADED_BYTES, MAX_LOADED_BYTES_OF_USER)
 
     async def stream(
         self, models: Sequence[Model], prompt_for: PromptFor, sink: ChunkSink | None = None
