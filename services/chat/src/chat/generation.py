@@ -23,10 +23,10 @@ class PromptImage:
 
 @dataclass(slots=True)
 class OpenCall:
-    """The call for one prompt, which the layers between its sender and its owner pass on."""
+    """The call that sends a prompt. The client of the model's server sets its state, and the turn's runner reads it."""
 
     is_open: bool = False
-    """Whether a server has the prompt. It may charge for it even if nobody waits for the answer any more."""
+    """Whether a server has the prompt. A server charges for a prompt even if the turn is cancelled."""
 
 
 @dataclass(frozen=True, slots=True)

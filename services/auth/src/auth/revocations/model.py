@@ -6,8 +6,8 @@ from typing import Literal
 from uuid import UUID
 
 ISSUE_MARGIN = 5
-"""Seconds for which tokens are void after a change of their account: one may be signed at the moment, from what the
-account was before, and the clock of a replica may be ahead."""
+"""Seconds after a change of an account in which its tokens are still void: a replica may just sign one with what the
+account had before, and the clock of a replica may be ahead."""
 RevocationReason = Literal["logout", "password_change", "reuse", "admin", "disabled", "erased"]
 
 

@@ -34,7 +34,7 @@ class RevocationService:
         self._lock = asyncio.Lock()
 
     async def push(self) -> None:
-        """Copy new revocations now; ``watch`` retries after a failure, so others do not wait for another one."""
+        """Copy new revocations now. After a failure, ``watch`` tries again, and further calls do nothing at first."""
         try:
             async with self._lock:
                 if self._pause.is_over:

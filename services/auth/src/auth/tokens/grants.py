@@ -136,8 +136,8 @@ class GrantService:
             raise InvalidGrant(WRONG_LOGIN)
         if session.new_device:
             self._notices.send(SecurityEvent.NEW_DEVICE, user.recipient(), request.origin)
-        # The account may have lost scopes while the password was checked: the token has those of the session, and is
-        # not one of those that this change has voided.
+        # The account may have lost scopes while the password was checked. The token has the scopes of the session, and
+        # its time of issue is after that change, which voids all earlier tokens.
         return self._granted(replace(user, not_before=session.not_before), session, list(session.scopes), token)
 
     async def _refresh_token(self, request: TokenRequest) -> TokenGrant:

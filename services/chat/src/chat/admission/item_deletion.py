@@ -20,21 +20,21 @@ _PREFIXES = {"msg": "message", "rs": "reasoning", "fc": "function_call", "fco": 
 
 
 class Answering(Protocol):
-    """What a turn answers: a message behind an answer, or results of its calls."""
+    """The members of a turn that tell which message it answers."""
 
     @property
     def parent_id(self) -> UUID | None:
-        """The answer before."""
+        """The ID of the answer before the message; None at the beginning of the conversation."""
         ...
 
     @property
     def regenerate(self) -> UUID | None:
-        """The answer that the turn generates again."""
+        """The ID of the answer that the turn regenerates; None if the message is new."""
         ...
 
     @property
     def continues(self) -> bool:
-        """The turn answers results of calls."""
+        """Whether the turn answers the results of tool calls, not a message."""
         ...
 
 

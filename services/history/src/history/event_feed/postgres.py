@@ -37,7 +37,7 @@ class PostgresFeedStore:
         return int(await self._database.value(_HEAD, user_id))
 
     async def after(self, user_id: UUID, position: int, limit: int, characters: int) -> FeedBatch:
-        """Return up to ``limit`` entries after a position, until the data of one reaches ``characters`` together."""
+        """Return entries after a position: up to ``limit``, or to the one that makes them ``characters`` long."""
         rows = await self._database.fetch(_AFTER, user_id, position, limit, characters)
         entries = [FeedEntry(row["position"], _event(row) if row["data"] is not None else None) for row in rows]
         return FeedBatch(entries, is_full=bool(rows) and rows[-1]["is_full"])

@@ -32,5 +32,5 @@ class FeedStore(Protocol):
         ...
 
     async def after(self, user_id: UUID, position: int, limit: int, characters: int) -> FeedBatch:
-        """Return up to ``limit`` entries after a position, until the data of one reaches ``characters`` together."""
+        """Return entries after a position: up to ``limit``, or to the one that makes them ``characters`` long."""
         ...

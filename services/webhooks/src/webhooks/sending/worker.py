@@ -25,7 +25,7 @@ log = structlog.get_logger()
 MAX_IN_FLIGHT = 200
 """Requests at once of one process. Webhooks that fail get at most half of them."""
 MAX_BYTES_IN_FLIGHT = 100_000_000
-"""Bytes of their bodies, after which no delivery is claimed."""
+"""Bytes of the bodies of these requests. Beyond them, no delivery is claimed."""
 CLAIM_SIZE = 50
 POLL_INTERVAL = 1.0
 """Seconds between two claims while nothing wakes the sender."""
