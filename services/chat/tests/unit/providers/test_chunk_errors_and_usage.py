@@ -58,11 +58,12 @@ def test_an_error_after_the_finish_reason_is_ignored() -> None:
     assert (parser.failure, parser.damaged) == (None, False)
 
 
-COUNTS = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 99}
+COUNTS = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
 
 
-def test_the_total_is_computed() -> None:
-    usage = parse(delta(content="a"), {"choices": [], "usage": COUNTS}).usage
+@pytest.mark.parametrize("total", [4, 0, -1, None, "99", 1e300])
+def test_the_total_is_computed(total: object) -> None:
+    usage = parse(delta(content="a"), {"choices": [], "usage": {**COUNTS, "total_tokens": total}}).usage
     assert usage is not None
     assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (3, 2, 5)
     assert not usage.estimated
@@ -91,3 +92,41 @@ def test_the_names_of_other_servers_are_counts() -> None:
     usage = parse(delta(content="a"), {"choices": [], "usage": {"input_tokens": 3, "output_tokens": 2.0}}).usage
     assert usage is not None
     assert usage.total_tokens == 5
+
+
+@pytest.mark.parametrize("details", [{"completion_tokens_details": {"reasoning_tokens": 94}}, {}])
+def test_reasoning_that_is_only_in_the_total_is_part_of_the_completion(details: dict[str, Any]) -> None:
+    """xAI reports the reasoning beside the completion, Gemini not at all."""
+    reported = {"prompt_tokens": 32, "completion_tokens": 9, "total_tokens": 135, **details}
+    usage = parse(delta(content="a"), {"choices": [], "usage": reported}).usage
+    assert usage is not None
+    assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (32, 103, 135)
+    assert (usage.reasoning_tokens, usage.estimated) == (94 if details else 0, False)
+
+
+@pytest.mark.parametrize("cached", [20, 40])
+def test_cached_tokens_beside_the_prompt_are_not_part_of_the_completion(cached: int) -> None:
+    reported = {"prompt_tokens": 30, "completion_tokens": 2, "total_tokens": 32 + cached}
+    details = {"prompt_tokens_details": {"cached_tokens": cached}}
+    usage = parse(delta(content="a"), {"choices": [], "usage": reported | details}).usage
+    assert usage is not None
+    assert (usage.prompt_tokens, usage.completion_tokens) == (30, 2)
+
+
+@pytest.mark.parametrize("name", ["cached_tokens", "prompt_cache_hit_tokens"])
+def test_cached_tokens_are_read_without_details(name: str) -> None:
+    usage = parse(delta(content="a"), {"choices": [], "usage": {**COUNTS, name: 2}}).usage
+    assert usage is not None
+    assert (usage.cached_tokens, usage.estimated) == (2, False)
+
+
+def test_usage_in_the_choice_is_usage() -> None:
+    last = {"index": 0, "delta": {}, "finish_reason": "stop", "usage": COUNTS}
+    usage = parse(delta(content="a"), {"choices": [last], "model": "kimi"}).usage
+    assert usage is not None
+    assert (usage.prompt_tokens, usage.completion_tokens) == (3, 2)
+
+
+def test_usage_in_a_choice_with_text_is_usage() -> None:
+    choice = {"index": 0, "delta": {"content": "a"}, "usage": COUNTS}
+    assert parse({"choices": [choice]}, {"choices": [choice]}).usage is not None

@@ -43,6 +43,7 @@ CHUNKS = [
     completion("a", content="decoy"),
     orjson.dumps({"content": "decoy", **chunk({"content": "a"})}),
     completion("a", error={"message": "no"}),
+    orjson.dumps({"choices": [{**chunk({"content": "a"})["choices"][0], "usage": {"prompt_tokens": 1}}]}),
     completion("a", usage={"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}),
     *(orjson.dumps(chunk({"content": "z"}, reason)) for reason in ("stop", "length", None)),
     *(b"E", b"{", b"[]", b"[1]\n[2]", b"E" + completion("a")),

@@ -72,6 +72,7 @@ def _is_text_only(document: Any) -> bool:
         and choice.get("finish_reason") is None
         and "error" not in choice
         and not choice.get("logprobs")
+        and not choice.get("usage")
         and isinstance(delta, dict)
         and list(delta) == ["content"]
         and isinstance(delta["content"], str)

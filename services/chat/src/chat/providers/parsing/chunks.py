@@ -87,13 +87,15 @@ class ChunkParser:
         if (error or not choices or document.get("error")) and self._report(reported_failure(document, named=error)):
             return []
         found: list[AnswerChunk] = []
+        usage = document.get("usage")
         if isinstance(choices, list):
             for position, choice in enumerate(choices):
                 # Only the first choice is asked for.
                 if isinstance(choice, dict) and _index(choice, position) == 0:
                     found += self._choice(choice)
-        if self._held_usage is not None or document.get("usage"):
-            self._add_usage(found, document)
+                    usage = usage or choice.get("usage")  # where Moonshot has it
+        if self._held_usage is not None or usage:
+            self._add_usage(found, usage, document.get("model"))
         return found
 
     def finish(self, reason: str | None = None) -> list[AnswerChunk]:
@@ -190,10 +192,8 @@ class ChunkParser:
             self.failure = self.failure or failure
         return failure is not None
 
-    def _add_usage(self, found: list[AnswerChunk], document: dict[str, Any]) -> None:
-        reported = document.get("usage")
+    def _add_usage(self, found: list[AnswerChunk], reported: Any, model: Any) -> None:
         if reported:
-            model = document.get("model")
             name = storable(model[:MAX_MODEL_LENGTH]) if isinstance(model, str) else None
             self._held_usage = AnswerChunk(usage=parse_usage(reported), response_model=name)
         if self._held_usage is not None and (self.begun or self.finish_reason is not None):

@@ -6,6 +6,8 @@ from chat.generation import UNUSABLE_USAGE
 from parley_events.parts import Usage
 
 MAX_COUNT = 2**31 - 1
+_CACHED = ("cached_tokens", "prompt_cache_hit_tokens")
+"""Names of the cached tokens at Moonshot and DeepSeek, which have no details."""
 
 
 def parse_usage(reported: Any) -> Usage:
@@ -17,6 +19,9 @@ def parse_usage(reported: Any) -> Usage:
     if prompt is None or completion is None:
         return UNUSABLE_USAGE
     cached = _detail(reported, "prompt_tokens_details", "cached_tokens", at_most=prompt)
+    if cached == 0:
+        cached = next((count for name in _CACHED if (count := _count(reported, name)) and count <= prompt), 0)
+    completion += _uncounted(reported, prompt, completion, cached)
     reasoning = _detail(reported, "completion_tokens_details", "reasoning_tokens", at_most=completion)
     return Usage(
         prompt_tokens=prompt,
@@ -26,6 +31,16 @@ def parse_usage(reported: Any) -> Usage:
         reasoning_tokens=reasoning or 0,
         estimated=cached is None or reasoning is None,
     )
+
+
+def _uncounted(reported: dict[str, Any], prompt: int, completion: int, cached: int | None) -> int:
+    """Return the reasoning tokens that are only part of the total.
+
+    xAI and Gemini charge for them as output, but leave them out of ``completion_tokens``. Servers that leave the cached
+    tokens out of ``prompt_tokens`` have a larger total too.
+    """
+    rest = (_count(reported, "total_tokens") or 0) - prompt - completion
+    return rest if rest > 0 and cached is not None and rest != cached else 0
 
 
 def _count(counts: dict[str, Any], *names: str) -> int | None:
