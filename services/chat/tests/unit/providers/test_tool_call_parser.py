@@ -12,7 +12,7 @@ from chat.protocols.openai_responses.output import folded
 from chat.protocols.parley.tools import ToolResultInput
 from chat.providers.parsing.tool_call_parser import MAX_CALLS, MAX_NAME, ToolCallParser
 from chat.running.tool_calls import join_calls
-from chat_testing.parsed_answers import delta, parse
+from chat_testing.parsed_answers import chunk, delta, parse
 from parley.ids import new_id
 
 Calls = list[tuple[str, str, str]]
@@ -71,8 +71,7 @@ TWO = [("a", "f", "{}"), ("b", "g", '{"n":1}')]
 )
 def test_two_calls_are_two(lists: list[Any]) -> None:
     expected = [(identifier, name, arguments) for identifier, name, arguments in TWO]
-    found = [(identifier, name, arguments or "{}") for identifier, name, arguments in calls_of(*lists)]
-    assert found == expected
+    assert calls_of(*lists) == expected
 
 
 @pytest.mark.parametrize(
@@ -123,6 +122,26 @@ def test_a_call_without_an_id_gets_one_in_its_first_delta() -> None:
     (first,) = parser.add([call("f", '{"n":')])
     assert (first["index"], first["type"], first["id"][:5]) == (0, "function", "call_")
     assert parser.add([call(None, "1}", id="late")]) == [{"index": 0, "function": {"arguments": "1}"}}]
+
+
+@pytest.mark.parametrize("arguments", [None, "", " "])
+def test_a_call_without_arguments_has_an_empty_object(arguments: str | None) -> None:
+    for reason in ("tool_calls", "stop", "eos"):
+        answer = parse(delta(tool_calls=[call("now", arguments, id="a", index=0)]), chunk({}, reason))
+        assert (answer.calls[0]["function"]["arguments"], answer.finish_reason) == ("{}", "tool_calls")
+
+
+@pytest.mark.parametrize("held", [None, "{}"])
+def test_arguments_after_a_finish_reason_are_those_of_the_call(held: str | None) -> None:
+    begun = chunk({"tool_calls": [call("pay", held, id="a", index=0)]}, "stop")
+    answer = parse(begun, chunk({"tool_calls": [call(None, '{"n":1}', index=0)]}, "stop"))
+    assert answer.calls[0]["function"]["arguments"] == '{"n":1}'
+
+
+def test_a_call_that_is_cut_before_its_arguments_has_none() -> None:
+    begun = delta(tool_calls=[call("pay", "", id="a", index=0)])
+    assert parse(begun, chunk({}, "length")).calls[0]["function"]["arguments"] == ""
+    assert parse(begun).calls[0]["function"]["arguments"] == ""
 
 
 def test_a_call_without_a_name_is_dropped() -> None:

@@ -34,6 +34,8 @@ _FINISH_REASONS = {
     "sensitive": "content_filter",
 }
 """Finish reasons of several servers. Any other one means ``stop``."""
+_WHOLE = frozenset({"stop", "tool_calls"})
+"""Finish reasons of answers that the model has finished."""
 _FAILED_REASONS = frozenset({"error", "abort", "aborted", "network_error", "insufficient_system_resource"})
 
 
@@ -100,7 +102,9 @@ class ChunkParser:
 
     def finish(self, reason: str | None = None) -> list[AnswerChunk]:
         """Return the chunks that were held back, and the finish reason if there was none yet."""
-        found = self._rest()
+        # Only now: servers that send a finish reason in every chunk send arguments after it.
+        calls = self._calls.finish(cut=(self.finish_reason or reason) not in _WHOLE)
+        found = self._rest(calls)
         if self.wants_logprobs:
             found = self._with_logprobs(found, ended=True)
         if reason is not None and self.finish_reason is None:
@@ -129,6 +133,7 @@ class ChunkParser:
         if choice.get("error") or reason in _FAILED_REASONS:
             self._report(reported_failure(choice, named=True))
         elif reason:
+            reason = _FINISH_REASONS.get(reason, "stop")
             found += self._rest()
             found.append(self._finish_chunk(reason))
         return found
@@ -160,9 +165,9 @@ class ChunkParser:
         legacy = message.get("function_call")
         return self._calls.add(legacy, index=LEGACY_INDEX) if legacy else []
 
-    def _rest(self) -> list[AnswerChunk]:
-        """Return what was held back."""
-        return self._reasoning_entries(self._reasoning.rest()) + self._entries(self._text.rest(), self._calls.finish())
+    def _rest(self, calls: Sequence[dict[str, Any]] = ()) -> list[AnswerChunk]:
+        """Return what was held back of the texts, and the calls."""
+        return self._reasoning_entries(self._reasoning.rest()) + self._entries(self._text.rest(), calls)
 
     def _reasoning_entries(self, text: str) -> list[AnswerChunk]:
         self.begun = self.begun or bool(text)
@@ -176,9 +181,8 @@ class ChunkParser:
             self.begun = True
         return found
 
-    def _finish_chunk(self, given: str) -> AnswerChunk:
-        reason = _FINISH_REASONS.get(given, "stop")
-        if reason in {"stop", "tool_calls"}:
+    def _finish_chunk(self, reason: str) -> AnswerChunk:
+        if reason in _WHOLE:
             # Some servers send `stop` in every chunk, or after another reason.
             reason = "tool_calls" if self._calls.found else "stop"
             if self.finish_reason in {"length", "content_filter"}:

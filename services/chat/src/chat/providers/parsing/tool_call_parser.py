@@ -82,14 +82,17 @@ class ToolCallParser:
                 found += self._grow(call, part)
         return found
 
-    def finish(self) -> list[dict[str, Any]]:
-        """Return the deltas that were held back. A call without a name is dropped."""
+    def finish(self, *, cut: bool = False) -> list[dict[str, Any]]:
+        """Return the deltas that were held back. A call without a name is dropped.
+
+        Some servers send no arguments for a function without parameters. Unless the answer is ``cut``, they are ``{}``.
+        """
         found: list[dict[str, Any]] = []
         for call in self._calls:
             rest = call.held + call.text.rest()
             call.held = ""
             if call.name and (rest or not call.announced):
-                found.append(self._delta(call, rest))
+                found.append(self._delta(call, rest if cut or rest.strip() else PLACEHOLDER))
         return found
 
     @property
