@@ -86,7 +86,8 @@ async def test_a_later_response_sees_every_input_item_of_the_earlier_ones(
     first = await created(user, input=given, instructions="Only now.")
     await created(user, input="Four", previous_response_id=first["id"])
     assert await messages_sent(provider, mark) == [
-        *given,
+        {"role": "system", "content": "Be kind."},
+        *given[1:],
         {"role": "assistant", "content": "t1"},
         {"role": "user", "content": "Four"},
     ]

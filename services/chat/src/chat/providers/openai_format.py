@@ -8,13 +8,16 @@ from chat.providers.parsing.chunks import ChunkParser
 
 
 class OpenAIFormat:
-    """Chat completions. ``limit`` is the member with the maximum number of tokens."""
+    """Chat completions.
+
+    ``limit`` is the member with the maximum number of tokens. ``developers``: the server knows the role `developer`.
+    """
 
     path = "/chat/completions"
     parser = ChunkParser
 
-    def __init__(self, *, limit: str) -> None:
-        self._limit = limit
+    def __init__(self, *, limit: str, developers: bool = True) -> None:
+        self._limit, self._developers = limit, developers
 
     def headers(self, target: Target) -> dict[str, str]:
         """Return the API key as a bearer token."""
@@ -25,7 +28,7 @@ class OpenAIFormat:
         body: dict[str, Any] = {
             **(prompt.options or {}),
             "model": provider_model,
-            "messages": list(prompt.messages),
+            "messages": list(prompt.messages if self._developers else map(_without_developer, prompt.messages)),
             self._limit: prompt.max_tokens,
             "stream": True,
             "stream_options": {"include_usage": True},
@@ -33,3 +36,7 @@ class OpenAIFormat:
         if prompt.temperature is not None:
             body["temperature"] = prompt.temperature
         return body
+
+
+def _without_developer(message: dict[str, Any]) -> dict[str, Any]:
+    return {**message, "role": "system"} if message["role"] == "developer" else message

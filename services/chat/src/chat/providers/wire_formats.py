@@ -8,8 +8,8 @@ from chat.providers.openai_format import OpenAIFormat
 
 _FORMATS: dict[ProviderKind, WireFormat] = {
     "anthropic": AnthropicFormat(),
-    "compatible": OpenAIFormat(limit="max_tokens"),
-    # OpenAI's newer models reject max_tokens; other servers do not support max_completion_tokens.
+    # OpenAI's newer models reject max_tokens; other servers support neither max_completion_tokens nor `developer`.
+    "compatible": OpenAIFormat(limit="max_tokens", developers=False),
     "openai": OpenAIFormat(limit="max_completion_tokens"),
 }
 
