@@ -18,6 +18,7 @@ from chat.api.documentation import COMPLETION, COMPLETION_ERRORS, TURN_PARAMETER
 from chat.api.request_parsing import cache_policy_of, idempotency_key_of, opened_headers
 from chat.api.resumption import completion_resumption_headers, resumes
 from chat.api.streaming import StreamingTurnResponse, abandonment
+from chat.catalogue import Model
 from chat.model import IdempotencyKey, ToolResult, Turn
 from chat.protocols.openai_chat import projection
 from chat.protocols.openai_chat.schemas import CompletionRequest
@@ -49,9 +50,9 @@ async def create_completion(
 
     ``Cache-Control`` as for ``POST /api/v1/chat``.
     """
-    check(body, services.catalogue, services.budgets.plan(principal.plan).allows)
+    model = check(body, services.catalogue, services.budgets.plan(principal.plan).allows)
     key = idempotency_key_of(request, principal.user_id, body)
-    opened = await service.open(_turn_request(body, request, principal, key))
+    opened = await service.open(_turn_request(body, request, principal, model, key))
     resumable = bool(body.stream) and resumes(request)
     on_disconnect = abandonment(service, opened.turn, cancel=key is None, resumable=resumable)
     if not body.stream:
@@ -74,7 +75,7 @@ async def create_completion(
 
 
 def _turn_request(
-    body: CompletionRequest, request: Request, principal: Principal, key: IdempotencyKey | None
+    body: CompletionRequest, request: Request, principal: Principal, model: Model, key: IdempotencyKey | None
 ) -> TurnRequest:
     metadata = dict(body.metadata or {})
     conversation_id, create = _conversation(metadata)
@@ -95,7 +96,7 @@ def _turn_request(
         key=key,
         stored=bool(body.store) or conversation_id is not None,
         lenient=True,
-        messages=[message.for_provider() for message in body.messages],
+        messages=[message.for_provider(model.parameters) for message in body.messages],
         options=body.options(),
         tool_results=_tool_results(body),
         answers_tool_results=body.messages[-1].role in TOOL_ROLES,

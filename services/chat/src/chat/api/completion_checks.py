@@ -35,8 +35,8 @@ _PART_MEMBERS = {
 }
 
 
-def check(body: CompletionRequest, catalogue: Catalogue, allows: Callable[[str], bool]) -> None:
-    """Raise InvalidRequest, ValidationFailed, UnsupportedContent or ModelNotFound.
+def check(body: CompletionRequest, catalogue: Catalogue, allows: Callable[[str], bool]) -> Model:
+    """Return the model; raise InvalidRequest, ValidationFailed, UnsupportedContent or ModelNotFound.
 
     ``allows``: whether the caller's plan includes a model.
     """
@@ -56,6 +56,7 @@ def check(body: CompletionRequest, catalogue: Catalogue, allows: Callable[[str],
     for position, message in enumerate(body.messages):
         _check_message(message, f"/messages/{position}", model)
     _check_calls(body.messages)
+    return model
 
 
 def _check_calls(messages: Sequence[CompletionMessage]) -> None:
@@ -100,8 +101,6 @@ def _check_tool_choice(body: CompletionRequest, model: Model) -> None:
 
 def _check_message(message: CompletionMessage, pointer: str, model: Model) -> None:
     refuse_parameters(message.unknown, pointer, {"function_call": "Send `tool_calls`."})
-    thoughts = {name: f"{pointer}/{name}" for name in ("reasoning_content", "reasoning") if getattr(message, name)}
-    refuse_options(model, thoughts, places=thoughts)
     for position, part in enumerate(message.parts):
         _check_part(part, f"{pointer}/content/{position}", model)
 

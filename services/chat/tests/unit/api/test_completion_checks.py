@@ -12,7 +12,7 @@ from chat.admission.plans import ChatPlan
 from chat.api.completion_checks import check
 from chat.catalogue import Model
 from chat.errors import ModelNotFound, UnsupportedContent
-from chat.parameters import FORWARDED
+from chat.parameters import FORWARDED, ProviderKind
 from chat.protocols.openai_chat.schemas import CompletionRequest
 from chat_testing.files import PNG
 from chat_testing.turns import MODEL, make_catalogue, make_request
@@ -121,8 +121,17 @@ ASSISTANT = {"role": "assistant", "content": "a"}
 
 def test_reasoning_goes_back_to_servers_that_take_it() -> None:
     messages = [USER, {**ASSISTANT, "reasoning_content": "because"}, USER]
-    assert checked(messages=messages).messages[1].for_provider() == messages[1]
-    assert refused(OPENAI, messages=messages)[0] == "messages.1.reasoning_content"
+    assert checked(messages=messages).messages[1].for_provider(MODEL.parameters) == messages[1]
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
+@pytest.mark.parametrize("kind", ["openai", "anthropic"])
+def test_reasoning_that_a_client_sends_back_is_left_out_for_servers_that_refuse_it(
+    name: str, kind: ProviderKind
+) -> None:
+    model = replace(OPENAI, parameters=FORWARDED[kind])
+    body = checked(model, messages=[USER, {**ASSISTANT, name: "because"}, USER])
+    assert body.messages[1].for_provider(model.parameters) == ASSISTANT
 
 
 @pytest.mark.parametrize("name", ["prefix", "audio", "function_call", "annotations"])

@@ -1,6 +1,6 @@
 """Request schemas of OpenAI's API. Members that are not declared here are parameters of the provider."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -37,6 +37,8 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "top_logprobs": (0,),
 }
 """Values that ask for nothing, of parameters that are not forwarded."""
+REASONING = ("reasoning_content", "reasoning")
+"""Members of messages with the reasoning of an answer, which some servers take back and others refuse."""
 TEXT_PARTS = frozenset({"text", "refusal"})
 _FILE_MEMBERS = {"file": "file_id", "image_url": "url"}
 """Members that can have the ID of a file, by the type of the part."""
@@ -103,9 +105,14 @@ class CompletionMessage(OpenModel):
         """Return the parts, none for content that is a text."""
         return self.content if isinstance(self.content, list) else []
 
-    def for_provider(self) -> dict[str, Any]:
-        """Return the message to forward. Parts that are nothing but text are joined."""
-        found = self.model_dump(exclude_none=True, exclude=set(self.model_extra or ()))
+    def for_provider(self, parameters: Container[str] = REASONING) -> dict[str, Any]:
+        """Return the message to forward. Parts that are nothing but text are joined.
+
+        The reasoning of an answer, which clients send back as they got it, is left out unless it is one of the
+        ``parameters`` of the model.
+        """
+        hidden = {*(self.model_extra or ()), *(name for name in REASONING if name not in parameters)}
+        found = self.model_dump(exclude_none=True, exclude=hidden)
         if all(part.type in TEXT_PARTS and not part.unknown for part in self.parts):
             found["content"] = None if self.content is None else self.text()
         elif isinstance(self.content, list):
