@@ -7,10 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chat.api.openai_responses.item_references import as_input
-from chat.model import MAX_CALL_ID, LogEntry
+from chat.model import MAX_CALL_ID, MAX_CALL_NAME, LogEntry
+from chat.protocols.anthropic_messages.content import content_of
+from chat.protocols.anthropic_messages.schemas import InputBlock
 from chat.protocols.openai_responses.output import folded
 from chat.protocols.parley.tools import ToolResultInput
-from chat.providers.parsing.tool_call_parser import MAX_CALLS, MAX_NAME, ToolCallParser
+from chat.providers.parsing.tool_call_parser import MAX_CALLS, ToolCallParser
 from chat.running.tool_calls import join_calls
 from chat_testing.parsed_answers import chunk, delta, parse
 from parley.ids import new_id
@@ -39,13 +41,18 @@ def without_ids(calls: Calls) -> list[tuple[str, str]]:
 
 def test_clients_can_send_back_what_is_left_of_long_ids_and_names() -> None:
     parser, long = ToolCallParser(), {"id": "a" * MAX_CALL_ID}
-    deltas = parser.add([call("f" * (MAX_NAME + 1), "{}", **long), call("g", "{}", id="b" * 99_999)]) + parser.finish()
+    deltas = (
+        parser.add([call("f" * (MAX_CALL_NAME + 1), "{}", **long), call("g", "{}", id="b" * 99_999)]) + parser.finish()
+    )
     first, second = join_calls([LogEntry("", tuple(deltas))]) or []
-    assert (first["id"], first["function"]["name"]) == ("a" * MAX_CALL_ID, "f" * MAX_NAME)
+    assert (first["id"], first["function"]["name"]) == ("a" * MAX_CALL_ID, "f" * MAX_CALL_NAME)
     assert second["id"].startswith("call_")
     for item in folded(new_id(), [LogEntry("", tuple(deltas))]).output(complete=True):
         assert as_input(item).call_id == item["call_id"]
     assert ToolResultInput(tool_call_id=first["id"], content="").tool_call_id == first["id"]
+    (block,) = content_of(new_id(), [LogEntry("", tuple(deltas[:1]))])
+    assert InputBlock.model_validate(block).id == first["id"]
+    assert InputBlock(type="tool_result", tool_use_id=first["id"]).tool_use_id == first["id"]
 
 
 TWO = [("a", "f", "{}"), ("b", "g", '{"n":1}')]

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from chat.model import MAX_CALL_ID, MAX_CALL_NAME
 from chat.protocols.json_values import Json
 from chat.protocols.openai_chat.schemas import MAX_MESSAGES, OpenModel, is_absent
 from chat.protocols.openai_responses.schemas import MAX_FILENAME, MAX_TOOLS
@@ -30,10 +31,10 @@ class InputBlock(OpenModel):
     type: Text
     text: Text | None = None
     source: Json = None
-    id: Text | None = Field(None, max_length=200)
-    name: Text | None = Field(None, max_length=128)
+    id: Text | None = Field(None, max_length=MAX_CALL_ID)
+    name: Text | None = Field(None, max_length=MAX_CALL_NAME)
     input: Json = None
-    tool_use_id: Text | None = Field(None, max_length=200)
+    tool_use_id: Text | None = Field(None, max_length=MAX_CALL_ID)
     content: Text | Annotated[list[ResultBlock], Field(fail_fast=True)] | None = None
     is_error: bool | None = None
     thinking: Text | None = None

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from chat.model import MAX_CALL_ID
+from chat.model import MAX_CALL_ID, MAX_CALL_NAME
 from chat.protocols.json_values import Json
 from chat.protocols.openai_chat.schemas import MAX_TOP_LOGPROBS, OpenModel, is_absent
 from chat.protocols.parley.schemas import Metadata, Temperature
@@ -56,7 +56,7 @@ class InputItem(OpenModel):
     phase: Literal["commentary", "final_answer"] | None = None
     content: Text | Parts | None = None
     call_id: Text | None = Field(None, max_length=MAX_CALL_ID)
-    name: Text | None = Field(None, max_length=200)
+    name: Text | None = Field(None, max_length=MAX_CALL_NAME)
     arguments: Text | None = None
     output: Text | Parts | None = None
     summary: Parts | None = None

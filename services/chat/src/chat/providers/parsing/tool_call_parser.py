@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from chat.model import MAX_CALL_ID
+from chat.model import MAX_CALL_ID, MAX_CALL_NAME
 from chat.providers.parsing import lenient_json
 from chat.providers.parsing.json_object_end import JsonObjectEnd
 from chat.providers.parsing.text_sanitizing import TextJoiner, storable
@@ -12,8 +12,6 @@ from parley.ids import new_id
 
 MAX_CALLS = 128
 """Tool calls of an answer. Further ones are dropped."""
-MAX_NAME = 200
-"""Characters of the name of a call. A longer one, which is that of no function, is cut."""
 MAX_HELD = 16_384
 """Characters of arguments that wait for the name of their call."""
 LEGACY_INDEX = -1
@@ -145,7 +143,7 @@ class ToolCallParser:
         is_usable = 0 < len(known) <= MAX_CALL_ID and known not in self._ids
         identifier = known if is_usable else f"call_{new_id().hex}"
         self._ids.add(identifier)
-        function = {"name": storable(call.name[:MAX_NAME]), "arguments": arguments}
+        function = {"name": storable(call.name[:MAX_CALL_NAME]), "arguments": arguments}
         return {"index": call.index, "id": identifier, "type": "function", "function": function}
 
 
