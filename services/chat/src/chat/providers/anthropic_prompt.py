@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from chat.providers.call_signatures import plain_id
 from chat.providers.parsing.content import text_of
 
 Message = dict[str, Any]
@@ -87,4 +88,4 @@ def _input(arguments: str) -> dict[str, Any]:
 
 
 def _identifier(call_id: str) -> str:
-    return _OTHER_CHARACTER.sub("_", call_id)
+    return _OTHER_CHARACTER.sub("_", plain_id(call_id))

@@ -4,7 +4,11 @@ from typing import Any
 
 from chat.catalogue import Target
 from chat.generation import Prompt
+from chat.providers.call_signatures import with_plain_ids
 from chat.providers.parsing.chunks import ChunkParser
+
+GEMINI = "gemini"
+"""Part of the names of models that require the signatures of calls back. Other servers may refuse them."""
 
 
 class OpenAIFormat:
@@ -28,7 +32,9 @@ class OpenAIFormat:
         body: dict[str, Any] = {
             **(prompt.options or {}),
             "model": provider_model,
-            "messages": list(prompt.messages if self._developers else map(_without_developer, prompt.messages)),
+            "messages": [
+                self._message(message, signed=GEMINI in provider_model.lower()) for message in prompt.messages
+            ],
             self._limit: prompt.max_tokens,
             "stream": True,
             "stream_options": {"include_usage": True},
@@ -37,6 +43,7 @@ class OpenAIFormat:
             body["temperature"] = prompt.temperature
         return body
 
-
-def _without_developer(message: dict[str, Any]) -> dict[str, Any]:
-    return {**message, "role": "system"} if message["role"] == "developer" else message
+    def _message(self, message: dict[str, Any], *, signed: bool) -> dict[str, Any]:
+        if message["role"] == "developer" and not self._developers:
+            return {**message, "role": "system"}
+        return with_plain_ids(message, signed=signed)

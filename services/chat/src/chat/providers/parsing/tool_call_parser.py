@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chat.model import MAX_CALL_ID, MAX_CALL_NAME
+from chat.providers.call_signatures import signature_of, signed_id
 from chat.providers.parsing import lenient_json
 from chat.providers.parsing.json_object_end import JsonObjectEnd
 from chat.providers.parsing.text_sanitizing import TextJoiner, storable
@@ -27,6 +28,7 @@ class _CallPart:
     id: str
     name: str
     arguments: str
+    signature: str
 
 
 @dataclass(slots=True)
@@ -34,6 +36,7 @@ class _Call:
     index: int
     id: str
     name: str = ""
+    signature: str = ""
     announced: bool = False
     held: str = ""
     """Arguments that wait: for the name, or, if they are only ``{}``, for others that replace them."""
@@ -124,6 +127,7 @@ class ToolCallParser:
     def _grow(self, call: _Call, part: _CallPart) -> Iterator[dict[str, Any]]:
         if not call.announced and part.name:
             call.name = part.name if part.name.startswith(call.name) else call.name + part.name
+        call.signature = call.signature or part.signature
         arguments = part.arguments
         if call.held.strip() == PLACEHOLDER and arguments.strip():
             call.held, call.end = "", JsonObjectEnd()
@@ -143,6 +147,7 @@ class ToolCallParser:
         is_usable = 0 < len(known) <= MAX_CALL_ID and known not in self._ids
         identifier = known if is_usable else f"call_{new_id().hex}"
         self._ids.add(identifier)
+        identifier = signed_id(identifier, call.signature)
         function = {"name": storable(call.name[:MAX_CALL_NAME]), "arguments": arguments}
         return {"index": call.index, "id": identifier, "type": "function", "function": function}
 
@@ -156,6 +161,7 @@ def _part(entry: dict[str, Any], index: int | None) -> _CallPart:
         _text(entry.get("id")),
         _text(function.get("name")),
         _arguments(function.get("arguments")),
+        signature_of(entry),
     )
 
 
