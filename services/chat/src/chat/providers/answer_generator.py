@@ -44,6 +44,7 @@ class HttpGenerators:
     ) -> None:
         self._session, self._settings, self._tracer = session, settings, tracer
         self._slots = CallSlots()
+        self._usage_option_refused: set[str] = set()
         retries = settings.openai_max_retries
         self.answers = FallbackGenerator(self._answering, CircuitBreakers(), metrics, max_retries=retries)
 
@@ -58,10 +59,14 @@ class HttpGenerators:
         return FirstModelGenerator(self.answers.with_providers(embedding))
 
     def _answering(self, model: Model) -> Provider:
-        wire_format = wire_format_of(model.target)
-        return self._limited(
-            HttpProvider(self._session, model.target, wire_format, timeout=self._timeout(model)), model
+        provider = HttpProvider(
+            self._session,
+            model.target,
+            wire_format_of(model.target),
+            timeout=self._timeout(model),
+            usage_option_refused=self._usage_option_refused,
         )
+        return self._limited(provider, model)
 
     def _timeout(self, model: Model) -> float:
         return model.target.timeout or self._settings.openai_timeout

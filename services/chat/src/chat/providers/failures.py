@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from chat.errors import (
     ProviderContextExceeded,
     ProviderFailure,
@@ -29,9 +31,12 @@ _BY_STATUS: dict[int, tuple[type[ProviderFailure], bool]] = {
     529: (ProviderUnavailable, True),
 }
 _CONTEXT_CODES = frozenset({"context_length_exceeded", "string_above_max_length", "exceed_context_size_error"})
-_BAD_REQUEST = frozenset({400, 413, 422})
+BAD_REQUEST = frozenset({400, 413, 422})
 _CONTEXT_MESSAGE = re.compile(
-    r"context.{0,20}(length|window|size|limit)|prompt is too long|too many tokens", re.IGNORECASE
+    r"context.{0,20}(length|window|size|limit)|(prompt|input) is too long|too many tokens|maximum prompt length"
+    r"|token count.{0,30}exceeds|inputs` (tokens|must have less than)|range of input length|model token limit"
+    r"|reduce the length of the (messages|prompt|input)",
+    re.IGNORECASE,
 )
 """What servers say that have no code for a prompt that is too long."""
 _QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_error"})
@@ -67,10 +72,19 @@ class AttemptFailed(Exception):
         self.failure, self.retryable = failure, retryable
 
 
+def error_of(body: bytes) -> Any:
+    """Return the JSON of an error's body, None if it is none. Gemini's API sends it as the element of an array."""
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return found[0] if isinstance(found, list) and found else found
+
+
 def from_status(status: int, headers: Mapping[str, str], body: Any) -> AttemptFailed:
     """Return the failure of a response whose status is not 200."""
     codes = _codes(body)
-    if codes & _CONTEXT_CODES or (status in _BAD_REQUEST and _CONTEXT_MESSAGE.search(_message(body))):
+    if codes & _CONTEXT_CODES or (status in BAD_REQUEST and _CONTEXT_MESSAGE.search(_message(body))):
         return AttemptFailed(ProviderContextExceeded(), retryable=False)
     kind, retryable = _BY_STATUS.get(status, (ProviderFailure, False))
     if kind is ProviderRateLimited and codes & _QUOTA_CODES:

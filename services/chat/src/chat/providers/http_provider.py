@@ -13,7 +13,7 @@ import structlog
 from chat.catalogue import Target
 from chat.errors import ProviderTimeout, ProviderUnavailable
 from chat.generation import AnswerChunk, ChunkSink, Prompt
-from chat.providers.failures import AttemptFailed, from_status
+from chat.providers.failures import BAD_REQUEST, AttemptFailed, error_of, from_status
 from chat.providers.parsing.chunks import ChunkParser
 from chat.providers.parsing.response_reader import ResponseReader
 from parley.process.sockets import PEER_TIMEOUT, set_options
@@ -25,6 +25,8 @@ CONNECT_TIMEOUT = 5.0
 ERROR_BODY_LIMIT = 65_536
 READ_BUFFER_SIZE = 65_536
 OK = 200
+USAGE_OPTION = "stream_options"
+"""Asks for the usage. Mistral's API refuses it, and reports the usage without it."""
 
 
 class WireFormat(Protocol):
@@ -52,10 +54,20 @@ class HttpProvider:
     """Client of one target."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, target: Target, wire_format: WireFormat, *, timeout: float
+        self,
+        session: aiohttp.ClientSession,
+        target: Target,
+        wire_format: WireFormat,
+        *,
+        timeout: float,
+        usage_option_refused: set[str] | None = None,
     ) -> None:
-        """Set the timeouts in seconds for the response head and for any silence after it."""
+        """Set the timeouts in seconds for the response head and for any silence after it.
+
+        ``usage_option_refused``: base URLs of the servers that are known to refuse the option for the usage.
+        """
         self._session, self._target, self._format, self._timeout = session, target, wire_format, timeout
+        self._usage_option_refused = set() if usage_option_refused is None else usage_option_refused
 
     async def stream(
         self, provider_model: str, prompt: Prompt, sink: ChunkSink | None = None
@@ -82,33 +94,50 @@ class HttpProvider:
 
     async def post(self, provider_model: str, prompt: Prompt) -> aiohttp.ClientResponse:
         """Return the response of a call once it has the status 200; raises AttemptFailed."""
-        url, body = self._target.base_url + self._format.path, orjson.dumps(self._format.body(provider_model, prompt))
+        body = self._format.body(provider_model, prompt)
+        if self._target.base_url in self._usage_option_refused:
+            body.pop(USAGE_OPTION, None)
+        response = await self._send(body, prompt)
+        if response.status == OK:
+            return response
+        failed, refused = await self._refused(response)
+        if not refused or body.pop(USAGE_OPTION, None) is None:
+            raise failed
+        response = await self._send(body, prompt)
+        if response.status != OK:
+            raise (await self._refused(response))[0]
+        self._usage_option_refused.add(self._target.base_url)
+        return response
+
+    async def _send(self, body: dict[str, Any], prompt: Prompt) -> aiohttp.ClientResponse:
+        url, data = self._target.base_url + self._format.path, orjson.dumps(body)
         response: aiohttp.ClientResponse | None = None
         prompt.call.is_open = True
         try:
             async with at_most(self._timeout):
-                response = await self._session.post(url, data=body, headers=self._headers(), allow_redirects=False)
+                response = await self._session.post(url, data=data, headers=self._headers(), allow_redirects=False)
         except aiohttp.ConnectionTimeoutError as error:
             raise AttemptFailed(ProviderTimeout(), retryable=True) from error
         except (aiohttp.ClientError, OSError) as error:
             raise AttemptFailed(ProviderUnavailable(), retryable=True) from error
         if response is None:
             raise AttemptFailed(ProviderTimeout(), retryable=False)
-        if response.status != OK:
-            raise await self._refused(response)
         return response
 
-    async def _refused(self, response: aiohttp.ClientResponse) -> AttemptFailed:
-        body: Any = None
+    async def _refused(self, response: aiohttp.ClientResponse) -> tuple[AttemptFailed, bool]:
+        """Return the failure of a refused call, and whether the reason may be the option for the usage."""
+        text = bytearray()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
-                body = orjson.loads(await response.content.read(ERROR_BODY_LIMIT))
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
-            body = None
+                while part := await response.content.read(ERROR_BODY_LIMIT - len(text)):
+                    text += part
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            pass  # what has come may be enough
         finally:
             response.close()
         log.warning("provider_request_failed", status=response.status, host=response.url.host)
-        return from_status(response.status, response.headers, body)
+        failed = from_status(response.status, response.headers, error_of(bytes(text)))
+        return failed, response.status in BAD_REQUEST and USAGE_OPTION.encode() in text
 
     def _headers(self) -> dict[str, str]:
         headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}

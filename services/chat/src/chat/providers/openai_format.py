@@ -29,12 +29,11 @@ class OpenAIFormat:
 
     def body(self, provider_model: str, prompt: Prompt) -> dict[str, Any]:
         """Return the body of a streamed completion with its usage."""
+        signed = GEMINI in provider_model.lower()
         body: dict[str, Any] = {
             **(prompt.options or {}),
             "model": provider_model,
-            "messages": [
-                self._message(message, signed=GEMINI in provider_model.lower()) for message in prompt.messages
-            ],
+            "messages": [self._message(message, signed=signed) for message in prompt.messages],
             self._limit: prompt.max_tokens,
             "stream": True,
             "stream_options": {"include_usage": True},

@@ -1,11 +1,12 @@
 """Parsers of provider streams, provider errors and the circuit breaker."""
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chat.providers.circuit_breaker import FAILURE_THRESHOLD, OPEN_DURATION, CircuitBreaker
-from chat.providers.failures import AttemptFailed, from_status, retry_after
+from chat.providers.failures import AttemptFailed, error_of, from_status, retry_after
 from chat.providers.parsing.sse_parser import MAX_LINE, ProviderEvent, SseParser
 
 
@@ -76,6 +77,29 @@ def test_an_event_that_is_too_long_is_dropped_and_nothing_else() -> None:
 def test_provider_statuses_map_to_error_codes(status: int, body: object, code: str, retryable: bool) -> None:
     attempt = from_status(status, {}, body)
     assert (attempt.failure.code, attempt.retryable) == (code, retryable)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "This model's maximum prompt length is 131072 but the request contains 136973 tokens.",
+        "The input token count (1594712) exceeds the maximum number of tokens allowed (1048576).",
+        "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000 `inputs` tokens",
+        "Input is too long for requested model.",
+        "Please reduce the length of the messages or completion.",
+        "Range of input length should be [1, 30720]",
+        "Invalid request: Your request exceeded model token limit: 8192",
+        "input length and `max_tokens` exceed context limit: 188240 + 21333 > 200000",
+    ],
+)
+def test_what_servers_say_of_a_prompt_that_is_too_long_is_understood(message: str) -> None:
+    for body in ({"error": {"message": message}}, [{"error": {"message": message}}], {"error": message}):
+        assert from_status(400, {}, error_of(orjson.dumps(body))).failure.code == "context_length_exceeded"
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"<html>", b"5"])
+def test_an_error_may_be_anything(body: bytes) -> None:
+    assert from_status(400, {}, error_of(body)).failure.code == "provider_error"
 
 
 @pytest.mark.parametrize(
