@@ -137,6 +137,16 @@ async def test_a_completion_is_metered_but_not_stored(replica: ChatReplica) -> N
     assert data["usage"]["completion_tokens"] == 3
 
 
+async def test_instructions_alone_are_answered(replica: ChatReplica) -> None:
+    user = replica.user()
+    messages = [{"role": "system", "content": "Tell a joke. [[fake tokens=2]]"}]
+    response = await user.request("POST", PATH, json={"model": "default", "messages": messages})
+    assert response.status_code == 200, response.text
+    assert response.json()["choices"][0]["message"]["content"]
+    refused = await user.request("POST", PATH, json={"model": "default", "messages": messages, "store": True})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (422, "messages")
+
+
 async def test_a_stored_completion_creates_a_conversation(replica: ChatReplica) -> None:
     user = replica.user()
     response = await user.request("POST", PATH, json=body("Keep [[fake tokens=1]]", store=True))
@@ -199,7 +209,7 @@ async def test_a_client_with_an_idempotency_key_may_disconnect_and_retry(
         ({"model": None}, 400, "invalid_request"),
         ({"tools": [{"type": "function"}], "tool_choice": "required"}, 400, "invalid_request"),
         ({"messages": []}, 422, "validation_failed"),
-        ({"messages": [{"role": "system", "content": "x"}]}, 422, "validation_failed"),
+        ({"messages": [{"role": "system", "content": "x"}], "store": True}, 422, "validation_failed"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 400, "unsupported_content"),
         ({"messages": [{"role": "user", "content": "\x00"}]}, 422, "validation_failed"),
         ({"tools": [{"function": {"name": "a\x00"}}]}, 422, "validation_failed"),

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from chat import errors
 from chat.admission.turn_request import TurnRequest
 from chat.api.chat import JSON, failure_of
-from chat.api.completion_checks import check, needed_capabilities
+from chat.api.completion_checks import check, is_stored, needed_capabilities
 from chat.api.completion_stream import completion_events
 from chat.api.dependencies import Caller, Service, Services
 from chat.api.documentation import COMPLETION, COMPLETION_ERRORS, TURN_PARAMETERS
@@ -80,12 +80,12 @@ def _turn_request(
     metadata = dict(body.metadata or {})
     conversation_id, create = _conversation(metadata)
     system = [m.text() for m in body.messages if m.role in {"system", "developer"}]
-    user_message = next(m for m in reversed(body.messages) if m.role == "user")
+    user_message = next((m.text() for m in reversed(body.messages) if m.role == "user"), "")
     return TurnRequest(
         user_id=principal.user_id,
         plan=principal.plan,
         request_id=request.scope["parley"].request_id,
-        message=user_message.text(),
+        message=user_message,
         conversation_id=conversation_id,
         create=create,
         system_prompt="\n".join(system) or None,
@@ -94,7 +94,7 @@ def _turn_request(
         max_tokens=body.output_limit,
         metadata=metadata,
         key=key,
-        stored=bool(body.store) or conversation_id is not None,
+        stored=is_stored(body),
         lenient=True,
         messages=[message.for_provider(model.parameters) for message in body.messages],
         options=body.options(),

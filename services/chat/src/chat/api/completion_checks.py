@@ -43,8 +43,8 @@ def check(body: CompletionRequest, catalogue: Catalogue, allows: Callable[[str],
     require_model(body.model)
     if body.n is not None and body.n > 1:
         raise invalid("/n", "unsupported", "Only one choice is supported. Send n = 1, or omit n.")
-    if not any(message.role == "user" for message in body.messages):
-        detail = "At least one message with role `user` is required."
+    if is_stored(body) and not any(message.role == "user" for message in body.messages):
+        detail = "At least one message with role `user` is required in a conversation."
         raise ValidationFailed([FieldError("/messages", "required", detail)])
     model = catalogue.find(body.model, allows)
     refuse_options(model, body.options(), _HINTS)
@@ -78,6 +78,11 @@ def _check_calls(messages: Sequence[CompletionMessage]) -> None:
 
 def _has_id(call: Any) -> bool:
     return isinstance(call, dict) and isinstance(call.get("id"), str)
+
+
+def is_stored(body: CompletionRequest) -> bool:
+    """Tell whether the turn of a request belongs to a conversation."""
+    return bool(body.store) or "conversation_id" in (body.metadata or {})
 
 
 def needed_capabilities(body: CompletionRequest) -> frozenset[str]:

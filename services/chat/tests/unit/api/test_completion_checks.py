@@ -16,7 +16,8 @@ from chat.parameters import FORWARDED, ProviderKind
 from chat.protocols.openai_chat.schemas import CompletionRequest
 from chat_testing.files import PNG
 from chat_testing.turns import MODEL, make_catalogue, make_request
-from parley.errors import InvalidRequest
+from parley.errors import InvalidRequest, ValidationFailed
+from parley.ids import new_id
 from parley.web.problems import error_body
 
 USER = {"role": "user", "content": "Hi"}
@@ -110,6 +111,15 @@ def test_a_required_call_needs_tools_and_the_capability(choice: object) -> None:
 def test_unknown_stream_options_are_refused_by_name() -> None:
     assert refused(stream_options={"continuous_usage_stats": True})[0] == "stream_options.continuous_usage_stats"
     checked(stream_options={"include_usage": True, "include_obfuscation": False})
+
+
+def test_a_prompt_may_be_instructions_alone_unless_it_is_stored() -> None:
+    system = [{"role": "system", "content": "Tell a joke."}]
+    checked(messages=system)
+    for stored in ({"store": True}, {"metadata": {"conversation_id": str(new_id())}}):
+        with pytest.raises(ValidationFailed) as raised:
+            checked(messages=system, **stored)
+        assert raised.value.errors[0].name == "messages"
 
 
 def test_n_above_one_is_refused_by_name() -> None:
