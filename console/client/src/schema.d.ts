@@ -5803,8 +5803,8 @@ export interface components {
                 "application/json": components["schemas"]["AnthropicError"];
             };
         };
-        /** @description Bad Request: `ambiguous_credentials`, `context_length_exceeded`, `file_encrypted`, `file_too_long`, `file_unreadable`, `file_without_text`, `invalid_json`, `invalid_request`, `unsupported_content` */
-        "AnthropicBadRequest-AmbiguousCredentialsContextLengthExceededFileEncryptedFileTooLongFileUnreadableFileWithoutTextInvalidJsonUnsupportedContent": {
+        /** @description Bad Request: `ambiguous_credentials`, `content_filter`, `context_length_exceeded`, `file_encrypted`, `file_too_long`, `file_unreadable`, `file_without_text`, `invalid_json`, `invalid_request`, `unsupported_content` */
+        "AnthropicBadRequest-AmbiguousCredentialsContentFilterContextLengthExceededFileEncryptedFileTooLongFileUnreadableFileWithoutTextInvalidJsonUnsupportedContent": {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
                 "X-Process-Time": components["headers"]["X-Process-Time"];
@@ -6184,6 +6184,22 @@ export interface components {
         };
         /** @description Bad Request: `ambiguous_credentials`, `invalid_request` */
         "BadRequest-AmbiguousCredentials": {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Bad Request: `ambiguous_credentials`, `content_filter`, `context_length_exceeded`, `file_encrypted`, `file_too_long`, `file_unreadable`, `file_without_text`, `invalid_json`, `invalid_request` */
+        "BadRequest-AmbiguousCredentialsContentFilterContextLengthExceededFileEncryptedFileTooLongFileUnreadableFileWithoutTextInvalidJson": {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
                 "X-Process-Time": components["headers"]["X-Process-Time"];
@@ -6638,8 +6654,8 @@ export interface components {
                 "application/json": components["schemas"]["OpenAiError"];
             };
         };
-        /** @description Bad Request: `ambiguous_credentials`, `context_length_exceeded`, `file_encrypted`, `file_too_long`, `file_unreadable`, `file_without_text`, `invalid_json`, `invalid_request`, `unsupported_content` */
-        "OpenAiBadRequest-AmbiguousCredentialsContextLengthExceededFileEncryptedFileTooLongFileUnreadableFileWithoutTextInvalidJsonUnsupportedContent": {
+        /** @description Bad Request: `ambiguous_credentials`, `content_filter`, `context_length_exceeded`, `file_encrypted`, `file_too_long`, `file_unreadable`, `file_without_text`, `invalid_json`, `invalid_request`, `unsupported_content` */
+        "OpenAiBadRequest-AmbiguousCredentialsContentFilterContextLengthExceededFileEncryptedFileTooLongFileUnreadableFileWithoutTextInvalidJsonUnsupportedContent": {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
                 "X-Process-Time": components["headers"]["X-Process-Time"];
@@ -9477,7 +9493,7 @@ export interface operations {
                     "application/json": components["schemas"]["TurnResource"];
                 };
             };
-            400: components["responses"]["BadRequest-AmbiguousCredentialsContextLengthExceededFileEncryptedFileTooLongFileUnreadableFileWithoutTextInvalidJson"];
+            400: components["responses"]["BadRequest-AmbiguousCredentialsContentFilterContextLengthExceededFileEncryptedFileTooLongFileUnreadableFileWithoutTextInvalidJson"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden-InsufficientScope"];
             404: components["responses"]["NotFound-ConversationNotFoundFileNotFoundMessageNotFoundModelNotFound"];
@@ -11613,7 +11629,7 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentialsContextLengthExceededFileEncryptedFileTooLongFileUnreadableFileWithoutTextInvalidJsonUnsupportedContent"];
+            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentialsContentFilterContextLengthExceededFileEncryptedFileTooLongFileUnreadableFileWithoutTextInvalidJsonUnsupportedContent"];
             401: components["responses"]["OpenAiUnauthorized"];
             403: components["responses"]["OpenAiForbidden-InsufficientScope"];
             404: components["responses"]["OpenAiNotFound-ConversationNotFoundFileNotFoundMessageNotFoundModelNotFound"];
@@ -12115,7 +12131,7 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
-            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentialsContextLengthExceededFileEncryptedFileTooLongFileUnreadableFileWithoutTextInvalidJsonUnsupportedContent"];
+            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentialsContentFilterContextLengthExceededFileEncryptedFileTooLongFileUnreadableFileWithoutTextInvalidJsonUnsupportedContent"];
             401: components["responses"]["OpenAiUnauthorized"];
             403: components["responses"]["OpenAiForbidden-InsufficientScope"];
             404: components["responses"]["OpenAiNotFound-ConversationNotFoundFileNotFoundMessageNotFoundModelNotFound"];
@@ -12531,7 +12547,7 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            400: components["responses"]["AnthropicBadRequest-AmbiguousCredentialsContextLengthExceededFileEncryptedFileTooLongFileUnreadableFileWithoutTextInvalidJsonUnsupportedContent"];
+            400: components["responses"]["AnthropicBadRequest-AmbiguousCredentialsContentFilterContextLengthExceededFileEncryptedFileTooLongFileUnreadableFileWithoutTextInvalidJsonUnsupportedContent"];
             401: components["responses"]["AnthropicUnauthorized"];
             403: components["responses"]["AnthropicForbidden-InsufficientScope"];
             404: components["responses"]["AnthropicNotFound-ConversationNotFoundFileNotFoundMessageNotFoundModelNotFound"];
@@ -12830,7 +12846,7 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentialsContextLengthExceededFileEncryptedFileTooLongFileUnreadableFileWithoutTextInvalidJsonUnsupportedContent"];
+            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentialsContentFilterContextLengthExceededFileEncryptedFileTooLongFileUnreadableFileWithoutTextInvalidJsonUnsupportedContent"];
             401: components["responses"]["OpenAiUnauthorized"];
             403: components["responses"]["OpenAiForbidden-InsufficientScope"];
             404: components["responses"]["OpenAiNotFound-ConversationNotFoundFileNotFoundMessageNotFoundModelNotFound"];
@@ -12918,7 +12934,7 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
-            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentialsContextLengthExceededFileEncryptedFileTooLongFileUnreadableFileWithoutTextInvalidJsonUnsupportedContent"];
+            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentialsContentFilterContextLengthExceededFileEncryptedFileTooLongFileUnreadableFileWithoutTextInvalidJsonUnsupportedContent"];
             401: components["responses"]["OpenAiUnauthorized"];
             403: components["responses"]["OpenAiForbidden-InsufficientScope"];
             404: components["responses"]["OpenAiNotFound-ConversationNotFoundFileNotFoundMessageNotFoundModelNotFound"];

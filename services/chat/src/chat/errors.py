@@ -186,6 +186,13 @@ class ProviderContextExceeded(ProviderFailure):
     status, code, title = 400, "context_length_exceeded", "Message too long"
 
 
+class ProviderContentFiltered(ProviderFailure):
+    """The model provider refuses the message because of its content policy."""
+
+    status, code, title = 400, "content_filter", "Content refused"
+    remedy = "Change the message, or use another model."
+
+
 class ImagesUnavailable(ProviderFailure):
     """The images of the message cannot be read now."""
 
@@ -224,6 +231,7 @@ _FAILURES: dict[str, type[ProviderFailure]] = {
         ProviderUnavailable,
         ProviderTimeout,
         ProviderContextExceeded,
+        ProviderContentFiltered,
         ImagesUnavailable,
         TurnInterrupted,
     )

@@ -20,6 +20,7 @@ BEFORE_THE_FIRST_TOKEN = [
     ("status=503", 503, "provider_unavailable", 3),
     ("status=302 location=http://127.0.0.1:1/", 502, "provider_error", 1),
     ("status=400 error_code=context_length_exceeded", 400, "context_length_exceeded", 1),
+    ("status=400 error_code=content_filter", 400, "content_filter", 1),
     ("cut_after=-1", 503, "provider_unavailable", 3),
     ("cut_after=0", 502, "provider_error", 3),
     ("garbage_after=0", 502, "provider_error", 3),

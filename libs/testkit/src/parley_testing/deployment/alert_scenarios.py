@@ -41,6 +41,7 @@ SCENARIOS = [
             answers(503, "/ready"): "0+600x450",
             calls("answered"): "0+600x450",
             calls("context_length_exceeded"): "0+600x450",
+            calls("content_filter"): "0+600x450",
             calls("provider_timeout"): "0+5x450",
             turns("completed"): "0+600x450",
             turns("interrupted"): "0+600x450",

@@ -70,6 +70,7 @@ _FAILURES = (
     errors.ProviderFailure,
     errors.TurnInterrupted,
     errors.ProviderTimeout,
+    errors.ProviderContentFiltered,
     errors.TurnPending,
 )
 """Errors of a turn that failed. A stream has them in its last event."""

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from chat.errors import (
+    ProviderContentFiltered,
     ProviderContextExceeded,
     ProviderFailure,
     ProviderRateLimited,
@@ -31,6 +32,16 @@ _BY_STATUS: dict[int, tuple[type[ProviderFailure], bool]] = {
     529: (ProviderUnavailable, True),
 }
 _CONTEXT_CODES = frozenset({"context_length_exceeded", "string_above_max_length", "exceed_context_size_error"})
+_FILTER_CODES = frozenset(
+    {
+        "content_filter",
+        "content_policy_violation",
+        "ResponsibleAIPolicyViolation",
+        "invalid_prompt",
+        "data_inspection_failed",
+    }
+)
+"""Codes of Azure, OpenAI and DashScope for a prompt that their content policy forbids."""
 BAD_REQUEST = frozenset({400, 413, 422})
 _CONTEXT_MESSAGE = re.compile(
     r"context.{0,20}(length|window|size|limit)|(prompt|input) is too long|too many tokens|maximum prompt length"
@@ -86,6 +97,8 @@ def from_status(status: int, headers: Mapping[str, str], body: Any) -> AttemptFa
     codes = _codes(body)
     if codes & _CONTEXT_CODES or (status in BAD_REQUEST and _CONTEXT_MESSAGE.search(_message(body))):
         return AttemptFailed(ProviderContextExceeded(), retryable=False)
+    if codes & _FILTER_CODES:
+        return AttemptFailed(ProviderContentFiltered(), retryable=False)
     kind, retryable = _BY_STATUS.get(status, (ProviderFailure, False))
     if kind is ProviderRateLimited and codes & _QUOTA_CODES:
         return AttemptFailed(ProviderUnavailable(), retryable=False)

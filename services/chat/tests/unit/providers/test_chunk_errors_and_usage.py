@@ -22,6 +22,7 @@ from chat_testing.parsed_answers import chunk, delta, parse
         ({"object": "error", "code": 503, "message": "x"}, "provider_unavailable", True),
         ({"error": {"type": "timeout"}}, "provider_timeout", True),
         ({"error": {"code": "context_length_exceeded"}}, "context_length_exceeded", False),
+        ({"error": {"code": "content_filter", "status": 400}}, "content_filter", False),
         ({"error": {"type": "invalid_request_error"}}, "provider_error", False),
         ({"error": {"message": "secret"}}, "provider_error", True),
         ({"error": True}, "provider_error", True),

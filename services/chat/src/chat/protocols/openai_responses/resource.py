@@ -18,7 +18,11 @@ _INCOMPLETE = {
     "content_filter": "content_filter",
 }
 """Reasons of incomplete answers by finish reason."""
-_ERROR_CODES = {"provider_rate_limited": "rate_limit_exceeded", "context_length_exceeded": "invalid_prompt"}
+_ERROR_CODES = {
+    "provider_rate_limited": "rate_limit_exceeded",
+    "context_length_exceeded": "invalid_prompt",
+    "content_filter": "invalid_prompt",
+}
 """Error codes of the specification by Parley's; every other one is ``server_error``."""
 DEFAULTS: dict[str, Any] = {
     "background": False,
