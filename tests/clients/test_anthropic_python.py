@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import BaseModel
 
 from parley_testing.http.client import Account
 
@@ -72,6 +73,19 @@ def test_tool_results_continue_the_answer(client: anthropic.Anthropic, *, stream
     history: Any = [*question, {"role": "assistant", "content": made.content}, {"role": "user", "content": results}]
     answer = client.messages.create(**LIMITS, messages=history, tools=[WEATHER])
     assert answer.content
+
+
+class Place(BaseModel):
+    """What the model answers with."""
+
+    city: str
+
+
+# [covers messages, structured output]
+def test_an_answer_has_the_form_that_the_client_asks_for(client: anthropic.Anthropic) -> None:
+    question = asked("""Where? [[fake text='{"city":"Rome"}']]""")
+    made = client.messages.parse(**LIMITS, messages=question, output_format=Place)
+    assert made.parsed_output == Place(city="Rome")
 
 
 # [covers errors]

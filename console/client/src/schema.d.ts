@@ -3355,6 +3355,7 @@ export interface components {
             thinking?: unknown;
             /** Cache Control */
             cache_control?: unknown;
+            output_config?: components["schemas"]["OutputConfig"] | null;
             /** Max Tokens */
             max_tokens: number;
             /** Stream */
@@ -3666,6 +3667,29 @@ export interface components {
              * @description Age of the oldest of them in seconds; 0 without any.
              */
             oldest_age_s: number;
+        };
+        /**
+         * OutputConfig
+         * @description Format of the answer, and how much effort the model makes.
+         */
+        OutputConfig: {
+            /** Effort */
+            effort?: string | null;
+            format?: components["schemas"]["OutputFormat"] | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * OutputFormat
+         * @description The format of the answer.
+         */
+        OutputFormat: {
+            /** Type */
+            type: string;
+            /** Schema */
+            schema?: unknown;
+        } & {
+            [key: string]: unknown;
         };
         /**
          * Page[ApiKeyView]
@@ -4225,6 +4249,7 @@ export interface components {
             thinking?: unknown;
             /** Cache Control */
             cache_control?: unknown;
+            output_config?: components["schemas"]["OutputConfig"] | null;
         } & {
             [key: string]: unknown;
         };

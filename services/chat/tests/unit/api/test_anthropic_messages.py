@@ -9,11 +9,13 @@ import pytest
 from pydantic import ValidationError
 
 from chat.api.anthropic_messages.checks import check, needed_capabilities
-from chat.catalogue import Model
+from chat.catalogue import Model, Target
 from chat.errors import ModelNotFound
-from chat.parameters import FORWARDED
+from chat.generation import Prompt
+from chat.parameters import FORWARDED, ProviderKind
 from chat.protocols.anthropic_messages.prompt import messages_of, options_of, user_text
 from chat.protocols.anthropic_messages.schemas import MessageRequest
+from chat.providers.wire_formats import wire_format_of
 from chat_testing.files import png
 from chat_testing.turns import MODEL, make_catalogue
 from parley.errors import InvalidRequest
@@ -25,6 +27,8 @@ CALL = {"type": "tool_use", "id": "call_1", "name": "weather", "input": {"city":
 RESULT = {"type": "tool_result", "tool_use_id": "call_1", "content": [{"type": "text", "text": "Sun"}]}
 DATA = base64.b64encode(png()).decode()
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": DATA}}
+SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "additionalProperties": False}
+OUTPUT: dict[str, Any] = {"effort": "low", "format": {"type": "json_schema", "schema": SCHEMA}}
 ABLE = replace(MODEL, capabilities=("stream", "tools", "vision"))
 OPENAI = replace(ABLE, parameters=FORWARDED["openai"])
 
@@ -60,6 +64,14 @@ def answered(*results: Any, call: Any = CALL) -> list[Any]:
         ({"thinking": {"type": ["enabled"]}}, "thinking"),
         ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, "thinking"),
         ({"top_k": 4}, "top_k"),
+        ({"speed": "fast"}, "speed"),
+        ({"output_config": {"x": 1}}, "output_config.x"),
+        ({"output_config": {"format": {"type": "text"}}}, "output_config.format.type"),
+        ({"output_config": {"format": {"type": "json_schema"}}}, "output_config.format.schema"),
+        (
+            {"output_config": {"format": {"type": "json_schema", "schema": {}, "name": "n"}}},
+            "output_config.format.name",
+        ),
         ({"system": [{"type": "text", "text": "a", "weight": 2}]}, "system.0.weight"),
         ({"tools": [{**TOOL, "type": "web_search_20250305"}]}, "tools.0.type"),
         ({"tools": [{"name": "f"}]}, "tools.0.input_schema"),
@@ -184,6 +196,22 @@ def test_a_request_reaches_the_provider_in_its_format() -> None:
         "top_k": 4,
     }
     assert needed_capabilities(body) == {"vision", "tools"}
+
+
+@pytest.mark.parametrize("kind", ["openai", "compatible", "anthropic"])
+def test_the_format_and_the_effort_of_an_answer_reach_every_server(kind: ProviderKind) -> None:
+    body = checked(replace(ABLE, parameters=FORWARDED[kind]), output_config=OUTPUT)
+    sent = wire_format_of(Target("http://m", None, kind)).body("m", Prompt([USER], 10, options=options_of(body)))
+    if kind == "anthropic":
+        assert sent["output_config"] == OUTPUT
+    else:
+        assert sent["reasoning_effort"] == "low"
+        schema = {"name": "answer", "schema": SCHEMA}
+        assert sent["response_format"] == {"type": "json_schema", "json_schema": schema}
+
+
+def test_hints_of_tools_that_ask_for_nothing_are_accepted() -> None:
+    checked(tools=[{**TOOL, "allowed_callers": ["direct"], "defer_loading": False, "eager_input_streaming": True}])
 
 
 def test_a_system_message_stays_where_it_is() -> None:

@@ -57,6 +57,7 @@ def check(body: PromptRequest, catalogue: Catalogue, allows: Callable[[str], boo
     _check_tools(body, model)
     if body.thinking is not None and not (isinstance(body.thinking, dict) and body.thinking.get("type") in _THINKING):
         raise invalid("/thinking", "unsupported", "Must be an object of the type `enabled`, `disabled` or `adaptive`.")
+    _check_format(body)
     refuse_options(model, options_of(body), places=PLACES)
     for position, message in enumerate(body.messages):
         for number, block in enumerate(message.blocks):
@@ -79,6 +80,10 @@ def _parts(body: PromptRequest) -> Iterator[tuple[str, OpenModel]]:
         yield "/tool_choice", body.tool_choice
     if isinstance(body, MessageRequest) and body.metadata is not None:
         yield "/metadata", body.metadata
+    if body.output_config is not None:
+        yield "/output_config", body.output_config
+        if body.output_config.format is not None:
+            yield "/output_config/format", body.output_config.format
     for number, block in enumerate(body.system if isinstance(body.system, list) else ()):
         yield f"/system/{number}", block
     for position, message in enumerate(body.messages):
@@ -90,6 +95,14 @@ def _parts(body: PromptRequest) -> Iterator[tuple[str, OpenModel]]:
                 yield f"{pointer}/content/{inner}", result
 
 
+def _check_format(body: PromptRequest) -> None:
+    wanted = body.output_config.format if body.output_config is not None else None
+    if wanted is not None and wanted.type != "json_schema":
+        raise invalid("/output_config/format/type", "unsupported", "Must be `json_schema`.")
+    if wanted is not None and not isinstance(wanted.schema_, dict):
+        raise invalid("/output_config/format/schema", "required", "Must be an object: a JSON schema.")
+
+
 def _check_tools(body: PromptRequest, model: Model) -> None:
     for position, tool in enumerate(body.tools or ()):
         pointer = f"/tools/{position}"
@@ -97,7 +110,7 @@ def _check_tools(body: PromptRequest, model: Model) -> None:
             raise invalid(f"{pointer}/type", "unsupported", "Anthropic's tools are not offered: send `custom`.")
         if not isinstance(tool.input_schema, dict):
             raise invalid(f"{pointer}/input_schema", "required", "Must be an object: a JSON schema.")
-        refuse_parameters(tool.unknown, pointer)
+        refuse_parameters(tool.others(), pointer)
     choice = body.tool_choice
     if choice is None:
         return

@@ -8,17 +8,27 @@ import orjson
 from chat.file_references import data_part
 from chat.files.inline_data import encoded_text
 from chat.input_items import part_of_file, reference_of
-from chat.protocols.anthropic_messages.schemas import InputBlock, InputMessage, MessageRequest, PromptRequest
+from chat.protocols.anthropic_messages.schemas import (
+    InputBlock,
+    InputMessage,
+    MessageRequest,
+    OutputConfig,
+    PromptRequest,
+)
 
 Message = dict[str, Any]
 PLACES = {
     "stop": "/stop_sequences",
     "parallel_tool_calls": "/tool_choice/disable_parallel_tool_use",
+    "reasoning_effort": "/output_config/effort",
+    "response_format": "/output_config/format",
 }
 """Pointers of members of a request by the option that they become, where the names differ."""
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 _FUNCTION = ["name", "description", "strict"]
 _SAMPLING = {"stop_sequences": "stop", "top_p": "top_p", "top_k": "top_k"}
+FORMAT_NAME = "answer"
+"""Name of the answer's schema, which OpenAI's API requires."""
 FAILED_RESULT = "Error: "
 """Begins the result of a failed tool: other servers have no member that says so."""
 
@@ -59,10 +69,20 @@ def options_of(body: PromptRequest) -> dict[str, Any]:
             found["parallel_tool_calls"] = False
     if isinstance(body.thinking, dict) and body.thinking.get("type") != "disabled":
         found["thinking"] = body.thinking
+    if body.output_config is not None:
+        found |= _output(body.output_config)
     if isinstance(body, MessageRequest):
         found |= {option: value for name, option in _SAMPLING.items() if (value := getattr(body, name)) is not None}
     if not found.get("stop", True):
         del found["stop"]
+    return found
+
+
+def _output(config: OutputConfig) -> dict[str, Any]:
+    found: dict[str, Any] = {"reasoning_effort": config.effort} if config.effort else {}
+    if config.format is not None:
+        schema = {"name": FORMAT_NAME, "schema": config.format.schema_}
+        found["response_format"] = {"type": "json_schema", "json_schema": schema}
     return found
 
 

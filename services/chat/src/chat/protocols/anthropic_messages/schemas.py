@@ -1,6 +1,7 @@
 """Request schemas of the Messages API. Members that are not declared here are refused, unless they ask for nothing."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -11,7 +12,7 @@ from chat.protocols.openai_responses.schemas import MAX_FILENAME, MAX_TOOLS
 from parley.web.schemas import Text, max_entries
 
 MAX_STOP_SEQUENCES = 16
-NEUTRAL: dict[str, tuple[Any, ...]] = {"service_tier": ("auto", "standard_only")}
+NEUTRAL: dict[str, tuple[Any, ...]] = {"service_tier": ("auto", "standard_only"), "speed": ("standard",)}
 """Values that ask for nothing, of parameters that are not offered."""
 Role = Literal["user", "assistant", "system"]
 
@@ -74,6 +75,12 @@ class InputMessage(OpenModel):
 class CustomTool(OpenModel):
     """A tool of the client. Anthropic's own tools are not offered."""
 
+    neutral: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "allowed_callers": (["direct"],),
+        "defer_loading": (False,),
+        "eager_input_streaming": (False, True),  # arguments are streamed as they come
+    }
+
     type: Text = "custom"
     name: Text = Field(min_length=1, max_length=128)
     description: Text | None = None
@@ -88,6 +95,20 @@ class ToolChoice(OpenModel):
     type: Literal["auto", "any", "tool", "none"]
     name: Text | None = Field(None, max_length=128)
     disable_parallel_tool_use: bool | None = None
+
+
+class OutputFormat(OpenModel):
+    """The format of the answer."""
+
+    type: Text
+    schema_: Json = Field(None, alias="schema")
+
+
+class OutputConfig(OpenModel):
+    """Format of the answer, and how much effort the model makes."""
+
+    effort: Text | None = Field(None, max_length=20)
+    format: OutputFormat | None = None
 
 
 class MessageMetadata(OpenModel):
@@ -108,6 +129,8 @@ class PromptRequest(OpenModel):
     tool_choice: ToolChoice | None = None
     thinking: Json = None
     cache_control: Json = None
+    # Left out of the digest of a request without it, which is compared with those of the release before.
+    output_config: OutputConfig | None = Field(None, exclude_if=is_absent)
 
     @property
     def system_text(self) -> str:
