@@ -16,10 +16,14 @@ TEMPLATE_TOKENS = 1024
 
 
 def is_plausible(usage: Usage, prompt: Prompt, model: Model, *, has_output: bool) -> bool:
-    """Tell whether a provider may have used these tokens for a prompt."""
+    """Tell whether a provider may have used these tokens for a prompt.
+
+    Some servers limit the visible tokens of an answer alone. Its reasoning is limited by the context window.
+    """
     if usage == UNUSABLE_USAGE or not 0 < usage.prompt_tokens <= _longest_prompt(prompt, model):
         return False
-    return int(has_output) <= usage.completion_tokens <= prompt.max_tokens
+    visible = usage.completion_tokens - usage.reasoning_tokens
+    return int(has_output) <= usage.completion_tokens <= model.context_window and visible <= prompt.max_tokens
 
 
 def billed_usage(

@@ -30,6 +30,14 @@ def test_usage_that_the_request_does_not_allow_is_not_plausible(usage: Usage) ->
     assert not is_plausible(usage, PROMPT, MODEL, has_output=True)
 
 
+def test_only_the_context_window_limits_the_reasoning() -> None:
+    """As with xAI, whose limit holds for the visible tokens."""
+    reasoned = used(1, 60).model_copy(update={"reasoning_tokens": 50})
+    assert is_plausible(reasoned, PROMPT, MODEL, has_output=True)
+    assert not is_plausible(reasoned.model_copy(update={"reasoning_tokens": 49}), PROMPT, MODEL, has_output=True)
+    assert not is_plausible(reasoned, PROMPT, replace(MODEL, context_window=59), has_output=True)
+
+
 def test_images_may_fill_the_context_window_but_not_more() -> None:
     assert is_plausible(used(MODEL.context_window, 5), IMAGE, MODEL, has_output=True)
     assert not is_plausible(used(MODEL.context_window + 1, 5), IMAGE, MODEL, has_output=True)

@@ -21,14 +21,15 @@ def parse_usage(reported: Any) -> Usage:
     cached = _detail(reported, "prompt_tokens_details", "cached_tokens", at_most=prompt)
     if cached == 0:
         cached = next((count for name in _CACHED if (count := _count(reported, name)) and count <= prompt), 0)
-    completion += _uncounted(reported, prompt, completion, cached)
+    uncounted = _uncounted(reported, prompt, completion, cached)
+    completion += uncounted
     reasoning = _detail(reported, "completion_tokens_details", "reasoning_tokens", at_most=completion)
     return Usage(
         prompt_tokens=prompt,
         completion_tokens=completion,
         total_tokens=prompt + completion,
         cached_tokens=cached or 0,
-        reasoning_tokens=reasoning or 0,
+        reasoning_tokens=reasoning or uncounted,
         estimated=cached is None or reasoning is None,
     )
 
