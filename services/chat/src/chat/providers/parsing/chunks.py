@@ -7,6 +7,7 @@ from chat.generation import AnswerChunk
 from chat.model import LogEntry
 from chat.providers.failures import AttemptFailed, reported_failure
 from chat.providers.parsing import lenient_json
+from chat.providers.parsing.call_order import CallOrder
 from chat.providers.parsing.chunk_template import ChunkTemplate
 from chat.providers.parsing.content import reasoning_of, text_of
 from chat.providers.parsing.lenient_json import MalformedJson
@@ -56,6 +57,7 @@ class ChunkParser:
         self.wants_logprobs = False
         self._logprobs = LogprobParser()
         self._text, self._reasoning, self._calls = TextJoiner(), TextJoiner(), ToolCallParser()
+        self._order = CallOrder()
         self._held_usage: AnswerChunk | None = None
         self._template = ChunkTemplate()
 
@@ -104,7 +106,7 @@ class ChunkParser:
         """Return the chunks that were held back, and the finish reason if there was none yet."""
         # Only now: servers that send a finish reason in every chunk send arguments after it.
         calls = self._calls.finish(cut=(self.finish_reason or reason) not in _WHOLE)
-        found = self._rest(calls)
+        found = self._rest(calls) + [AnswerChunk(entry) for entry in self._order.rest()]
         if self.wants_logprobs:
             found = self._with_logprobs(found, ended=True)
         if reason is not None and self.finish_reason is None:
@@ -171,15 +173,16 @@ class ChunkParser:
 
     def _reasoning_entries(self, text: str) -> list[AnswerChunk]:
         self.begun = self.begun or bool(text)
-        return [AnswerChunk(LogEntry(reasoning=text))] if text else []
+        return [AnswerChunk(entry) for entry in self._order.add(LogEntry(reasoning=text))] if text else []
 
     def _entries(self, text: str, calls: Sequence[dict[str, Any]] = ()) -> list[AnswerChunk]:
-        found = [AnswerChunk(LogEntry(text))] if text else []
-        if calls:
-            found.append(AnswerChunk(LogEntry("", tuple(calls))))
-        if found:
-            self.begun = True
-        return found
+        if not (calls or self._order.open is not None):  # nearly all
+            if text:
+                self.begun = True
+            return [AnswerChunk(LogEntry(text))] if text else []
+        self.begun = True
+        entries = self._order.add(LogEntry(text)) if text else []
+        return [AnswerChunk(entry) for entry in (*entries, *self._order.add_calls(calls))]
 
     def _finish_chunk(self, reason: str) -> AnswerChunk:
         if reason in _WHOLE:

@@ -16,6 +16,11 @@ class JsonObjectEnd:
         self._in_string = self._escaped = False
         self._depth = 0
 
+    @property
+    def is_open(self) -> bool:
+        """Whether an object has begun and not ended."""
+        return bool(self._is_object) and not self.reached
+
     def cut(self, part: str) -> str:
         """Return the part up to the end of the object."""
         if self._is_object is None and (begin := part.lstrip()):
