@@ -1517,7 +1517,7 @@ export interface paths {
         };
         /**
          * List the caller's files, newest first
-         * @description List the caller's files, newest first.
+         * @description List the caller's files, newest first; with `purpose`, those of it.
          */
         get: operations["chat_list_openai_files"];
         put?: never;
@@ -12179,7 +12179,9 @@ export interface operations {
             query?: {
                 /** @example 20 */
                 limit?: number;
+                order?: "asc" | "desc";
                 after?: string | null;
+                purpose?: string | null;
             };
             header?: never;
             path?: never;

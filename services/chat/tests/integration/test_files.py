@@ -76,6 +76,8 @@ async def test_uploads_at_once_never_exceed_the_plan(files: FilesReplica) -> Non
     stored = await files.rows.page(small.id, None, 100)
     assert [file.size for file in stored] == [1] * 5
     assert [file.id for file in await files.rows.page(small.id, stored[1].id, 2)] == [one.id for one in stored[2:4]]
+    assert len(await files.rows.page(small.id, None, 100, purpose=stored[0].purpose)) == len(stored)
+    assert await files.rows.page(small.id, None, 100, purpose="fine-tune") == []
 
 
 async def test_the_provider_gets_the_data_of_an_uploaded_image(files: FilesReplica, provider: FakeProvider) -> None:

@@ -1,20 +1,21 @@
 """``/v1/files``, OpenAI's Files API: the same files in its form."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from chat.api.dependencies import Caller, Services
 from chat.api.documentation import json_docs
 from chat.api.files import DOWNLOAD, FORM, NOT_FOUND, RANGES, UPLOAD_ERRORS, download, files_of, receive
-from chat.api.pages import DEFAULT_LIMIT, After, Limit
+from chat.api.pages import DEFAULT_LIMIT, After, Limit, Order
+from chat.api.request_checks import invalid
 from chat.file_errors import FilesNotOffered
 from chat.file_references import openai_id, parse_openai_id
 from chat.files.model import StoredFile
 from chat.protocols.openai_responses.pages import first_page
-from parley.errors import InvalidCursor
+from parley.errors import InvalidCursor, InvalidRequest
 from parley.web.openapi import problems
 
 router = APIRouter(prefix="/v1/files", tags=["openai"])
@@ -39,15 +40,25 @@ async def upload_openai_file(request: Request, principal: Caller, services: Serv
     return _json(_object(await receive(request, principal, services, PURPOSES)))
 
 
-@router.get("", responses={**json_docs("A page of files.", _PAGE), **problems(FilesNotOffered, InvalidCursor)})
+@router.get(
+    "", responses={**json_docs("A page of files.", _PAGE), **problems(FilesNotOffered, InvalidCursor, InvalidRequest)}
+)
 async def list_openai_files(
-    principal: Caller, services: Services, limit: Limit = DEFAULT_LIMIT, after: After = None
+    principal: Caller,
+    services: Services,
+    *,
+    limit: Limit = DEFAULT_LIMIT,
+    order: Order = "desc",
+    after: After = None,
+    purpose: Annotated[str | None, Query(max_length=64)] = None,
 ) -> Response:
-    """List the caller's files, newest first."""
+    """List the caller's files, newest first; with ``purpose``, those of it."""
+    if order != "desc":
+        raise invalid("/order", "unsupported", "Files are listed newest first. Send `desc`, or omit it.")
     before = parse_openai_id(after) if after is not None else None
     if after is not None and before is None:
         raise InvalidCursor("`after` is not the ID of a file.")
-    found = await files_of(services).page(principal.user_id, before, limit + 1)
+    found = await files_of(services).page(principal.user_id, before, limit + 1, purpose=purpose)
     return _json(first_page([_object(file) for file in found], limit))
 
 

@@ -58,9 +58,11 @@ class FileService:
                 return await self._receive(user_id, form, limits, purposes, length)
         raise InvalidRequest("The upload took too long.")
 
-    async def page(self, user_id: UUID, before: UUID | None, limit: int) -> list[StoredFile]:
-        """Return a user's files, newest first."""
-        return await self._rows.page(user_id, before, limit)
+    async def page(
+        self, user_id: UUID, before: UUID | None, limit: int, *, purpose: str | None = None
+    ) -> list[StoredFile]:
+        """Return a user's files, newest first; with a ``purpose``, those of it."""
+        return await self._rows.page(user_id, before, limit, purpose=purpose)
 
     async def find(self, user_id: UUID, file_id: UUID | None) -> StoredFile:
         """Return a user's file; raises FileNotFound."""

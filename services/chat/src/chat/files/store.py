@@ -26,8 +26,10 @@ class FileRows(Protocol):
         """Return those of the files that belong to the user."""
         ...
 
-    async def page(self, user_id: UUID, before: UUID | None, limit: int) -> list[StoredFile]:
-        """Return a user's files, newest first."""
+    async def page(
+        self, user_id: UUID, before: UUID | None, limit: int, *, purpose: str | None = None
+    ) -> list[StoredFile]:
+        """Return a user's files, newest first; with a ``purpose``, those of it."""
         ...
 
     async def delete(self, user_id: UUID, file_id: UUID) -> bool:

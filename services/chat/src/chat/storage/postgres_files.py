@@ -24,6 +24,7 @@ _FIND = "SELECT * FROM files WHERE user_id = $1 AND id = ANY ($2::uuid[]) AND st
 _PAGE = """
 SELECT * FROM files
 WHERE user_id = $1 AND id < coalesce($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff') AND status = 'ready'
+    AND ($4::text IS NULL OR purpose = $4)
 ORDER BY id DESC LIMIT $3"""
 _DELETE = """
 UPDATE files SET status = 'deleted', filename = '' WHERE id = $2 AND user_id = $1 AND status = 'ready'"""
@@ -81,9 +82,11 @@ class PostgresFileRows:
         """Return those of the files that belong to the user."""
         return [_file(row) for row in await self._database.fetch(_FIND, user_id, list(file_ids))]
 
-    async def page(self, user_id: UUID, before: UUID | None, limit: int) -> list[StoredFile]:
-        """Return a user's files, newest first."""
-        return [_file(row) for row in await self._database.fetch(_PAGE, user_id, before, limit)]
+    async def page(
+        self, user_id: UUID, before: UUID | None, limit: int, *, purpose: str | None = None
+    ) -> list[StoredFile]:
+        """Return a user's files, newest first; with a ``purpose``, those of it."""
+        return [_file(row) for row in await self._database.fetch(_PAGE, user_id, before, limit, purpose)]
 
     async def delete(self, user_id: UUID, file_id: UUID) -> bool:
         """Hide a file of the user; False if there is none."""

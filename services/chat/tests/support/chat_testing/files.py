@@ -73,9 +73,12 @@ class InMemoryFileRows:
         found = (self.rows.get(file_id) for file_id in file_ids)
         return [row.file for row in found if row and row.file.user_id == user_id and row.status == "ready"]
 
-    async def page(self, user_id: UUID, before: UUID | None, limit: int) -> list[StoredFile]:
+    async def page(
+        self, user_id: UUID, before: UUID | None, limit: int, *, purpose: str | None = None
+    ) -> list[StoredFile]:
         own = [row.file for row in self.rows.values() if row.file.user_id == user_id and row.status == "ready"]
         newest = sorted(own, key=lambda file: file.id, reverse=True)
+        newest = [file for file in newest if purpose in (None, file.purpose)]
         return [file for file in newest if before is None or file.id < before][:limit]
 
     async def delete(self, user_id: UUID, file_id: UUID) -> bool:

@@ -50,6 +50,20 @@ async def test_openais_form_has_the_same_files(bench: FilesBench) -> None:
     assert refused.json()["error"]["param"] == "purpose"
 
 
+async def test_openais_list_keeps_to_a_purpose_and_to_its_order(bench: FilesBench) -> None:
+    first, _, last = [
+        (await bench.upload(b"x", path="/v1/files", purpose=purpose)).json()["id"]
+        for purpose in ("vision", "user_data", "vision")
+    ]
+    page = (await bench.send("GET", "/v1/files?purpose=vision&limit=1")).json()
+    assert ([one["id"] for one in page["data"]], page["has_more"]) == ([last], True)
+    rest = (await bench.send("GET", f"/v1/files?purpose=vision&order=desc&after={last}")).json()
+    assert ([one["id"] for one in rest["data"]], rest["has_more"]) == ([first], False)
+    assert (await bench.send("GET", "/v1/files?purpose=fine-tune")).json()["data"] == []
+    refused = await bench.send("GET", "/v1/files?order=asc")
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "order")
+
+
 async def test_pages_of_files_follow_their_cursor(bench: FilesBench) -> None:
     made = [(await bench.upload(name.encode())).json()["id"] for name in "abc"]
     page = (await bench.send("GET", "/api/v1/files?limit=2")).json()
