@@ -9,6 +9,7 @@ import pytest
 
 from parley.messaging import outbox
 from parley.storage import migrations
+from parley.storage.postgres import Pool, open_pool
 from parley_testing.backends.shared_servers import SharedBackends
 from parley_testing.security.token_issuer import TestIssuer
 from webhooks_testing.app import NewDatabase, OpenWebhooks, RunningWebhooks, open_webhooks
@@ -25,6 +26,13 @@ async def new_database(backends: SharedBackends) -> NewDatabase:
         return await backends.fresh_database(_migrate, "webhooks")
 
     return create
+
+
+@pytest.fixture
+async def pool(new_database: NewDatabase) -> AsyncIterator[Pool]:
+    """A connection to an empty database."""
+    async with open_pool(await new_database(), size=1) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

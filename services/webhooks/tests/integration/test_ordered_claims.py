@@ -1,50 +1,30 @@
 """Claims of ordered webhooks: each key in its turn, however many deliveries wait behind a failed one."""
 
-from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
 
 from parley.ids import new_id
-from parley.storage.postgres import Pool, open_pool
+from parley.storage.postgres import Pool
 from parley_testing.telemetry.query_plans import PLAN_MODES, PlanMode, explain
 from webhooks.database import Database
 from webhooks.sending.postgres import CLAIM, AttemptOutcome, PostgresDeliveryQueue
-from webhooks_testing.app import NewDatabase
+from webhooks_testing.stored_deliveries import store_deliveries, store_webhook
 
 pytestmark = pytest.mark.integration
 
 DELIVERED = AttemptOutcome("delivered", None, 204, 1, None)
 MAX_WORK = 100
 """Rows and index entries that one claim may read of an ordered webhook with four keys."""
-_WEBHOOK = """
-INSERT INTO webhooks (id, user_id, scope, url, events, name_patterns, ordered, status, secret)
-VALUES ($1, $1, 'own', 'https://example.org', '{#}', '{.}', true, 'active', 'x')"""
-_DELIVERIES = """
-WITH made AS (
-    INSERT INTO events (id, name, version, partition_key, time, body)
-    SELECT gen_random_uuid(), 'user.updated', 1, 'k' || (n % 4), now() + n * interval '1 ms', '{}'
-    FROM generate_series(0, $2::int - 1) AS n RETURNING id, partition_key, time
-)
-INSERT INTO deliveries (id, webhook_id, event_id, partition_key)
-SELECT gen_random_uuid(), $1, id, partition_key FROM made ORDER BY time"""
 _FAIL_FIRST = """
 UPDATE deliveries SET status = 'failed', next_attempt_at = now() + interval '1 hour' WHERE position IN (
     SELECT min(position) FROM deliveries WHERE webhook_id = $1 GROUP BY partition_key)"""
 
 
-@pytest.fixture
-async def pool(new_database: NewDatabase) -> AsyncIterator[Pool]:
-    async with open_pool(await new_database(), size=1) as found:
-        yield found
-
-
 async def ordered_webhook(pool: Pool, deliveries: int) -> UUID:
     """Return an ordered webhook whose deliveries of four keys are due."""
-    webhook = new_id()
-    await pool.execute(_WEBHOOK, webhook)
-    await pool.execute(_DELIVERIES, webhook, deliveries)
-    await pool.execute("ANALYZE")
+    webhook = await store_webhook(pool, ordered=True)
+    await store_deliveries(pool, webhook, deliveries)
     return webhook
 
 

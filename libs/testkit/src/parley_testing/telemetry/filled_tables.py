@@ -38,6 +38,7 @@ def identifier(number: int) -> UUID:
     return UUID(hashlib.md5(f"u{number}".encode(), usedforsecurity=False).hexdigest())
 
 
+_TIME = datetime.now(UTC) - timedelta(minutes=1000)
 SAMPLES: dict[str, Any] = {
     "uuid": identifier(SAMPLE),
     "uuid[]": [identifier(SAMPLE), identifier(SAMPLE + GROUPS)],
@@ -45,7 +46,8 @@ SAMPLES: dict[str, Any] = {
     "text[]": [f"t{SAMPLE}"],
     "bytea": hashlib.md5(b"b7", usedforsecurity=False).digest(),
     "bytea[]": [hashlib.md5(b"b7", usedforsecurity=False).digest()],
-    "timestamp with time zone": datetime.now(UTC) - timedelta(minutes=1000),
+    "timestamp with time zone": _TIME,
+    "timestamp with time zone[]": [_TIME],
     "date": date(2026, 1, 1),
     "boolean": True,
     "jsonb": {},

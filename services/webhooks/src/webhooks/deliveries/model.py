@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, get_args
 from uuid import UUID
 
 DeliveryStatus = Literal["pending", "delivered", "failed", "dead"]
 """``failed``: the last attempt failed, and another one follows. ``dead``: no attempt follows."""
+DELIVERY_STATUSES: tuple[DeliveryStatus, ...] = get_args(DeliveryStatus)
 TEST_EVENT = "webhook.test"
 MAX_REDELIVERED = 10_000
 """Deliveries that one request for a time range sends again."""

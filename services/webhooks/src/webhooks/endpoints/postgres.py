@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from parley.storage.postgres import Connection
 from webhooks.database import ERASURE_LOCK, Database, Row
 from webhooks.endpoints.event_filters import to_pattern
 from webhooks.endpoints.model import (
@@ -15,18 +16,29 @@ from webhooks.endpoints.model import (
     Webhook,
 )
 
-_LAST = """
+_SELECT = """
+SELECT w.*, last.attempted_at AS last_at, last.status AS last_status FROM ({webhooks}) AS w
 LEFT JOIN LATERAL (
     SELECT d.attempted_at, d.status FROM deliveries AS d
     WHERE d.webhook_id = w.id AND d.attempted_at IS NOT NULL ORDER BY d.attempted_at DESC LIMIT 1
-) AS last ON true"""
-_SELECT = f"SELECT w.*, last.attempted_at AS last_at, last.status AS last_status FROM webhooks AS w {_LAST}"  # noqa: S608
+) AS last ON true
+ORDER BY w.id DESC"""
 # One's own webhooks, and with the scope of an administrator those for all.
 _VISIBLE = "((w.scope = 'own' AND w.user_id = $1) OR (w.scope = 'all' AND $2))"
-_FIND = f"{_SELECT} WHERE {_VISIBLE} AND w.id = $3"
-_LIST = f"{_SELECT} WHERE {_VISIBLE} AND ($3::uuid IS NULL OR w.id < $3) ORDER BY w.id DESC LIMIT $4"
+_FIND = _SELECT.format(webhooks=f"SELECT * FROM webhooks AS w WHERE {_VISIBLE} AND w.id = $3")  # noqa: S608 - constants
+# Two pages, because each has an index. Their position is never NULL, because a generic plan has no index for
+# "$3 IS NULL OR …": see docs/query-plans.md.
+_BEFORE = "id < coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff') ORDER BY id DESC LIMIT $4"
+LIST = _SELECT.format(
+    webhooks=f"""
+    (SELECT * FROM webhooks WHERE scope = 'own' AND user_id = $1 AND {_BEFORE})
+    UNION ALL
+    (SELECT * FROM webhooks WHERE scope = 'all' AND $2 AND {_BEFORE})
+    ORDER BY id DESC LIMIT $4"""  # noqa: S608 - only constants are interpolated
+)
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
-_COUNT = "SELECT count(*) FROM webhooks AS w WHERE w.scope = $1 AND ($1 = 'all' OR w.user_id = $2)"
+_COUNT_OWN = "SELECT count(*) FROM webhooks WHERE scope = 'own' AND user_id = $1"
+_COUNT_SHARED = "SELECT count(*) FROM webhooks WHERE scope = 'all'"
 _INSERT = """
 INSERT INTO webhooks (id, user_id, scope, url, events, name_patterns, description, ordered, status, secret)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'active', $9)"""
@@ -59,13 +71,12 @@ class PostgresWebhookStore:
 
     async def add(self, webhook: Webhook, secret: bytes) -> bool:
         """Store a webhook; False if its user is erased. Raise TooManyWebhooksError."""
-        maximum = MAX_OWN_WEBHOOKS if webhook.scope == "own" else MAX_SHARED_WEBHOOKS
         async with self._database.transaction() as connection:
             await connection.execute(_LOCK, "all" if webhook.scope == "all" else str(webhook.user_id))
             await connection.execute(ERASURE_LOCK)
             if await connection.fetchval(_ERASED, webhook.user_id):
                 return False
-            if await connection.fetchval(_COUNT, webhook.scope, webhook.user_id) >= maximum:
+            if await _has_maximum(connection, webhook):
                 raise TooManyWebhooksError
             await connection.execute(
                 _INSERT,
@@ -81,7 +92,7 @@ class PostgresWebhookStore:
 
     async def list(self, user_id: UUID, *, shared: bool, before: UUID | None, limit: int) -> Sequence[Webhook]:
         """Return webhooks, the newest first."""
-        return [to_webhook(row) for row in await self._database.fetch(_LIST, user_id, shared, before, limit)]
+        return [to_webhook(row) for row in await self._database.fetch(LIST, user_id, shared, before, limit)]
 
     async def patch(self, user_id: UUID, webhook_id: UUID, changes: Mapping[str, Any], *, shared: bool) -> bool:
         """Change the given members; False if there is no such webhook."""
@@ -96,6 +107,12 @@ class PostgresWebhookStore:
     async def rotate(self, user_id: UUID, webhook_id: UUID, secret: bytes, *, shared: bool) -> bool:
         """Replace the secret; the previous one stays valid for a while. False if there is no such webhook."""
         return bool(await self._database.execute(_ROTATE, user_id, shared, webhook_id, secret, SECRET_OVERLAP_HOURS))
+
+
+async def _has_maximum(connection: Connection, webhook: Webhook) -> bool:
+    if webhook.scope == "all":
+        return bool(await connection.fetchval(_COUNT_SHARED) >= MAX_SHARED_WEBHOOKS)
+    return bool(await connection.fetchval(_COUNT_OWN, webhook.user_id) >= MAX_OWN_WEBHOOKS)
 
 
 def to_webhook(row: Row) -> Webhook:
