@@ -59,10 +59,10 @@ COMBINED = [
     (b"Content-Length: 5", b"Transfer-Encoding: chunked"), (b"Transfer-Encoding: chunked", b"Content-Length: 5"),
     (b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked"),
     (b"Transfer-Encoding: chunked", b"Transfer-Encoding: identity"),
-    (b"Connection: Upgrade", b"Upgrade: h2c", b"Content-Length: 5"),
-    (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AA"),
     (b"Connection: Upgrade", b"Upgrade: websocket", b"Content-Length: 5"),
-    (b"Connection: Upgrade", b"Upgrade: TLS/1.2"),
+    (b"Connection: Upgrade", b"Upgrade: h2c", b"Content-Length: 5", b"Transfer-Encoding: chunked"),
+    (b"Connection: Upgrade", b"Upgrade: h2c", b"Content-Length: 5", b"Content-Length: 5"),
+    (b"Connection: Upgrade", b"Upgrade: h2c", b"Transfer-Encoding: xchunked"),
 ]  # fmt: skip
 
 
@@ -120,3 +120,15 @@ async def test_a_second_request_is_answered_where_the_first_has_one_meaning(embe
     for line in (b"GET /health HTTP/1.1", *TOLERATED):
         answer = await send_raw(embedded.url, line + b"\r\nHost: a\r\n\r\n" + CANARY)
         assert answer.statuses == [200, 204], line
+
+
+@pytest.mark.parametrize("protocol", [b"h2c", b"TLS/1.2", b"h2c, websocket"])
+async def test_the_body_of_a_request_with_an_ignored_upgrade_is_no_request(
+    embedded: EmbeddedStack, protocol: bytes
+) -> None:
+    offer = (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: " + protocol, b"HTTP2-Settings: AA")
+    answer = await send_raw(embedded.url, post(*offer, b"Content-Length: %d" % len(CANARY), body=CANARY) + CANARY)
+    assert answer.statuses == [415, 204], answer.data
+    chunks = b"%x\r\n%b\r\n0\r\n\r\n" % (len(CANARY), CANARY)
+    answer = await send_raw(embedded.url, post(*offer, b"Transfer-Encoding: chunked", body=chunks) + CANARY)
+    assert answer.statuses == [415, 204], answer.data

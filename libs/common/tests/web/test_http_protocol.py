@@ -139,3 +139,12 @@ async def test_other_versions_in_the_request_line_are_rejected(version: bytes) -
         server.gate.set()
         assert (await reader.read()).startswith(b"HTTP/1.1 400")
         assert server.bodies == []
+
+
+async def test_an_offer_of_another_protocol_is_ignored_with_and_without_a_body() -> None:
+    offer = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n"
+    with_body = offer.replace(b"\r\n\r\n", b"\r\ncontent-length: %d\r\n\r\n" % len(REQUEST)) + REQUEST
+    async with gated_server() as server, client(server, offer + with_body * 2 + LAST) as reader:
+        server.gate.set()
+        assert await answers(reader) == 4
+        assert server.bodies == [b"", REQUEST, REQUEST, b""]

@@ -8,6 +8,7 @@ becomes thousands of objects. This protocol gives the parser at most one request
 import asyncio
 from typing import Any, NoReturn, cast
 
+import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -16,6 +17,7 @@ from uvicorn.server import ServerState
 from parley import errors
 from parley.errors import ParleyError
 from parley.web.read_flow import ReadFlow
+from parley.web.request_heads import body_length, head_without_upgrade
 
 __all__ = ["BoundedHttpProtocol", "FlowControl", "RequestResponseCycle"]
 
@@ -29,8 +31,6 @@ MAX_HEAD_BYTES, MAX_HEAD_FIELDS = 131_072, 300
 """Largest request head that a service accepts. The gateway's own limits are lower."""
 HEAD_END = b"\r\n\r\n"
 """The end of every request head, and of every chunked body."""
-CHUNKED = None
-"""The length of a body in chunks."""
 
 
 class RequestRejected(Exception):
@@ -63,6 +63,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Bytes since the last part of a body: chunk extensions and trailers, which the parser collects."""
         self.rejection: ParleyError | None = None
         """Why the connection accepts no more requests."""
+        self._repeated_head = b""
+        """The head to parse again, without the upgrade that the server ignores."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start a connection."""
@@ -155,8 +157,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self.parser.get_http_version() not in VERSIONS:
             self.stop_parsing(errors.InvalidRequest("The only supported versions of HTTP are 1.1 and 1.0."))
         self.body_left = body_length(self.headers)
-        if self.parser.should_upgrade():
-            self.check_upgrade()
+        if self.parser.should_upgrade() and self.ignores_upgrade():
+            return
         super().on_headers_complete()
 
     def end_head(self) -> None:
@@ -164,11 +166,30 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.in_head, self.head_bytes, self._framing_bytes = False, 0, 0
         self.heads += 1
 
-    def check_upgrade(self) -> None:
-        """Reject an upgrade while an earlier request is open: its response would be lost in the new protocol."""
+    def ignores_upgrade(self) -> bool:
+        """Return whether to ignore the upgrade of this head, as RFC 9110 allows. Only WebSocket is accepted.
+
+        An ignored upgrade is removed and its head is parsed again, because the parser reads no body after an upgrade.
+        Reject WebSocket while an earlier request is open: its response would be lost in the new protocol.
+        """
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            self.stop_parsing(errors.InvalidRequest("The method CONNECT is not supported."))
+        if not self._should_upgrade():
+            version = self.parser.get_http_version()
+            self._repeated_head = head_without_upgrade(method, self.url, version, self.headers)
+            return True
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is not None and not cycle.response_complete:
             self.stop_parsing(errors.InvalidRequest("Upgrade a connection only when it has no other open request."))
+        return False
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Parse the head of an ignored upgrade again. uvicorn calls this at the end of the head."""
+        head, self._repeated_head = self._repeated_head, b""
+        self.parser = httptools.HttpRequestParser(self)  # the old one reads nothing after `Connection: close`
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn
+        super().data_received(head)
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body."""
@@ -178,7 +199,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """End the body."""
         self.in_head, self.head_bytes, self.body_left = True, 0, 0
-        super().on_message_complete()
+        if not self._repeated_head:
+            super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """Start the next request, and parse what was held back."""
@@ -226,14 +248,3 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return found + len(HEAD_END)
         self._tail = (tail + data[max(start, len(data) - len(HEAD_END) + 1) :])[1 - len(HEAD_END) :]
         return len(data)
-
-
-def body_length(headers: list[tuple[bytes, bytes]]) -> int | None:
-    """Return the length of the body after a head that the parser has accepted, or CHUNKED."""
-    length = 0
-    for name, value in headers:
-        if name == b"transfer-encoding":
-            return CHUNKED
-        if name == b"content-length":
-            length = int(value)
-    return length

@@ -4,7 +4,8 @@ import re
 
 from gateway.http import Header
 from parley import errors
-from parley.web.http_protocol import CHUNKED, VERSIONS
+from parley.web.http_protocol import VERSIONS
+from parley.web.request_heads import CHUNKED
 
 MIN_BODY_PREFIX = 32_768
 """Body bytes to receive (or the whole body) before the request is forwarded, so that slow clients hold no upstream

@@ -104,12 +104,12 @@ class ServerProtocol(BoundedHttpProtocol):
         self.deadlines.head_received()
         self.body_start = self.body_bytes
         if self.parser.should_upgrade():
-            self.check_upgrade()
-            if self._should_upgrade() and not self.in_body:
-                self.receiving = None
+            self.receiving = None
+            if not self.ignores_upgrade():
+                if self.in_body:
+                    self.stop_parsing(errors.InvalidRequest("Send a request for a WebSocket without a body."))
                 self.scope["method"] = self.parser.get_method().decode("ascii")
-                return
-            self.stop_parsing(errors.InvalidRequest("The only supported upgrade is `websocket`, without a body."))
+            return
         self._start_cycle()
 
     def _start_cycle(self) -> None:

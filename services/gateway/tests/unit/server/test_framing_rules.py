@@ -56,14 +56,19 @@ VECTORS = {
     "HTTP/2.0 by a request line of HTTP/1": post(b"Host: a", b"Content-Length: 2", version=b"2.0", body=b"{}"),
     "HTTP/0.9": b"GET /smuggled\r\n\r\n",
     "raw byte in the path": post(b"Host: a", b"Content-Length: 2", path=b"/\x80body", body=b"{}"),
-    "upgrade to HTTP/2": post(
-        b"Host: a",
-        b"Connection: Upgrade, HTTP2-Settings",
-        b"Upgrade: h2c",
-        b"HTTP2-Settings: AA",
-        b"Content-Length: 2",
-        body=b"{}",
+    "upgrade with two lengths": post(
+        b"Host: a", b"Connection: Upgrade", b"Upgrade: h2c", b"Content-Length: 2", b"Content-Length: 2", body=b"{}"
     ),
+    "upgrade with length and chunked": post(
+        b"Host: a",
+        b"Connection: Upgrade",
+        b"Upgrade: h2c",
+        b"Content-Length: 5",
+        b"Transfer-Encoding: chunked",
+        body=b"0\r\n\r\n",
+    ),
+    "upgrade ended by LF": b"POST /body HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\n",
+    "upgrade of CONNECT": b"CONNECT a:22 HTTP/1.1\r\nHost: a:22\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
     "CONNECT": b"CONNECT localhost:22 HTTP/1.1\r\nHost: localhost:22\r\n\r\n",
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200),
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
