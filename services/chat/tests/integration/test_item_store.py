@@ -113,7 +113,9 @@ async def test_a_deletion_by_a_replica_of_the_version_before_is_counted(
         with pytest.raises(TurnRefused):
             await turns.admit(make_new_turn(user_id=first.user_id, **where), new_id(), None)
     await turns.hide_response(first.id)
-    await PostgresTurnErasureStore(turns).delete_conversation(source, first.user_id, times.now())
+    erasure = PostgresTurnErasureStore(turns)
+    await erasure.delete_conversation(source, first.user_id, times.now())
+    await erasure.blank_conversation(source)
     state = await turns.conversation(source)
     assert state is not None
     assert state.item_deletions == 1

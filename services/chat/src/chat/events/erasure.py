@@ -47,6 +47,7 @@ class LifecycleEventHandler:
     async def delete_conversation(self, conversation_id: UUID, user_id: UUID, deleted_at: datetime) -> None:
         """Delete a conversation and cancel its running turns."""
         await self._cancel(await self._store.delete_conversation(conversation_id, user_id, deleted_at))
+        await self._store.blank_conversation(conversation_id)
 
     async def _cancel(self, turn_ids: Iterable[UUID]) -> None:
         for turn_id in turn_ids:
@@ -54,13 +55,18 @@ class LifecycleEventHandler:
             await self._log_store.publish_cancellation(turn_id)
 
     async def _erase(self, data: UserErased) -> None:
-        # First, because the store confirms the erasure: while the storage is away, the event comes again.
+        while ended := await self._store.end_turns(data.user_id):
+            for turn_id, epoch in ended:
+                await self._stop(turn_id, epoch)
+        # Before the store confirms the erasure: while the storage is away, the event comes again.
         await self._erase_files(data.user_id)
-        for turn_id, epoch in await self._store.erase(data.user_id, data.erasure_id):
-            self._supervisor.stop(turn_id, "fenced")
-            await self._log_store.publish_cancellation(turn_id)
-            try:
-                await self._log_store.erase(turn_id, epoch)
-            except LogStoreUnavailable:
-                # The stored log expires by itself. No reader reaches it, because the conversation is deleted.
-                log.warning("erased_log_left_to_expire", turn_id=str(turn_id))
+        await self._store.erase(data.user_id, data.erasure_id)
+
+    async def _stop(self, turn_id: UUID, epoch: int) -> None:
+        self._supervisor.stop(turn_id, "fenced")
+        await self._log_store.publish_cancellation(turn_id)
+        try:
+            await self._log_store.erase(turn_id, epoch)
+        except LogStoreUnavailable:
+            # The stored log expires by itself. No reader reaches it, because the conversation is deleted.
+            log.warning("erased_log_left_to_expire", turn_id=str(turn_id))

@@ -36,6 +36,9 @@ class InMemoryTurnErasureStore:
     running: dict[UUID, int] = field(default_factory=dict)
     """Epochs of the running turns."""
     deleted: list[UUID] = field(default_factory=list)
+    blanked: list[UUID] = field(default_factory=list)
+    ended: list[UUID] = field(default_factory=list)
+    """Users whose turns were ended, once for each call."""
     erased: list[tuple[UUID, str]] = field(default_factory=list)
     cancelled: list[UUID] = field(default_factory=list)
     late_turns_blanked: int = 0
@@ -45,13 +48,21 @@ class InMemoryTurnErasureStore:
         self.deleted.append(conversation_id)
         return list(self.running)
 
+    async def blank_conversation(self, conversation_id: UUID) -> None:
+        self.blanked.append(conversation_id)
+
     async def cancel_all(self, user_id: UUID) -> list[UUID]:
         self.cancelled.append(user_id)
         return list(self.running)
 
-    async def erase(self, user_id: UUID, erasure_id: str) -> list[tuple[UUID, int]]:
+    async def end_turns(self, user_id: UUID) -> list[tuple[UUID, int]]:
+        self.ended.append(user_id)
+        ended, self.running = list(self.running.items()), {}
+        return ended
+
+    async def erase(self, user_id: UUID, erasure_id: str) -> None:
+        assert not self.running
         self.erased.append((user_id, erasure_id))
-        return list(self.running.items())
 
     async def not_deleted(self, conversation_ids: Collection[UUID]) -> set[UUID]:
         return set(conversation_ids) - set(self.deleted)

@@ -66,7 +66,7 @@ async def test_a_deleted_conversation_cancels_its_running_turns() -> None:
     turn_id, conversation_id, now = await bench.running(), new_id(), times.now()
     data = ConversationDeleted(conversation_id=conversation_id, user_id=new_id(), deleted_at=now, purge_after=now)
     await bench.handle("conversation.deleted", data)
-    assert bench.store.deleted == [conversation_id]
+    assert bench.store.deleted == bench.store.blanked == [conversation_id]
     await eventually(lambda: bench.engine.turns.turns[turn_id].status == "cancelled")
     assert bench.engine.logs.published == [turn_id]
 
@@ -80,6 +80,14 @@ async def test_a_disabled_user_has_no_running_turns() -> None:
     await bench.handle("user.disabled", data)
     assert bench.store.cancelled == [user_id]
     await eventually(lambda: bench.engine.turns.turns[turn_id].status == "cancelled")
+
+
+async def test_turns_of_an_erased_user_are_ended_until_none_runs() -> None:
+    bench = LifecycleBench()
+    await bench.running()
+    await bench.handle("user.erased", UserErased(user_id=new_id(), erasure_id="e", at=times.now()))
+    assert len(bench.store.ended) == 2
+    assert bench.store.erased
 
 
 @pytest.mark.parametrize("available", [True, False])

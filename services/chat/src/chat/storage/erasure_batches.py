@@ -1,0 +1,86 @@
+"""Erasure in batches: each is a transaction of its own, and one call takes a bounded time."""
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+from chat.storage import erasure_statements as sql
+from chat.storage.postgres_turns import PostgresTurnStore
+from parley.errors import DependencyUnavailable
+from parley.storage.postgres import Connection, allow_long_statements
+
+ERASURE_TIMEOUT = 50.0
+"""Seconds for each statement: some read everything of a user, who may have hundreds of thousands of turns."""
+WORK_TIME = 25.0
+"""Seconds after which a call ends unfinished. The handler of an event has 60 s."""
+BATCH_SIZE = 1000
+"""Rows that one transaction changes."""
+PAGE_SIZE = 10_000
+"""Ids that are read at once."""
+_FIRST = UUID(int=0)
+
+
+class ErasureBatches:
+    """The batches of one call. What they have done stays done, and the next call skips it."""
+
+    def __init__(self, turns: PostgresTurnStore, size: int, work_time: float) -> None:
+        self._turns, self._size = turns, size
+        self._until = time.monotonic() + work_time
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """Lend a connection in a transaction with long statements."""
+        async with self._turns.connection() as connection, connection.transaction():
+            await allow_long_statements(connection, ERASURE_TIMEOUT)
+            yield connection
+
+    async def apply_to_each(self, statement: str, select: str, owner: UUID) -> None:
+        """Execute a statement on every row whose id ``select`` returns; raises DependencyUnavailable if time is up."""
+        async for ids in self._pages(select, owner):
+            await self.apply(statement, ids)
+
+    async def apply(self, statement: str, ids: Sequence[UUID]) -> None:
+        """Execute a statement on rows; raises DependencyUnavailable if time is up."""
+        for batch in self._batches(ids):
+            async with self.transaction() as connection:
+                await connection.execute(statement, batch, timeout=ERASURE_TIMEOUT)
+            self.check_time()
+
+    async def blank_events_of_each(self, select: str, owner: UUID) -> None:
+        """Blank the events of every conversation or turn whose id ``select`` returns."""
+        async for ids in self._pages(select, owner):
+            await self.blank_events(ids)
+
+    async def blank_events(self, keys: Sequence[UUID]) -> None:
+        """Blank the events of conversations, or of turns without one."""
+        for batch in self._batches(keys):
+            found = await self._fetch(sql.EVENTS_WITH_CONTENT, [str(key) for key in batch])
+            await self.apply(sql.BLANK_EVENTS, [row["id"] for row in found])
+
+    async def delete_keys(self, user_id: UUID) -> None:
+        """Delete the idempotency keys of a user."""
+        while (await self._fetch(sql.HAS_KEYS, user_id))[0][0]:
+            async with self.transaction() as connection:
+                await connection.execute(sql.DELETE_KEYS, user_id, self._size, timeout=ERASURE_TIMEOUT)
+            self.check_time()
+
+    def check_time(self) -> None:
+        """Raise DependencyUnavailable if time is up: the event is tried again, and that uses up no attempt."""
+        if time.monotonic() > self._until:
+            raise DependencyUnavailable("The erasure goes on with the next attempt.")
+
+    async def _pages(self, select: str, owner: UUID) -> AsyncIterator[list[UUID]]:
+        last = _FIRST
+        while ids := [row["id"] for row in await self._fetch(select, owner, last, PAGE_SIZE)]:
+            yield ids
+            last = ids[-1]
+
+    async def _fetch(self, statement: str, *arguments: Any) -> list[Any]:
+        async with self.transaction() as connection:
+            rows: list[Any] = await connection.fetch(statement, *arguments, timeout=ERASURE_TIMEOUT)
+            return rows
+
+    def _batches(self, ids: Sequence[UUID]) -> list[list[UUID]]:
+        return [list(ids[start : start + self._size]) for start in range(0, len(ids), self._size)]
