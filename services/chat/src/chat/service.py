@@ -12,7 +12,7 @@ from chat.admission.token_limits import TokenQuota
 from chat.admission.turn_request import TurnRequest
 from chat.catalogue import Model
 from chat.errors import TurnNotFound
-from chat.model import Turn
+from chat.model import IdempotencyKey, Turn
 from chat.running.readers import TurnReaders
 from chat.running.supervisor import Supervisor
 from chat.running.turn_updates import DirectDeltas, TurnUpdate
@@ -67,11 +67,22 @@ class ChatService:
             raise Draining
         return await self._supervisor.run_to_completion(self._open(request))
 
+    async def find_replay(self, key: IdempotencyKey | None) -> OpenedTurn | None:
+        """Return the earlier turn of an idempotency key, None without one; raises IdempotencyKeyReused and Draining.
+
+        ``open`` does the same. Routes that look up what a body refers to, or its model, call this before: it may be
+        gone when the request is repeated.
+        """
+        if self._draining.is_set():
+            raise Draining
+        earlier = await self._admission.find_replay(key)
+        return OpenedTurn(earlier, replayed=True) if earlier is not None else None
+
     async def _open(self, request: TurnRequest) -> OpenedTurn:
-        model = self._admission.select_model(request)
-        earlier = await self._admission.find_replay(request)
+        earlier = await self._admission.find_replay(request.key)
         if earlier is not None:
             return OpenedTurn(earlier, replayed=True)
+        model = self._admission.select_model(request)
         self._supervisor.require_capacity()
         admitted = await self._admission.admit(request, model, self._supervisor.runner_id)
         if isinstance(admitted, Turn):

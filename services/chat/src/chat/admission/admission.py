@@ -1,4 +1,4 @@
-"""Admission of turns: model, idempotency key, position, context, budget and token limit, in this order."""
+"""Admission of turns: idempotency key, model, position, context, budget and token limit, in this order."""
 
 import contextlib
 from dataclasses import replace
@@ -88,15 +88,15 @@ class TurnAdmission:
         contents = await self._files.contents(user_id, messages, model)
         return messages if contents is None else [contents.in_message(message) for message in messages]
 
-    async def find_replay(self, request: TurnRequest) -> Turn | None:
-        """Return the earlier turn of the request's idempotency key, None without one.
+    async def find_replay(self, key: IdempotencyKey | None) -> Turn | None:
+        """Return the earlier turn of an idempotency key, None without one.
 
         Raises IdempotencyKeyReused if the earlier request had a different body.
         """
-        if request.key is None:
+        if key is None:
             return None
-        record = await self._store.find_key(request.user_id, request.key.route, request.key.key)
-        return await self._replay(record.turn_id, record.body_hash, request.key) if record is not None else None
+        record = await self._store.find_key(key.user_id, key.route, key.key)
+        return await self._replay(record.turn_id, record.body_hash, key) if record is not None else None
 
     async def admit(self, request: TurnRequest, model: Model, runner_id: UUID) -> TurnJob | Turn:
         """Store the turn and return its job, or the turn of a concurrent request with the same idempotency key.

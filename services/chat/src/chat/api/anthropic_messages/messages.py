@@ -53,9 +53,11 @@ async def create_message(
     A disconnect cancels the turn, unless the request has an ``Idempotency-Key``. ``Cache-Control`` as for
     ``POST /api/v1/chat``.
     """
-    model = check(body, services.catalogue, services.budgets.plan(principal.plan).allows)
     key = idempotency_key_of(request, principal.user_id, body)
-    opened = await service.open(_turn_request(body, request, principal, model, key))
+    opened = await service.find_replay(key)
+    if opened is None:
+        model = check(body, services.catalogue, services.budgets.plan(principal.plan).allows)
+        opened = await service.open(_turn_request(body, request, principal, model, key))
     turn, headers = opened.turn, opened_headers(opened)
     if body.stream:
         streamed = stream_of(service, turn, request, holds=True, cancel=key is None)

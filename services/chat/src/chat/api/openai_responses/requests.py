@@ -91,6 +91,9 @@ async def open_response(
 
     Items that were deleted after the request was read are looked up again, so that no deleted text is copied.
     """
+    earlier = await services.service.find_replay(key)
+    if earlier is not None:
+        return earlier
     for _ in range(MAX_ATTEMPTS):
         resolved, model, source = await check_request(principal, services, body)
         request = to_turn_request(connection, principal, resolved, model, source, key=key, cache_policy=cache_policy)
