@@ -36,7 +36,7 @@ class AdmissionResult:
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyRecord:
-    """The turn and the body hash that an idempotency key belongs to."""
+    """What an idempotency key belongs to: a turn, or a conversation that was created without one, and a body hash."""
 
     turn_id: UUID
     body_hash: bytes
@@ -89,6 +89,10 @@ class TurnStore(Protocol):
 
     async def find_key(self, user_id: UUID, route: str, key: str) -> IdempotencyRecord | None:
         """Return the record of an idempotency key, None if it is unused or expired."""
+        ...
+
+    async def claim_key(self, key: IdempotencyKey, wanted: UUID) -> IdempotencyRecord:
+        """Bind an idempotency key to an ID unless it belongs to one already; return its record; raises Erased."""
         ...
 
     async def conversation(self, conversation_id: UUID) -> ConversationState | None:

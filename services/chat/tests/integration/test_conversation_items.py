@@ -1,5 +1,7 @@
 """Items that users put into conversations and delete from them, in Postgres."""
 
+from typing import Any
+
 import orjson
 import pytest
 
@@ -50,3 +52,18 @@ async def test_items_are_inserted_once_published_and_deleted_for_good(replica: C
     assert [event["data"]["number"] for event in events[1:4]] == [1, 2, 3]
     assert events[-1]["data"]["message"] is None
     assert await replica.running_turns(user.id) == 0
+
+
+async def test_a_repeated_creation_creates_one_conversation(replica: ChatReplica) -> None:
+    user = replica.user()
+    request: dict[str, Any] = {
+        "json": {"items": [{"role": "user", "content": "Hi"}]},
+        "headers": {"Idempotency-Key": "k"},
+    }
+    both = [await user.request("POST", "/v1/conversations", **request) for _ in range(2)]
+    assert both[0].status_code == 200, both[0].text
+    assert both[0].json() == both[1].json()
+    assert both[1].headers["Idempotency-Replayed"] == "true"
+    count = "SELECT count(*) FROM {} WHERE user_id = $1"
+    for table, rows in (("conversations", 1), ("turns", 1), ("idempotency_keys", 2)):
+        assert await replica.pool.fetchval(count.format(table), user.id) == rows

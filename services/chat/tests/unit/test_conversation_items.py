@@ -51,6 +51,42 @@ async def test_a_repeated_request_with_the_same_key_inserts_once(user: ItemsUser
     assert refused["error"]["code"] == "idempotency_key_reused"
 
 
+async def test_a_repeated_creation_with_the_same_key_creates_one_conversation(user: ItemsUser) -> None:
+    headers = {**user.headers, "Idempotency-Key": "k"}
+    body = {"items": [HELLO, said("user", "Two")], "metadata": {"topic": "demo"}}
+    both = [await user.http.post("/v1/conversations", headers=headers, json=body) for _ in range(2)]
+    assert [response.status_code for response in both] == [200, 200], both[1].text
+    assert both[0].json() == both[1].json()
+    assert [response.headers.get("Idempotency-Replayed") for response in both] == [None, "true"]
+    assert len(await user.items(both[0].json()["id"])) == 2
+    refused = await user.send("POST", "conversations", 422, json={}, headers=headers)
+    assert refused["error"]["code"] == "idempotency_key_reused"
+    other = await user.send("POST", "conversations", json=body, headers={"Idempotency-Key": "other"})
+    assert other["id"] != both[0].json()["id"]
+
+
+async def test_a_creation_that_history_did_not_get_is_completed_by_its_repetition(
+    bench: ServiceBench, user: ItemsUser
+) -> None:
+    request: dict[str, Any] = {"json": {"items": [HELLO]}, "headers": {"Idempotency-Key": "k"}}
+    bench.history.unavailable = True
+    await user.send("POST", "conversations", 503, **request)
+    bench.history.unavailable = False
+    made = await user.send("POST", "conversations", **request)
+    assert len(await user.items(made["id"])) == 1
+    assert await user.send("POST", "conversations", **request) == made
+    assert len(bench.history.owners) == 1
+
+
+async def test_no_conversation_is_created_for_an_erased_user(bench: ServiceBench, user: ItemsUser) -> None:
+    await user.send("POST", "conversations", json={})
+    (owner,) = bench.history.owners.values()
+    bench.engine.turns.erased_users.add(owner.user_id)
+    for headers in ({}, {"Idempotency-Key": "k"}):
+        refused = await user.send("POST", "conversations", 410, json={}, headers=headers)
+        assert refused["error"]["code"] == "erased"
+
+
 @pytest.mark.parametrize(
     ("items", "param"),
     [

@@ -4,12 +4,13 @@ from uuid import UUID
 
 from chat.admission.context_window import ContextLoader, EarlierExchanges
 from chat.admission.position import require_owner
-from chat.errors import ConversationNotFound, HistoryUnavailable
+from chat.errors import ConversationNotFound, HistoryUnavailable, IdempotencyKeyReused
 from chat.history import CreatedConversation, History
 from chat.input_items import messages_of_input
-from chat.model import Turn
+from chat.model import IdempotencyKey, Turn
 from chat.past_exchanges import PastExchange, result_steps, stands_alone
 from chat.turn_store import TurnStore
+from parley.ids import new_id
 
 READ_WINDOW = 64_000
 """Length of a branch that one request reads, as the context window of a model in tokens."""
@@ -39,6 +40,21 @@ class ConversationCreator:
 
     def __init__(self, store: TurnStore, history: History) -> None:
         self._store, self._history = store, history
+
+    async def create_new(
+        self, user_id: UUID, metadata: dict[str, str], key: IdempotencyKey | None
+    ) -> tuple[UUID, CreatedConversation]:
+        """Create a conversation, or return the one that a request with the same key has created.
+
+        Raises IdempotencyKeyReused, and what ``create`` raises.
+        """
+        wanted = new_id()
+        if key is not None:
+            record = await self._store.claim_key(key, wanted)
+            if record.body_hash != key.body_hash:
+                raise IdempotencyKeyReused
+            wanted = record.turn_id
+        return wanted, await self.create(user_id, wanted, metadata)
 
     async def create(
         self, user_id: UUID, conversation_id: UUID, metadata: dict[str, str] | None = None

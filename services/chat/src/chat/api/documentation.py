@@ -25,6 +25,7 @@ _PREFER = header_parameter("Prefer", "`respond-async` returns 202 at once; poll 
 _LAST_EVENT_ID = header_parameter(
     "Last-Event-ID", "ID of the last event received. It takes precedence over `after`.", "5"
 )
+KEY_PARAMETERS: dict[str, Any] = {"parameters": [_IDEMPOTENCY_KEY]}
 TURN_PARAMETERS: dict[str, Any] = {"parameters": [_IDEMPOTENCY_KEY, _CACHE_CONTROL]}
 ASYNC_PARAMETERS: dict[str, Any] = {"parameters": [_IDEMPOTENCY_KEY, _PREFER, _CACHE_CONTROL]}
 RESUME_PARAMETERS: dict[str, Any] = {"parameters": [_LAST_EVENT_ID]}

@@ -115,6 +115,14 @@ class PostgresTurnStore:
         row = await self._database.row(turn_statements.FIND_KEY, user_id, route, key)
         return IdempotencyRecord(row["turn_id"], row["body_hash"]) if row else None
 
+    async def claim_key(self, key: IdempotencyKey, wanted: UUID) -> IdempotencyRecord:
+        """Bind an idempotency key to an ID, or return what it belongs to; raises Erased."""
+        arguments = (key.user_id, key.route, key.key, key.body_hash, wanted)
+        row = await self._database.row(turn_statements.CLAIM_KEY, *arguments)
+        if row is None:
+            raise Erased
+        return IdempotencyRecord(row["turn_id"], row["body_hash"])
+
     async def conversation(self, conversation_id: UUID) -> ConversationState | None:
         """Return the state of a conversation, or None."""
         row = await self._database.row(turn_statements.CONVERSATION, conversation_id)

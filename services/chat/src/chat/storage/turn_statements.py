@@ -186,6 +186,20 @@ SELECT c.*, (SELECT t.id FROM turns AS t WHERE t.conversation_id = c.id AND t.st
      ORDER BY t.number DESC LIMIT 1) AS newest_turn_at
 FROM conversations AS c WHERE c.id = $1"""
 
+CLAIM_KEY = """
+WITH account AS (
+    INSERT INTO accounts AS a (user_id) VALUES ($1)
+    ON CONFLICT (user_id) DO UPDATE SET last_turn_at = a.last_turn_at WHERE a.erased_at IS NULL
+    RETURNING 1
+)
+INSERT INTO idempotency_keys AS k (user_id, route, key, body_hash, turn_id)
+SELECT $1, $2, $3, $4, $5 FROM account
+ON CONFLICT (user_id, route, key) DO UPDATE SET
+    body_hash = CASE WHEN k.created_at < now() - interval '24 hours' THEN excluded.body_hash ELSE k.body_hash END,
+    turn_id = CASE WHEN k.created_at < now() - interval '24 hours' THEN excluded.turn_id ELSE k.turn_id END,
+    created_at = CASE WHEN k.created_at < now() - interval '24 hours' THEN now() ELSE k.created_at END
+RETURNING turn_id, body_hash"""
+
 FIND_KEY = """
 SELECT turn_id, body_hash FROM idempotency_keys
 WHERE user_id = $1 AND route = $2 AND key = $3 AND created_at >= now() - interval '24 hours'"""

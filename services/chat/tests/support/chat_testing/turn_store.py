@@ -162,6 +162,12 @@ class InMemoryTurnStore:
         self._require_available()
         return self._keys.get((user_id, route, key))
 
+    async def claim_key(self, key: IdempotencyKey, wanted: UUID) -> IdempotencyRecord:
+        self._require_available()
+        if key.user_id in self.erased_users:
+            raise Erased
+        return self._keys.setdefault((key.user_id, key.route, key.key), IdempotencyRecord(wanted, key.body_hash))
+
     async def conversation(self, conversation_id: UUID) -> ConversationState | None:
         self._require_available()
         found = self.conversations.get(conversation_id)

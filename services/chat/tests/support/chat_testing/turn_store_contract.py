@@ -3,6 +3,7 @@
 A test class inherits them and defines the fixture ``store``.
 """
 
+import asyncio
 from dataclasses import replace
 from decimal import Decimal
 
@@ -155,6 +156,15 @@ class TurnStoreContract:
         record = await store.find_key(first.user_id, "/chat", "key")
         assert record is not None
         assert record.turn_id == first.id
+
+    async def test_an_idempotency_key_is_claimed_once(self, store: TurnStore) -> None:
+        first = make_new_turn()
+        key = key_of(first)
+        claimed = await asyncio.gather(*(store.claim_key(key, new_id()) for _ in range(5)))
+        assert len({record.turn_id for record in claimed}) == 1
+        other = await store.claim_key(replace(key, body_hash=b"other"), new_id())
+        assert other == claimed[0]
+        assert await store.find_key(key.user_id, key.route, key.key) == other
 
     async def test_a_failed_turn_frees_its_idempotency_key(self, store: TurnStore) -> None:
         first = make_new_turn()

@@ -1,8 +1,6 @@
 """``/v1/conversations/{id}/items``: creation and deletion of items."""
 
-from datetime import datetime
-from typing import Annotated, Any
-from uuid import UUID
+from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Depends, Request
@@ -11,8 +9,9 @@ from fastapi.responses import Response
 from chat.admission.conversations import exchange_of
 from chat.api.chat import JSON
 from chat.api.dependencies import Caller, Services
+from chat.api.documentation import KEY_PARAMETERS
 from chat.api.openai_responses.checks import CHECKS_INCLUDE
-from chat.api.openai_responses.conversations import parse_conversation
+from chat.api.openai_responses.conversations import conversation_resource, parse_conversation
 from chat.api.openai_responses.documentation import CONVERSATION, ITEMS
 from chat.api.openai_responses.new_items import checked_items, items_request
 from chat.api.request_checks import invalid, refuse_parameters
@@ -25,7 +24,6 @@ from chat.errors import (
     MessageNotFound,
     TurnInProgress,
 )
-from chat.protocols.openai_responses import ids
 from chat.protocols.openai_responses.conversation_items import items_of
 from chat.protocols.openai_responses.pages import first_page
 from chat.protocols.openai_responses.schemas import NewItemsRequest
@@ -51,7 +49,12 @@ DELETION_ERRORS = problems(ConversationNotFound, MessageNotFound, TurnInProgress
 Writer = Annotated[Principal, Depends(caller("history:write"))]
 
 
-@router.post("/{conversation_id}/items", response_class=Response, responses={**ITEMS, **CREATION_ERRORS})
+@router.post(
+    "/{conversation_id}/items",
+    response_class=Response,
+    openapi_extra=KEY_PARAMETERS,
+    responses={**ITEMS, **CREATION_ERRORS},
+)
 async def create_conversation_items(
     conversation_id: str, body: NewItemsRequest, request: Request, principal: Caller, services: Services
 ) -> Response:
@@ -79,11 +82,5 @@ async def delete_conversation_item(
     await services.conversation_reader.newest_answer(principal.user_id, found)
     conversation = await services.conversations.create(principal.user_id, found)  # it exists: history describes it
     await services.items.delete(principal.user_id, found, item_id)
-    return Response(orjson.dumps(_resource(found, orjson.loads(conversation.body))), media_type=JSON)
-
-
-def _resource(conversation_id: UUID, kept: dict[str, Any]) -> dict[str, Any]:
-    """Return a conversation of history in OpenAI's format."""
-    created_at = int(datetime.fromisoformat(kept["created_at"]).timestamp())
-    members = {"created_at": created_at, "metadata": kept["metadata"]}
-    return {"id": ids.conversation_id(conversation_id), "object": "conversation", **members}
+    shown = conversation_resource(found, orjson.loads(conversation.body))
+    return Response(orjson.dumps(shown), media_type=JSON)

@@ -1,6 +1,8 @@
 """``/v1/conversations``, OpenAI's Conversations API: creation and items. Its other routes belong to history."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,19 +13,19 @@ from fastapi.responses import Response
 from chat.admission.conversations import ConversationReader
 from chat.api.chat import JSON
 from chat.api.dependencies import Caller, Services
+from chat.api.documentation import KEY_PARAMETERS
 from chat.api.openai_responses.checks import CHECKS_INCLUDE
 from chat.api.openai_responses.documentation import CONVERSATION, ITEM, ITEMS
 from chat.api.openai_responses.new_items import checked_items, items_request
 from chat.api.pages import DEFAULT_LIMIT, After, Limit, Order
 from chat.api.request_checks import invalid, refuse_parameters
-from chat.errors import ConversationNotFound, Erased, HistoryUnavailable, MessageNotFound
+from chat.api.request_parsing import idempotency_key_of
+from chat.errors import ConversationNotFound, Erased, HistoryUnavailable, IdempotencyKeyReused, MessageNotFound
 from chat.protocols.openai_responses import ids
 from chat.protocols.openai_responses.conversation_items import items_of
 from chat.protocols.openai_responses.pages import page
 from chat.protocols.openai_responses.schemas import NewConversationRequest
-from parley import times
 from parley.errors import InvalidCursor, InvalidJson, InvalidRequest, UnsupportedMediaType, ValidationFailed
-from parley.ids import new_id
 from parley.web.app import JsonRoute
 from parley.web.openapi import problems
 
@@ -39,30 +41,31 @@ CREATION_ERRORS = problems(
     UnsupportedMediaType,
     ValidationFailed,
     ConversationNotFound,
+    IdempotencyKeyReused,
     Erased,
     HistoryUnavailable,
 )
 
 
-@router.post("", response_class=Response, responses={**CONVERSATION, **CREATION_ERRORS})
+@router.post("", response_class=Response, openapi_extra=KEY_PARAMETERS, responses={**CONVERSATION, **CREATION_ERRORS})
 async def create_openai_conversation(
     body: NewConversationRequest, request: Request, principal: Caller, services: Services
 ) -> Response:
-    """Create a conversation with up to 20 items, in which ``conversation`` of a response goes on."""
+    """Create a conversation with up to 20 items, in which ``conversation`` of a response goes on.
+
+    With an ``Idempotency-Key``, repeated requests create it once.
+    """
     items = checked_items(body.items or ())
     refuse_parameters(body.unknown)
-    conversation_id, metadata = new_id(), dict(body.metadata or {})
-    await services.conversations.create(principal.user_id, conversation_id, metadata)
+    key, metadata = idempotency_key_of(request, principal.user_id, body), dict(body.metadata or {})
+    conversation_id, created = await services.conversations.create_new(principal.user_id, metadata, key)
+    replayed = not created.new
     if items:
-        await services.items.insert(items_request(request, principal, conversation_id, items))
-    return _json(
-        {
-            "id": ids.conversation_id(conversation_id),
-            "object": "conversation",
-            "created_at": int(times.now().timestamp()),
-            "metadata": metadata,
-        }
-    )
+        items_key = replace(key, route=f"{key.route}#items") if key is not None else None
+        _, repeated = await services.items.insert(items_request(request, principal, conversation_id, items, items_key))
+        replayed = replayed and repeated
+    kept = {**orjson.loads(created.body), "metadata": metadata}
+    return _json(conversation_resource(conversation_id, kept), {"Idempotency-Replayed": "true"} if replayed else None)
 
 
 @router.get("/{conversation_id}/items", response_class=Response, responses={**ITEMS, **NOT_FOUND})
@@ -133,5 +136,12 @@ def parse_conversation(given: str) -> UUID:
     return found
 
 
-def _json(body: dict[str, Any]) -> Response:
-    return Response(orjson.dumps(body), media_type=JSON)
+def conversation_resource(conversation_id: UUID, kept: dict[str, Any]) -> dict[str, Any]:
+    """Return a conversation of history in OpenAI's format."""
+    created_at = int(datetime.fromisoformat(kept["created_at"]).timestamp())
+    members = {"created_at": created_at, "metadata": kept["metadata"]}
+    return {"id": ids.conversation_id(conversation_id), "object": "conversation", **members}
+
+
+def _json(body: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(body), media_type=JSON, headers=headers)
