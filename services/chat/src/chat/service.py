@@ -11,7 +11,7 @@ from chat.admission.admission import TurnAdmission
 from chat.admission.token_limits import TokenQuota
 from chat.admission.turn_request import TurnRequest
 from chat.catalogue import Model
-from chat.errors import TurnNotFound
+from chat.errors import Erased, TurnNotFound
 from chat.model import IdempotencyKey, Turn
 from chat.running.readers import TurnReaders
 from chat.running.supervisor import Supervisor
@@ -146,7 +146,7 @@ class ChatService:
         if turn.running:
             await self.request_cancel(turn)
             async with at_most(CANCEL_TIMEOUT):
-                return await self.ended(turn) or turn
+                return await self._ended(turn) or turn
         return turn
 
     async def request_cancel(self, turn: Turn) -> None:
@@ -171,9 +171,17 @@ class ChatService:
                 await self.request_cancel(turn)
 
     async def ended(self, turn: Turn) -> Turn | None:
-        """Wait for the end of a turn; None if its end cannot be determined now."""
+        """Wait for the end of a turn; None if its end cannot be determined now; raises Erased if its user is erased."""
         if not turn.running:
             return turn
+        found = await self._ended(turn)
+        if found is None or found.status == "cancelled":
+            with contextlib.suppress(DependencyUnavailable):
+                if await self._store.is_erased(turn.user_id):
+                    raise Erased
+        return found
+
+    async def _ended(self, turn: Turn) -> Turn | None:
         with contextlib.suppress(DependencyUnavailable):
             return await self._readers.ended(turn)
         return None

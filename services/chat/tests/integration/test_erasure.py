@@ -76,6 +76,40 @@ async def test_all_content_of_an_erased_user_is_removed(replica: ChatReplica) ->
     await erase(replica, user)
 
 
+WAITING_REQUESTS: dict[str, dict[str, Any]] = {
+    "/api/v1/chat": {"message": "[[fake tokens=500 rate=20]]"},
+    "/v1/chat/completions": {
+        "model": "default",
+        "messages": [{"role": "user", "content": "[[fake tokens=500 rate=20]]"}],
+    },
+    "/v1/responses": {"model": "default", "input": "[[fake tokens=500 rate=20]]"},
+}
+
+
+@pytest.mark.parametrize("path", WAITING_REQUESTS)
+async def test_requests_that_wait_for_an_answer_end_when_their_user_is_erased(
+    open_replica: OpenReplica, new_database: NewDatabase, backends: SharedBackends, path: str
+) -> None:
+    dsn = await new_database()
+    async with (
+        open_replica(dsn) as runner,
+        open_replica(dsn) as other,
+        open_redis(await backends.redis_url(), timeout=20) as redis,
+    ):
+        user = runner.user()
+        elsewhere = other.user(user.id)
+        request: dict[str, Any] = {"json": WAITING_REQUESTS[path], "headers": {"Idempotency-Key": "k"}}
+        waiting = [asyncio.create_task(user.request("POST", path, **request))]
+        await eventually(lambda: _running(runner, user))
+        waiting.append(asyncio.create_task(elsewhere.request("POST", path, **request)))
+        turn_id = await runner.pool.fetchval("SELECT id FROM turns WHERE user_id = $1", user.id)
+        await eventually(lambda: redis.exists(f"parley:turn:{turn_id}:read"))
+        await erase(other, user)
+        for response in await asyncio.wait_for(asyncio.gather(*waiting), 10):
+            assert response.status_code == 410, response.text
+            assert response.json()["error"]["code"] == "erased"
+
+
 @pytest.mark.parametrize("how", ["erased", "deleted"])
 async def test_content_of_a_turn_on_another_replica_is_removed_for_good(
     open_replica: OpenReplica, new_database: NewDatabase, backends: SharedBackends, how: str
