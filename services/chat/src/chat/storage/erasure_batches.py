@@ -6,10 +6,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
+import structlog
+
 from chat.storage import erasure_statements as sql
 from chat.storage.postgres_turns import PostgresTurnStore
 from parley.errors import DependencyUnavailable
 from parley.storage.postgres import Connection, allow_long_statements
+
+log = structlog.get_logger()
 
 ERASURE_TIMEOUT = 50.0
 """Seconds for each statement: some read everything of a user, who may have hundreds of thousands of turns."""
@@ -69,6 +73,7 @@ class ErasureBatches:
     def check_time(self) -> None:
         """Raise DependencyUnavailable if time is up: the event is tried again, and that uses up no attempt."""
         if time.monotonic() > self._until:
+            log.info("erasure_continues")
             raise DependencyUnavailable("The erasure goes on with the next attempt.")
 
     async def _pages(self, select: str, owner: UUID) -> AsyncIterator[list[UUID]]:
