@@ -8,7 +8,7 @@ import pytest
 
 from history.conversations.postgres import PostgresConversationStore
 from history.conversations.store import ConversationFilter
-from history.erasure.postgres import _ERASE
+from history.erasure.postgres import _DELETED, _ERASE_CONVERSATIONS, _ERASE_ROWS, _HAS_ROWS, _LIVE, _TOMBSTONE
 from history.messages.postgres import PostgresMessageStore
 from history.messages.store import BranchQuery, MessagePosition
 from history.turns.postgres import PostgresTurnLookup
@@ -165,10 +165,17 @@ async def test_a_page_of_conversations_costs_the_same_at_any_position(filled: Fi
 
 
 async def test_an_erasure_reads_what_belongs_to_its_user(filled: Filled) -> None:
-    found = await filled.pool.fetchrow("SELECT user_id, count(*) FROM conversations GROUP BY 1 ORDER BY 2 LIMIT 1")
+    few = "SELECT user_id, array_agg(id) AS ids FROM conversations GROUP BY 1 ORDER BY count(*) LIMIT 1"
+    found = await filled.pool.fetchrow(few)
+    user_id = found["user_id"]
+    statements = [
+        *((statement, [user_id]) for statement in (_TOMBSTONE, *_HAS_ROWS.values())),
+        *((statement, [user_id, LIMIT]) for statement in (_LIVE, _DELETED, *_ERASE_ROWS.values())),
+        *((statement, [found["ids"]]) for statement in _ERASE_CONVERSATIONS),
+    ]
     async with filled.pool.acquire() as connection, connection.transaction():
         await connection.execute("SET LOCAL enable_seqscan = off")  # these tables are small: there must be an index
-        for statement in _ERASE:
+        for statement, arguments in statements:
             for mode in PLAN_MODES:
-                plan = await explain(connection, statement, [found["user_id"]], mode)
+                plan = await explain(connection, statement, arguments, mode)
                 assert plan.work <= MAX_WORK, f"{mode} reads {plan.work} rows:\n{statement}\n{plan.summary}"
