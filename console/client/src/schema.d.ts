@@ -1404,6 +1404,8 @@ export interface paths {
         /**
          * Create a conversation with up to 20 items, in which `conversation` of a response goes on
          * @description Create a conversation with up to 20 items, in which `conversation` of a response goes on.
+         *
+         *     With an `Idempotency-Key`, repeated requests create it once.
          */
         post: operations["chat_create_openai_conversation"];
         delete?: never;
@@ -11675,7 +11677,13 @@ export interface operations {
     chat_create_openai_conversation: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description 1 to 255 visible ASCII characters. A repetition within 24 hours with the same key and body returns the first response, with `Idempotency-Replayed: true`.
+                 * @example order-1017
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -11716,7 +11724,7 @@ export interface operations {
             410: components["responses"]["OpenAiGone-Erased"];
             413: components["responses"]["OpenAiContentTooLarge"];
             415: components["responses"]["OpenAiUnsupportedMediaType"];
-            422: components["responses"]["OpenAiUnprocessableContent"];
+            422: components["responses"]["OpenAiUnprocessableContent-IdempotencyKeyReused"];
             429: components["responses"]["OpenAiTooManyRequests"];
             431: components["responses"]["OpenAiRequestHeaderFieldsTooLarge"];
             500: components["responses"]["OpenAiInternalServerError"];
@@ -11930,7 +11938,13 @@ export interface operations {
     chat_create_conversation_items: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description 1 to 255 visible ASCII characters. A repetition within 24 hours with the same key and body returns the first response, with `Idempotency-Replayed: true`.
+                 * @example order-1017
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+            };
             path: {
                 /** @example 01a200aa-0000-7000-8000-000000000000 */
                 conversation_id: string;
