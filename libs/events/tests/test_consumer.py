@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from aio_pika.exceptions import AMQPChannelError, ChannelNotFoundEntity
@@ -12,6 +13,7 @@ from parley_events.connection import RECONNECT_DELAY, TOPOLOGY_RETRY_DELAY, Supe
 from parley_events.consuming.consumer import QueueConsumer
 from parley_events.consuming.dispatcher import KeyedDispatcher
 from parley_events.consuming.failure_policy import FailurePolicy
+from parley_events.consuming.held_messages import REDUCED_FOR
 from parley_events.subscription import Subscription
 from parley_events.tasks import running
 from parley_testing.contracts.bus import make_event
@@ -19,6 +21,7 @@ from parley_testing.fakes.amqp import FakeBroker, FakeChannel, FakeMessage
 from parley_testing.virtual_time import virtual_time
 
 ARGUMENTS = {"x-queue-type": "classic"}
+MAX_HELD = 10_000
 
 
 class Consuming:
@@ -27,13 +30,24 @@ class Consuming:
     def __init__(self, broker: FakeBroker) -> None:
         self.broker = broker
         self.handled: list[CloudEvent] = []
-        subscription = Subscription("q", ("user.*", "conversation.deleted"), self.handle, prefetch=7)
+        self.may_handle = asyncio.Event()
+        self.may_handle.set()
+        subscription = Subscription(
+            "q", ("user.*", "conversation.deleted"), self.handle, prefetch=7, max_held_bytes=MAX_HELD
+        )
         self.connection = SupervisedConnection("amqp://broker/", name="test", connect=broker.connect)
         dispatcher = KeyedDispatcher(subscription, FailurePolicy())
         self.consumer = QueueConsumer(self.connection, subscription, ARGUMENTS, dispatcher)
 
     async def handle(self, event: CloudEvent) -> None:
+        await self.may_handle.wait()
         self.handled.append(event)
+
+    async def deliver(self, *events: CloudEvent) -> None:
+        """Deliver events on the current channel, which may be given up meanwhile."""
+        channel = self.channel
+        for event in events:
+            await channel.deliver(FakeMessage(event, channel))
 
     @property
     def channel(self) -> FakeChannel:
@@ -131,3 +145,46 @@ async def test_stopping_cancels_the_deliveries_and_closes_the_channel(caplog: py
         assert channel.is_closed
         await asyncio.sleep(0.1)
     assert "consumer_lost" not in caplog.messages
+
+
+@virtual_time
+async def test_a_channel_with_too_many_bytes_is_closed_and_the_next_one_has_a_lower_prefetch() -> None:
+    async with consuming(FakeBroker()) as made:
+        await made.consumer.wait_consuming(1)
+        full = made.channel
+        made.may_handle.clear()
+        large = [replace(make_event(key="k"), data=b"x" * 3_000) for _ in range(5)]
+        await made.deliver(*large)
+        await asyncio.sleep(0.01)
+        assert full.is_closed
+        assert made.channel is not full
+        assert (made.channel.prefetch, made.consumer.consuming.is_set()) == (3, True)
+        made.may_handle.set()
+        await asyncio.sleep(0.01)
+        assert made.handled == large[:1]  # the others are delivered again
+
+
+@virtual_time
+async def test_a_lower_prefetch_ends_after_many_events() -> None:
+    async with consuming(FakeBroker()) as made:
+        await made.consumer.wait_consuming(1)
+        made.may_handle.clear()
+        await made.deliver(*(replace(make_event(), data=b"x" * 6_000) for _ in range(2)))
+        made.may_handle.set()
+        await asyncio.sleep(0.01)
+        assert made.channel.prefetch == 1
+        for _ in range(REDUCED_FOR + 1):
+            await made.deliver(make_event())
+            await asyncio.sleep(0.01)
+        assert made.channel.prefetch == 7
+        assert made.consumer.consuming.is_set()
+
+
+@virtual_time
+async def test_an_event_larger_than_the_limit_is_handled() -> None:
+    async with consuming(FakeBroker()) as made:
+        await made.consumer.wait_consuming(1)
+        event = replace(make_event(), data=b"x" * 2 * MAX_HELD)
+        await made.deliver(event)
+        await asyncio.sleep(0.01)
+        assert made.handled == [event]

@@ -1,7 +1,7 @@
 """RabbitMQ bus: the bus contract, and publishing."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -10,7 +10,8 @@ from parley.messaging.bus import Bus, PublishError
 from parley.messaging.rabbit_bus import RabbitBus, open_rabbit
 from parley.observability.metrics import Metrics
 from parley_embedded.rabbitmq.server import EmbeddedRabbitMQ
-from parley_events.subscription import Subscription
+from parley_events.cloudevents import CloudEvent
+from parley_events.subscription import Batching, Subscription
 from parley_testing.backends.rabbitmq_fixtures import get_one
 from parley_testing.backends.shared_servers import SharedBackends
 from parley_testing.contracts.bus import BusContract, make_event
@@ -40,6 +41,32 @@ async def test_events_are_delivered_from_a_quorum_queue(own_bus: RabbitBus, queu
             sent = make_event("user.updated")
             await own_bus.publish(sent)
             await eventually(lambda: handler.seen == [sent], within=20)
+
+
+async def test_large_events_that_wait_are_held_up_to_a_limit_of_bytes(own_bus: RabbitBus, queue: str) -> None:
+    handled: list[CloudEvent] = []
+    sizes: list[int] = []
+
+    async def handle_batch(events: Sequence[CloudEvent]) -> Sequence[CloudEvent]:
+        await asyncio.sleep(0.02)  # the broker sends what it may meanwhile
+        sizes.append(own_bus._consumers[queue]._held.size)
+        handled.extend(event for event in events if event not in handled)
+        return ()
+
+    batching = Batching(handle_batch, max_events=8)
+    subscription = Subscription(
+        queue, ("user.*",), RecordingHandler(), prefetch=60, batching=batching, max_held_bytes=1_000_000
+    )
+    async with own_bus.consume(subscription):
+        pass
+    sent = [replace(make_event("user.updated", key="k", sequence=n + 1), data=b" " * 150_000) for n in range(40)]
+    for event in sent:
+        await own_bus.publish(event)
+    async with own_bus.consume(subscription):
+        await eventually(lambda: len(handled) == len(sent), within=30)
+        assert own_bus._consumers[queue]._held.prefetch == 6
+    assert handled == sent
+    assert max(sizes) <= 1_000_000
 
 
 async def test_an_event_that_is_too_large_is_refused_without_closing_the_channel(own_bus: RabbitBus) -> None:

@@ -66,6 +66,8 @@ class Subscription:
 
     With ``batching``, a bus that queues events hands them to the handler of batches. ``handler`` gets the events that
     it left out, and the event that made its batch fail. ``prefetch`` should be at least twice the size of a batch.
+
+    While the events in hand have more than ``max_held_bytes`` bytes, the consumer has a lower prefetch.
     """
 
     queue: str
@@ -75,3 +77,4 @@ class Subscription:
     max_attempts: int = 10
     batching: Batching | None = None
     single_active: bool = False
+    max_held_bytes: int = 64_000_000

@@ -70,6 +70,14 @@ class BatchDispatcher:
         if self._task is None and not self._stopping.is_set():
             self._task = asyncio.create_task(self._handle_waiting(), context=self._new_context())
 
+    def reset(self) -> None:
+        """Forget the deliveries of a lost channel; running handlers finish."""
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        self._due.clear()
+        self._full.clear()
+        self._single.reset()
+
     async def stop(self, timeout: float) -> None:
         """Start no more handlers, and cancel those that still run after ``timeout`` seconds."""
         self._stopping.set()

@@ -9,6 +9,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractQueue
 from aio_pika.exceptions import AMQPChannelError
 
 from parley_events.connection import OUTAGES, RECONNECT_DELAY, TOPOLOGY_RETRY_DELAY, SupervisedConnection
+from parley_events.consuming.held_messages import HeldMessages
 from parley_events.consuming.received_messages import ReceivedMessage, consume
 from parley_events.subscription import Subscription
 from parley_events.topology import SETUP_TIMEOUT, Arguments, TopologyError, declare_queue, topology_error
@@ -27,6 +28,10 @@ class Dispatcher(Protocol):
 
     async def dispatch(self, message: ReceivedMessage) -> None:
         """Take a message."""
+        ...
+
+    def reset(self) -> None:
+        """Forget the deliveries of a lost channel; running handlers finish."""
         ...
 
     async def stop(self, timeout: float) -> None:
@@ -51,6 +56,7 @@ class QueueConsumer:
         """Set while events are delivered."""
         self.down_reason = "not started yet"
         """Why no events are delivered; empty while they are."""
+        self._held = HeldMessages(subscription.prefetch, subscription.max_held_bytes)
         self._lost = asyncio.Event()
         self._stopping = False
         self._channel: AbstractChannel | None = None
@@ -83,6 +89,8 @@ class QueueConsumer:
         queue = self._subscription.queue
         try:
             await self._consume(connection)
+            if self._held.is_given_up:
+                return 0.0
         except TopologyError as error:
             self.down_reason = str(error)
             log.error("consumer_refused", extra={"queue": queue, "reason": self.down_reason})  # noqa: TRY400
@@ -97,6 +105,8 @@ class QueueConsumer:
 
     async def _consume(self, connection: AbstractConnection) -> None:
         self._lost.clear()
+        self._dispatcher.reset()
+        self._held.start()
         try:
             async with asyncio.timeout(SETUP_TIMEOUT):
                 await self._open(connection)
@@ -105,23 +115,24 @@ class QueueConsumer:
                 self.down_reason = ""
                 self.consuming.set()
             await self._wait_lost()
-            self.down_reason = "the connection, the channel or the queue was lost"
-            if not self._stopping:
-                log.warning("consumer_lost", extra={"queue": self._subscription.queue})
+            self._explain_loss()
         finally:
             self.consuming.clear()
             await self._close_channel()
 
     async def _open(self, connection: AbstractConnection) -> None:
         channel = await self._new_channel(connection)
-        await channel.set_qos(prefetch_count=self._subscription.prefetch)
         try:
             self._queue = await declare_queue(
                 channel, self._subscription.queue, self._subscription.bindings, self._arguments
             )
         except AMQPChannelError as error:
             raise topology_error(error) from None
-        self._tag = await consume(channel, self._subscription.queue, self._dispatcher.dispatch)
+        await self._start_deliveries(channel, self._subscription.queue)
+
+    async def _start_deliveries(self, channel: AbstractChannel, queue: str) -> None:
+        await channel.set_qos(prefetch_count=self._held.prefetch)
+        self._tag = await consume(channel, queue, self._dispatcher.dispatch, self._held, self._on_lost)
 
     async def _new_channel(self, connection: AbstractConnection) -> AbstractChannel:
         """Open the channel whose loss starts the consumer again."""
@@ -138,6 +149,16 @@ class QueueConsumer:
     async def _wait_lost(self) -> None:
         """Return when the channel is lost."""
         await self._lost.wait()
+
+    def _explain_loss(self) -> None:
+        queue = self._subscription.queue
+        if self._held.is_given_up:
+            self.down_reason = "the prefetch changes"
+            log.warning("prefetch_changed", extra={"queue": queue, "prefetch": self._held.prefetch})
+            return
+        self.down_reason = "the connection, the channel or the queue was lost"
+        if not self._stopping:
+            log.warning("consumer_lost", extra={"queue": queue})
 
     def _on_lost(self, *_: object) -> None:
         self._lost.set()

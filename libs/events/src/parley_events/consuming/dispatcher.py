@@ -118,6 +118,13 @@ class KeyedDispatcher:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def reset(self) -> None:
+        """Forget the deliveries of a lost channel; running handlers finish."""
+        for deliveries in self._deliveries.values():
+            while len(deliveries) > 1:
+                deliveries.pop()
+                self.unfinished -= 1
+
     async def stop(self, timeout: float) -> None:
         """Start no more handlers, and cancel those that still run after ``timeout`` seconds."""
         self._stopping.set()

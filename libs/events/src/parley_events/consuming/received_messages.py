@@ -9,6 +9,8 @@ from typing import Any, Protocol
 from aio_pika.abc import AbstractChannel
 from aiormq.abc import DeliveredMessage
 
+from parley_events.consuming.held_messages import HeldMessages
+
 
 class ReceivedMessage(Protocol):
     """A message that is not acknowledged yet."""
@@ -43,28 +45,45 @@ class ReceivedMessage(Protocol):
 class QueueMessage:
     """A message from a queue that ``consume`` consumes."""
 
-    __slots__ = ("_tag", "body", "channel", "headers")
+    __slots__ = ("_held", "_tag", "body", "channel", "headers")
 
-    def __init__(self, delivered: DeliveredMessage) -> None:
+    def __init__(self, delivered: DeliveredMessage, held: HeldMessages | None) -> None:
+        """``held``, if given, counts the message until it is acknowledged or rejected."""
         self.headers: Mapping[str, Any] = delivered.header.properties.headers or {}
         self.body = delivered.body
         self.channel: Any = delivered.channel
-        self._tag = delivered.delivery_tag
+        self._tag, self._held = delivered.delivery_tag, held
 
     async def ack(self, multiple: bool = False, wait: bool = True) -> None:
         """Acknowledge the message, and with ``multiple`` every earlier one of its channel."""
         await self.channel.basic_ack(self._tag, multiple=multiple, wait=wait)
+        if self._held is not None:
+            self._held.release(self._tag, multiple=multiple)
 
     async def reject(self, requeue: bool = False) -> None:
         """Refuse the message."""
         await self.channel.basic_reject(self._tag, requeue=requeue)
+        if self._held is not None:
+            self._held.release(self._tag)
 
 
-async def consume(channel: AbstractChannel, queue: str, handle: Callable[[ReceivedMessage], Awaitable[None]]) -> str:
-    """Call ``handle`` with each message of a queue; return the consumer tag."""
+async def consume(
+    channel: AbstractChannel,
+    queue: str,
+    handle: Callable[[ReceivedMessage], Awaitable[None]],
+    held: HeldMessages | None = None,
+    give_up: Callable[[], None] = lambda: None,
+) -> str:
+    """Call ``handle`` with each message of a queue; return the consumer tag.
+
+    ``give_up`` is called when ``held`` takes no more messages: the channel has to be closed.
+    """
 
     async def receive(delivered: DeliveredMessage) -> None:
-        await handle(QueueMessage(delivered))
+        if held is None or held.take(delivered.delivery_tag, len(delivered.body)):
+            await handle(QueueMessage(delivered, held))
+        else:
+            give_up()
 
     underlay = await channel.get_underlay_channel()
     started = await underlay.basic_consume(queue, receive)

@@ -62,7 +62,6 @@ class SubscriberConsumer(QueueConsumer):
         self._baton.clear()
         self._marker.clear()
         self._held_baton = None
-        self._events.reset()
         channel = await self._new_channel(connection)
         try:
             main, parked = await declare_subscriber(channel, self._names, self._subscription.bindings, self._queue_type)
@@ -91,8 +90,7 @@ class SubscriberConsumer(QueueConsumer):
         if self._lost.is_set():
             return
         self._events.start()
-        await channel.set_qos(prefetch_count=self._subscription.prefetch)
-        self._tag = await consume(channel, queue.name, self._dispatcher.dispatch)
+        await self._start_deliveries(channel, queue.name)
 
     async def _wait_lost(self) -> None:
         while not self._lost.is_set():
