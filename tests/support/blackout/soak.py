@@ -5,6 +5,8 @@ import asyncio
 import random
 import sys
 import time
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from blackout.measure import lost_turns, recover
 from blackout.results import forbidden
 from blackout.rig import SOAK, Rig, open_rig
 from blackout.samples import Sampler
-from blackout.traffic import SoakStreams, Traffic
+from blackout.traffic import Answer, SoakStreams, Traffic
 
 CALM_SECONDS = 20.0
 """Seconds of load without a fault, before the first and after the last."""
@@ -63,8 +65,8 @@ async def run(seconds: float, choose: random.Random, logs: Path | None) -> list[
             current = {user.username: user for user in rig.users}
             turns = [replace(turn, user=current[turn.user.username]) for turn in [*traffic.turns, *streams.turns]]
             allowed = Cell("chat", "stopped", dict.fromkeys(KINDS, UPSTREAM))
-            refused = sum(not answer.succeeded for answer in traffic.answers)
-            print(f"{count} faults; {len(traffic.answers)} requests, {refused} refused; {len(turns)} turns accepted")
+            print(f"{count} faults; {len(traffic.answers)} requests; {len(turns)} turns accepted")
+            print(f"refused: {_refusals(traffic.answers)}")
             print(sampler.report(), flush=True)
             return [*forbidden(allowed, traffic.answers), *sampler.problems(), *await lost_turns(rig, turns)]
 
@@ -84,6 +86,11 @@ async def _break_things(rig: Rig, seconds: float, choose: random.Random) -> int:
         count += 1
         print(f"{cell.name} for {duration:.0f} s: works again after {time.monotonic() - ended:.1f} s", flush=True)
     return count
+
+
+def _refusals(answers: Iterable[Answer]) -> str:
+    found = Counter(f"{answer.kind} {answer.status} {answer.code}" for answer in answers if not answer.succeeded)
+    return ", ".join(f"{count} x {refusal}" for refusal, count in found.most_common()) or "none"
 
 
 async def _repair(rig: Rig) -> None:
