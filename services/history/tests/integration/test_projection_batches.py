@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from history.change_notifier.notifier import ChangeNotifier
 from history.database import Database
 from history.erasure.postgres import PostgresUserDataEraser
+from history.projection import halves
 from history.projection.consumer import TurnEventHandler, outcome_counter
 from history.projection.postgres import PostgresProjectionStore
 from history_testing.app import RunningHistory
@@ -153,7 +155,8 @@ async def compare(consumer: BuslessConsumer, data: st.DataObject) -> None:
     failed = await consumer.one_by_one([found.settled, *events])
     expected = await consumer.state(found.people)
     await consumer.forget(found)
-    assert await consumer.in_batches(events, data.draw(st.integers(1, len(events)))) == failed
+    with patch.object(halves, "MIN_SPLIT", data.draw(st.sampled_from([1, len(events) + 1]))):
+        assert await consumer.in_batches(events, data.draw(st.integers(1, len(events)))) == failed
     assert await consumer.state(found.people) == expected
 
 

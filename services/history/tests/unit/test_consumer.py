@@ -16,6 +16,7 @@ from history.projection.consumer import (
     consume_events,
     outcome_counter,
 )
+from history.projection.halves import MIN_SPLIT
 from history.projection.store import ProjectionOutcome
 from history.projection.turn_event import TurnEvent
 from history_testing.turn_events import SampleTurn, user_erased
@@ -23,6 +24,7 @@ from parley.messaging.memory_bus import MemoryBus
 from parley_events.cloudevents import CloudEvent
 from parley_events.models import UserErased
 from parley_events.subscription import Rejected
+from parley_testing import eventually
 
 
 class FakeProjection:
@@ -39,15 +41,22 @@ class FakeProjection:
         self.entered = asyncio.Event()
         self.release = asyncio.Event()
         self.release.set()
+        self.open_calls = 0
+        self.failing: UUID | None = None
+        """ID of an event whose calls fail."""
 
     def prepare(self, event: TurnEvent) -> None:
         self.prepared.append(event)
 
     async def project_turns(self, events: Sequence[TurnEvent], *, wait: bool) -> list[ProjectionOutcome]:
         self.entered.set()
+        self.open_calls += 1
         await self.release.wait()
+        self.open_calls -= 1
         if self.error:
             raise self.error
+        if self.failing in {event.event.id for event in events}:
+            raise OSError("no disk")
         self.turns += events
         self.projected += [event.event for event in events]
         self.waits.append(wait)
@@ -152,6 +161,33 @@ async def test_a_batch_leaves_out_what_cannot_be_stored_with_it_in_the_order_of_
         assert await handling.handler.handle_batch([event_before, event]) == [event]
     assert await handling.handler.handle_batch(others) == others
     assert not handling.eraser.erased
+
+
+async def test_a_large_batch_is_stored_in_two_calls_at_the_same_time() -> None:
+    handling = Handling()
+    events = [SampleTurn().started() for _ in range(MIN_SPLIT)]
+    handling.projection.release.clear()
+    handled = asyncio.create_task(handling.handler.handle_batch(events))
+    await eventually(lambda: handling.projection.open_calls == 2)
+    handling.projection.release.set()
+    assert await handled == []
+    assert len(handling.projection.projected) == MIN_SPLIT
+
+
+async def test_a_half_that_fails_is_left_out_if_the_other_is_stored() -> None:
+    handling = Handling()
+    events = [SampleTurn().started() for _ in range(MIN_SPLIT)]
+    handling.projection.failing = events[0].id
+    left_out = await handling.handler.handle_batch(events)
+    assert events[0] in left_out
+    assert len(left_out) == len(handling.projection.projected) == MIN_SPLIT // 2
+    assert not {event.id for event in left_out} & {event.id for event in handling.projection.projected}
+
+
+async def test_a_large_batch_of_which_nothing_is_stored_raises_the_error() -> None:
+    handling = Handling(FakeProjection(error=OSError("no disk")))
+    with pytest.raises(OSError, match="no disk"):
+        await handling.handler.handle_batch([SampleTurn().started() for _ in range(MIN_SPLIT)])
 
 
 async def test_events_are_read_once_when_they_are_prepared_on_arrival() -> None:

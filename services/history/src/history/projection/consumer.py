@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from history.change_notifier.notifier import ChangeNotifier
 from history.erasure.store import UserDataEraser
+from history.projection.halves import halves_of
 from history.projection.store import ProjectionOutcome, ProjectionStore
 from history.projection.turn_event import TurnEvent, read_turn_event
 from parley.messaging.bus import Bus
@@ -23,8 +24,8 @@ log = structlog.get_logger()
 
 QUEUE = "history.turns"
 BINDINGS = ("conversation.turn.*", "user.erased")
-MAX_BATCH = 256
-"""Events of a batch at most."""
+MAX_BATCH = 512
+"""Events of a batch at most. Two transactions store the halves of a large one."""
 PREFETCH = 3 * MAX_BATCH
 """Events in hand at most: three batches, so that the next one arrives and is prepared while one is stored."""
 MAX_PREPARED = 2 * PREFETCH
@@ -82,10 +83,13 @@ class TurnEventHandler:
                 del self._prepared[next(iter(self._prepared))]
 
     async def handle_batch(self, events: Sequence[CloudEvent]) -> Sequence[CloudEvent]:
-        """Store the events of turns in one transaction, and return those that have to be handled one by one."""
+        """Store the events of turns in one or two transactions, and return those that have to be handled one by one.
+
+        If one of two transactions fails, its events are among them. Raise an exception if nothing is stored.
+        """
         with self._track():
             turns = [turn for event in events if (turn := self._take(event)) is not None]
-            stored = await self._project(turns) if turns else set()
+            stored = await self._project_halves(halves_of(turns)) if turns else set()
         return [event for event in events if event.id not in stored]
 
     async def wait_idle(self, timeout: float = COMMIT_TIMEOUT) -> None:
@@ -108,6 +112,15 @@ class TurnEventHandler:
             self._wake_relay()
             return "erased"
         return "ignored"
+
+    async def _project_halves(self, halves: Sequence[Sequence[TurnEvent]]) -> set[UUID]:
+        results = await asyncio.gather(*map(self._project, halves), return_exceptions=True)
+        errors = [result for result in results if isinstance(result, BaseException)]
+        if len(errors) == len(results):
+            raise errors[0]
+        for error in errors:
+            log.warning("half_of_batch_failed", error=type(error).__name__)
+        return set().union(*(result for result in results if not isinstance(result, BaseException)))
 
     async def _project(self, turns: Sequence[TurnEvent]) -> set[UUID]:
         """Store events of turns; return the ids of those that need nothing more."""
