@@ -103,6 +103,30 @@ async def test_a_disabled_invitation_does_not_make_the_account_active(auth: Unit
     assert auth.database.users[created.user.id].status == "disabled"
 
 
+async def test_an_enabled_invitation_works_and_its_account_cannot_log_in_before(
+    auth: UnitAuth, admin: Principal
+) -> None:
+    created, token = await invite(auth, admin)
+    for status in ("disabled", "active"):
+        changed = await auth.services.administration.change(
+            admin, str(created.user.id), status=status, plan=None, scopes=None, origin=HERE
+        )
+    assert changed.status == "invited"
+    with pytest.raises(InvalidGrant):
+        await auth.login("ada", CHOSEN)
+    await auth.services.password_resets.use(token, CHOSEN, HERE)
+    await auth.login("ada", CHOSEN)
+
+
+async def test_the_operator_enables_a_disabled_invitation_once(auth: UnitAuth, admin: Principal) -> None:
+    await invite(auth, admin)
+    await auth.services.operator.set_status("ada", "disabled")
+    found = await auth.services.operator.set_status("ada", "active")
+    assert (found.outcome, found.user.status) == ("changed", "invited")
+    again = await auth.services.operator.set_status("ada", "active")
+    assert (again.outcome, again.user.status) == ("unchanged", "invited")
+
+
 async def test_an_account_with_a_password_is_active_and_has_no_invitation(auth: UnitAuth, admin: Principal) -> None:
     created = await auth.services.administration.create(admin, AccountRequest("ada", password=CHOSEN), HERE)
     assert (created.user.status, created.invitation) == ("active", None)

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import asyncpg
 
+from auth.accounts.invitations import next_status
 from auth.accounts.last_admin import keep_an_admin
 from auth.accounts.model import NewUser, PasswordChange, Status, User
 from auth.accounts.store import NO_CHANGES
@@ -142,14 +143,14 @@ class PostgresAccountStore:
         scopes: tuple[str, ...] | None,
         origin: RequestOrigin,
     ) -> User:
-        now_status, now_scopes = status or before.status, before.scopes if scopes is None else scopes
+        now_status = await next_status(connection, before, status)
+        now_scopes = before.scopes if scopes is None else scopes
         disabled = before.status != "disabled" and now_status == "disabled"
         narrowed = not set(before.scopes) <= set(now_scopes)
         # Tokens with a scope that was removed are void; a refresh issues new ones with the remaining scopes.
         cutoff = self._revoker.cutoff() if disabled or narrowed else before.not_before
-        row = await connection.fetchrow(
-            _ADMINISTER, before.id, now_status, plan or before.plan, list(now_scopes), cutoff
-        )
+        values = now_status, plan or before.plan, list(now_scopes), cutoff
+        row = await connection.fetchrow(_ADMINISTER, before.id, *values)
         await keep_an_admin(connection, before)
         if disabled:
             await self._revoker.end_sessions(connection, before.id, "disabled")

@@ -89,6 +89,7 @@ class AdminService:
     ) -> User:
         """Change an account; ``profile`` may have an e-mail address and a display name.
 
+        A disabled account whose owner never chose a password is ``invited`` after it is enabled.
         Raises NotFound, LastAdmin, AccountExists, ValidationFailed for an unknown plan or for enabling an invited
         account, and ReauthenticationRequired if the account becomes an administrator or gets another e-mail address.
         """

@@ -99,7 +99,7 @@ class MemoryAccountStore:
             return None
         after = replace(
             self._with_profile(before, profile) if profile else before,
-            status=status or before.status,
+            status=self._next_status(before, status),
             plan=plan or before.plan,
             scopes=before.scopes if scopes is None else tuple(sorted(scopes)),
         )
@@ -149,6 +149,14 @@ class MemoryAccountStore:
         if after.email != before.email:
             self._database.delete_resets(before.id)
         return after
+
+    def _next_status(self, before: User, wanted: Status | None) -> Status:
+        if wanted == "disabled" and before.status == "invited":
+            self._database.disabled_invitations.add(before.id)
+        if wanted != "active" or before.active:
+            return wanted or before.status
+        noted = before.id in self._database.disabled_invitations and before.id not in self._database.password_times
+        return "invited" if before.status == "invited" or noted else "active"
 
     def _refuse_duplicate(self, user: User) -> None:
         own_name, own_email = identifiers.key(user.username), identifiers.key(user.email) if user.email else None

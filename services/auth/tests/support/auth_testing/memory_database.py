@@ -71,6 +71,7 @@ class MemoryDatabase:
     verifications: dict[bytes, StoredVerification] = field(default_factory=dict)
     devices: dict[tuple[UUID, bytes], None] = field(default_factory=dict)
     password_times: dict[UUID, datetime] = field(default_factory=dict)
+    disabled_invitations: set[UUID] = field(default_factory=set)
     revocations: dict[tuple[str, UUID], Revocation] = field(default_factory=dict)
     unpushed: set[tuple[str, UUID]] = field(default_factory=set)
     erasures: dict[str, Erasure] = field(default_factory=dict)

@@ -4,13 +4,35 @@ import secrets
 
 import pytest
 
-from auth.accounts.model import NewUser
+from auth.accounts.model import NewUser, Status, User
 from auth.api_keys.model import TooManyApiKeysError
 from auth.container import AuthStores
 from auth.errors import AccountExists
 from auth.security.scopes import DEFAULT_SCOPES
 from auth_testing.store_samples import ORIGIN, add_user, new_key
 from parley.ids import new_id
+
+
+async def invite(stores: AuthStores) -> User:
+    """Add an account whose owner has not chosen a password."""
+    name = f"user-{secrets.token_hex(6)}"
+    return await stores.accounts.add(
+        NewUser(new_id(), name, None, None, "hash", DEFAULT_SCOPES, status="invited"), ORIGIN
+    )
+
+
+async def set_status(stores: AuthStores, user: User, status: Status) -> Status:
+    """Change the status as an administrator does; return the status of the account after it."""
+    after = await stores.accounts.administer(user.id, status=status, plan=None, scopes=None, origin=ORIGIN)
+    assert after is not None
+    return after.status
+
+
+async def choose_password(stores: AuthStores, user: User) -> None:
+    """Use a new password link of the account."""
+    digest = secrets.token_bytes(32)
+    assert await stores.password_resets.issue(user.id, digest, 3600, ORIGIN)
+    assert await stores.password_resets.use(digest, "new", ORIGIN, end_api_keys=True)
 
 
 class PeopleContract:
@@ -31,12 +53,37 @@ class PeopleContract:
         assert [entry.detail for entry in found] == [{"changed": ["status"]}]
 
     async def test_an_invited_account_can_be_disabled(self, stores: AuthStores) -> None:
-        new = NewUser(new_id(), f"user-{secrets.token_hex(6)}", None, None, "hash", DEFAULT_SCOPES, status="invited")
-        await stores.accounts.add(new, ORIGIN)
-        after = await stores.accounts.administer(new.id, status="disabled", plan=None, scopes=None, origin=ORIGIN)
-        assert after is not None
-        found = await stores.audit.read({"target": str(new.id)}, before=None, limit=1)
-        assert (after.status, found[0].action) == ("disabled", "user.disabled")
+        user = await invite(stores)
+        assert await set_status(stores, user, "disabled") == "disabled"
+        found = await stores.audit.read({"target": str(user.id)}, before=None, limit=1)
+        assert found[0].action == "user.disabled"
+
+    async def test_a_disabled_invitation_is_an_invitation_again_when_the_account_is_enabled(
+        self, stores: AuthStores
+    ) -> None:
+        user = await invite(stores)
+        for _ in range(2):
+            assert await set_status(stores, user, "disabled") == "disabled"
+            assert await set_status(stores, user, "active") == "invited"
+        assert await set_status(stores, user, "active") == "invited"
+        await choose_password(stores, user)
+        assert await set_status(stores, user, "disabled") == "disabled"
+        assert await set_status(stores, user, "active") == "active"
+
+    async def test_an_invitation_that_is_used_while_the_account_is_disabled_is_accepted(
+        self, stores: AuthStores
+    ) -> None:
+        user = await invite(stores)
+        await set_status(stores, user, "disabled")
+        await choose_password(stores, user)
+        assert await set_status(stores, user, "active") == "active"
+
+    async def test_an_account_that_was_created_with_a_password_is_active_when_it_is_enabled(
+        self, stores: AuthStores
+    ) -> None:
+        user = await add_user(stores)
+        await set_status(stores, user, "disabled")
+        assert await set_status(stores, user, "active") == "active"
 
     async def test_a_search_matches_the_beginning_of_a_name_or_address_and_a_scope(self, stores: AuthStores) -> None:
         user = await add_user(stores, scopes=("account",))
