@@ -24,12 +24,13 @@ from parley_cli.stack.service_settings import StackConfig
 ROWS = b"".join(b"%d\tmessage \\n %d\n" % (n, n) for n in range(2000))
 
 
-async def write(path: Path, rows: bytes = ROWS) -> Path:
+async def write(path: Path, rows: bytes = ROWS, *, sha256: str | None = None) -> Path:
     with open_archive(path) as archive:
         with archive.open_table("chat", "turns") as part:
             for start in range(0, len(rows), 4096):
                 await part.write(rows[start : start + 4096])
         table = part.part("turns", ["id", "text"])
+        table = table if sha256 is None else table.model_copy(update={"sha256": sha256})
         now = datetime.now(UTC)
         database = DatabasePart(
             service="chat", server_version="17.6", snapshot_at=now, migrations=[], tables=[table], sequences=[]
@@ -133,6 +134,19 @@ async def test_an_interrupted_backup_leaves_nothing(tmp_path: Path) -> None:
 
     with pytest.raises(ZeroDivisionError):
         await interrupt()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lost_connection_is_not_reported_as_a_file_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(ConnectionResetError), open_archive(tmp_path / "one.backup"):
+        raise ConnectionResetError
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_an_archive_that_does_not_pass_its_verification_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(BackupError) as refused:
+        await write(tmp_path / "one.backup", sha256="0" * 64)
+    assert str(refused.value).startswith("The new archive did not pass its verification, and was deleted: ")
     assert list(tmp_path.iterdir()) == []
 
 

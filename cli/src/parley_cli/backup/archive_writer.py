@@ -1,4 +1,4 @@
-"""Writing of an archive: a ZIP file that gets its name when it is complete."""
+"""Writing of an archive: a ZIP file that gets its name when it is complete and verified."""
 
 import contextlib
 import fcntl
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from parley_cli.backup import manifest
+from parley_cli.backup.archive_reader import read_archive
 from parley_cli.backup.errors import BackupError
 from parley_cli.backup.manifest import Manifest, TablePart
 
@@ -38,7 +39,7 @@ class PartWriter:
 
 
 class ArchiveWriter:
-    """An archive that is being written. Nothing has its name before ``finish``."""
+    """An archive that is being written. Nothing has its name before ``finish`` has verified it."""
 
     def __init__(self, file: IO[bytes], partial: Path, path: Path) -> None:
         self._file, self._partial, self._path = file, partial, path
@@ -53,11 +54,15 @@ class ArchiveWriter:
             yield PartWriter(member)
 
     def finish(self, content: Manifest) -> None:
-        """Append the manifest, write everything to disk, and give the file its name."""
+        """Append the manifest, write everything to disk, read it again, and give the file its name.
+
+        Raises BackupError if the archive is not what the manifest says.
+        """
         self._zip.writestr(manifest.NAME, content.model_dump_json(indent=1))
         self.close()
         self._file.flush()
         os.fsync(self._file.fileno())
+        _verify(self._partial)
         os.link(self._partial, self._path)  # fails if the name is taken, unlike a rename
         self._partial.unlink()
         _sync_folder(self._path.parent)
@@ -83,8 +88,18 @@ def open_archive(path: Path) -> Iterator[ArchiveWriter]:
                     yield archive
             finally:
                 partial.unlink(missing_ok=True)
+    except (ConnectionError, TimeoutError):
+        raise  # of a database, not of the file
     except OSError as error:
         raise BackupError(f"Cannot write {error.filename or path}: {error.strerror or error}.") from error
+
+
+def _verify(partial: Path) -> None:
+    try:
+        with read_archive(partial) as archive:
+            archive.verify()
+    except BackupError as error:
+        raise BackupError(f"The new archive did not pass its verification, and was deleted: {error}") from error
 
 
 def remove_abandoned(folder: Path, pattern: str) -> None:

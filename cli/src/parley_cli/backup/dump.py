@@ -35,16 +35,18 @@ async def open_snapshots(dsns: Mapping[str, str]) -> AsyncIterator[list[Snapshot
         yield [await _open_snapshot(stack, service, dsns[service]) for service in in_order(list(dsns))]
 
 
-async def dump(archive: ArchiveWriter, snapshots: Sequence[Snapshot], keys: list[SecretKeyPart]) -> None:
-    """Write the databases and finish the archive; raise BackupError, and the errors of asyncpg and the network."""
-    content = Manifest(
+async def dump(archive: ArchiveWriter, snapshots: Sequence[Snapshot], keys: list[SecretKeyPart]) -> Manifest:
+    """Write the databases, and return the manifest with which the archive can be finished.
+
+    Raises BackupError, and the errors of asyncpg and the network.
+    """
+    return Manifest(
         format=FORMAT,
         product_version=__version__,
         created_at=times.now(),
         databases=[await _write(archive, snapshot) for snapshot in snapshots],
         secret_keys=keys,
     )
-    archive.finish(content)
 
 
 async def _open_snapshot(stack: contextlib.AsyncExitStack, service: str, dsn: str) -> Snapshot:

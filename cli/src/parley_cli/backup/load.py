@@ -9,26 +9,32 @@ from parley_cli.backup import postgres_catalogue, target
 from parley_cli.backup.archive_reader import ArchiveReader
 from parley_cli.backup.errors import BackupError
 from parley_cli.backup.postgres_catalogue import quoted
-from parley_cli.backup.services import AFTER_RESTORE, in_order, migration_sources
+from parley_cli.backup.progress import RestoreProgress
+from parley_cli.backup.services import AFTER_RESTORE, migration_sources
 from parley_cli.backup.target import APPLICATION, RestoreTarget
 
 
-async def load(archive: ArchiveReader, dsns: Mapping[str, str], *, replace: bool) -> None:
+async def load(archive: ArchiveReader, dsns: Mapping[str, str], progress: RestoreProgress, *, replace: bool) -> None:
     """Restore the databases of the services, and migrate them to this version.
 
     All checks come first, and all rows are loaded before the first database is committed. Raises BackupError, and the
     errors of asyncpg and the network.
     """
     async with contextlib.AsyncExitStack() as stack:
-        targets = [await _open_target(stack, archive, service, dsns[service]) for service in in_order(list(dsns))]
+        targets = [await _open_target(stack, archive, service, dsns[service]) for service in progress.services]
         for each in targets:
             await target.require_ready(each, replace=replace)
         for each in targets:
             await target.prepare(each)
-        async with contextlib.AsyncExitStack() as transactions:
-            for each in targets:
-                await transactions.enter_async_context(each.connection.transaction())
-                await _load(archive, each)
+        transactions = {each.service: each.connection.transaction() for each in targets}
+        for each in targets:
+            await transactions[each.service].start()
+            await _load(archive, each)
+        # Those that are not committed end with their connections.
+        progress.committing = True
+        for service, transaction in transactions.items():
+            await transaction.commit()
+            progress.restored.append(service)
     for each in targets:
         await migrations.migrate(each.dsn, *migration_sources(each.service))
 

@@ -1,5 +1,6 @@
 """Backup and restore of a server: its databases, and the keys that encrypt secrets in them."""
 
+import contextlib
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,9 @@ from parley_cli.backup.archive_writer import open_archive
 from parley_cli.backup.dump import dump, open_snapshots
 from parley_cli.backup.errors import BackupError
 from parley_cli.backup.load import load
-from parley_cli.backup.manifest import SecretKeyPart
+from parley_cli.backup.manifest import Manifest, SecretKeyPart
+from parley_cli.backup.progress import RestoreProgress
+from parley_cli.backup.services import in_order
 
 _NEW_KEY_BYTES = 32
 
@@ -26,12 +29,19 @@ class RestoreOptions:
     passphrase: str | None = field(default=None, repr=False)
 
 
-async def back_up(access: DatabaseAccess, path: Path, passphrase: str | None) -> None:
-    """Write an archive of the databases; raise BackupError, SettingsError, or an error of asyncpg or the network."""
+async def back_up(access: DatabaseAccess, path: Path, passphrase: str | None) -> Manifest:
+    """Write an archive of the databases, and return its content.
+
+    Raises BackupError, SettingsError, or an error of asyncpg or the network.
+    """
     keys = _describe_keys(access, passphrase)
-    async with open_snapshots(access.dsns) as snapshots:
+    async with contextlib.AsyncExitStack() as stack:
+        snapshots = await stack.enter_async_context(open_snapshots(access.dsns))
         with open_archive(path) as archive:
-            await dump(archive, snapshots, keys)
+            content = await dump(archive, snapshots, keys)
+            await stack.aclose()  # the verification needs no snapshot
+            archive.finish(content)
+    return content
 
 
 def _describe_keys(access: DatabaseAccess, passphrase: str | None) -> list[SecretKeyPart]:
@@ -56,11 +66,13 @@ async def restore(access: DatabaseAccess, archive: ArchiveReader, options: Resto
         from parley_embedded.private_files import write_private
 
         write_private(access.new_key_file, key)
-    await load(archive, access.dsns, replace=options.replace)
-    if options.new_signing_keys and "auth" in access.dsns:
-        from auth.wiring import delete_signing_keys
+    progress = RestoreProgress(in_order(list(access.dsns)))
+    with progress.explain():
+        await load(archive, access.dsns, progress, replace=options.replace)
+        if options.new_signing_keys and "auth" in access.dsns:
+            from auth.wiring import delete_signing_keys
 
-        await delete_signing_keys(access.dsns["auth"])
+            await delete_signing_keys(access.dsns["auth"])
 
 
 def _choose_key(archive: ArchiveReader, access: DatabaseAccess, options: RestoreOptions) -> str:

@@ -56,19 +56,15 @@ def backup(
     local = load_settings(data_dir)
     with report_failures(COMMAND):
         from parley_cli.backup import operations
-        from parley_cli.backup.archive_reader import read_archive
         from parley_cli.stack.database_access import open_to_read
 
         path = _new_path(output) if output.is_dir() else output
 
-        async def run() -> None:
+        async def run() -> "Manifest":
             async with open_to_read(local, services) as access:
-                await operations.back_up(access, path, passphrase)
+                return await operations.back_up(access, path, passphrase)
 
-        asyncio.run(run())
-        with read_archive(path) as archive:
-            archive.verify()
-        typer.echo(render(path, archive.manifest))
+        typer.echo(render(path, asyncio.run(run())))
         if keep is not None:
             _delete_old(output, keep, path)
 

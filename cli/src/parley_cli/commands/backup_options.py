@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from parley.config.settings import SettingsError
-from parley_cli.backup.errors import BackupError
+from parley_cli.backup.errors import BackupError, reason_of
 from parley_cli.backup.services import SERVICES, in_order
 from parley_cli.commands.shared import fail
 
@@ -58,11 +58,5 @@ def report_failures(command: str) -> Iterator[None]:
         yield
     except SettingsError as error:
         fail(command, str(error), status=MISUSED)
-    except BackupError as error:
-        fail(command, str(error), status=FAILED)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        # Only the first line: the others quote rows.
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        fail(command, f"PostgreSQL reports: {reason}", status=FAILED)
-    except OSError as error:
-        fail(command, f"A database cannot be reached: {error.strerror or type(error).__name__}.", status=FAILED)
+    except (BackupError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        fail(command, f"{reason_of(error)}.", status=FAILED)
