@@ -1,115 +1,25 @@
 """`parley backup` and `parley restore` with real databases of every service."""
 
-import asyncio
 import secrets
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import asyncpg
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
+from cli_testing.backup_databases import ROWS, WEBHOOKS_KEY, DatabaseServer, Urls, contents, made, server
 from parley.storage import migrations
 from parley_cli.backup.services import SERVICES, migration_sources
-from parley_cli.backup.settings import url_variable
 from parley_cli.main import build
 from parley_testing.backends.shared_servers import SharedBackends
-from parley_testing.telemetry.filled_tables import fill_tables
+
+__all__ = ["made", "server"]
 
 pytestmark = pytest.mark.integration
-ROWS = 60
-WEBHOOKS_KEY = secrets.token_hex(32)
-TABLES = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY 1"
 CHANGED_BY_A_RESTORE = {
     *("auth.outbox", "chat.outbox", "history.outbox", "webhooks.outbox", "chat.turns", "chat.comparisons"),
     *("auth.erasures", "auth.erasure_services", "auth.revocations"),
 }
-FAIL_AT_COMMIT = """
-CREATE FUNCTION fail_at_commit() RETURNS trigger LANGUAGE plpgsql
-    AS $$ BEGIN RAISE EXCEPTION 'no space is left'; END $$;
-CREATE CONSTRAINT TRIGGER fail_at_commit AFTER UPDATE ON comparisons DEFERRABLE INITIALLY DEFERRED
-    FOR EACH ROW EXECUTE FUNCTION fail_at_commit()"""
-"""The statements that bring restored rows up to date change this table of chat."""
-Urls = dict[str, str]
-
-
-async def with_tables(service: str, dsn: str) -> None:
-    await migrations.migrate(dsn, *migration_sources(service))
-
-
-async def with_rows(backends: SharedBackends, service: str, dsn: str) -> None:
-    await with_tables(service, dsn)
-    database = dsn.partition("?")[0].rpartition("/")[2]
-    administrator = (await backends.database_url()).replace("/postgres", f"/{database}", 1)
-    connection = await asyncpg.connect(administrator)
-    await fill_tables(connection, ROWS)
-    await connection.close()
-
-
-@dataclass
-class DatabaseServer:
-    """Databases of one server, and commands with their settings."""
-
-    backends: SharedBackends
-    monkeypatch: pytest.MonkeyPatch
-    key: str
-    webhooks_key: str = WEBHOOKS_KEY
-
-    async def databases(self, kind: str) -> Urls:
-        """Return new databases: ``filled``, ``migrated`` or ``empty``."""
-
-        async def fill(service: str, dsn: str) -> None:
-            if kind == "filled":
-                await with_rows(self.backends, service, dsn)
-            elif kind == "migrated":
-                await with_tables(service, dsn)
-
-        return {
-            service: await self.backends.fresh_database(partial(fill, service), f"backup {kind} {service}")
-            for service in SERVICES
-        }
-
-    def use(self, urls: Urls, key: str | None = None) -> None:
-        for service, url in urls.items():
-            self.monkeypatch.setenv(url_variable(service), url)
-        self.monkeypatch.setenv("AUTH_SECRET_KEY", key or self.key)
-        self.monkeypatch.setenv("WEBHOOKS_SECRET_KEY", self.webhooks_key)
-
-    async def parley(self, urls: Urls, *arguments: str) -> Result:
-        """Run a command in a thread, because it has an event loop of its own."""
-        self.use(urls)
-        return await asyncio.to_thread(CliRunner().invoke, build(), list(arguments))
-
-
-@pytest.fixture
-def server(backends: SharedBackends, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DatabaseServer:
-    monkeypatch.chdir(tmp_path)
-    return DatabaseServer(backends, monkeypatch, secrets.token_hex(32))
-
-
-@pytest.fixture(scope="module")
-async def made(backends: SharedBackends, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Urls, str]:
-    """An archive of filled databases, their URLs and the key."""
-    folder = tmp_path_factory.mktemp("archive")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        server = DatabaseServer(backends, monkeypatch, secrets.token_hex(32))
-        urls = await server.databases("filled")
-        done = await server.parley(urls, "backup", str(folder / "all.backup"))
-        assert done.exit_code == 0, done.stderr
-    return folder / "all.backup", urls, server.key
-
-
-async def contents(urls: Urls) -> dict[str, tuple[int, str]]:
-    """Return the number of rows and a digest of each table."""
-    found = {}
-    for service, url in urls.items():
-        connection = await asyncpg.connect(url)
-        for row in await connection.fetch(TABLES):
-            query = f"SELECT count(*), md5(string_agg(t::text, ' ' ORDER BY t::text)) FROM {row['relname']} AS t"
-            found[f"{service}.{row['relname']}"] = tuple(await connection.fetchrow(query))
-        await connection.close()
-    return {name: value for name, value in found.items() if not name.endswith(".schema_migrations")}
 
 
 async def test_every_row_of_every_table_comes_back(server: DatabaseServer, made: tuple[Path, Urls, str]) -> None:
@@ -145,44 +55,6 @@ async def test_databases_with_rows_are_refused_unless_they_are_replaced(
     done = await server.parley(urls, "restore", str(archive), "--replace")
     assert done.exit_code == 0, done.stderr
     assert (await contents(urls))["history.messages"][0] == ROWS
-
-
-async def test_a_restore_that_fails_between_two_databases_names_both_and_can_be_repeated(
-    server: DatabaseServer, made: tuple[Path, Urls, str]
-) -> None:
-    archive, _, server.key = made
-    urls = await server.databases("migrated")
-    connection = await asyncpg.connect(urls["chat"])
-    await connection.execute(FAIL_AT_COMMIT)
-    failed = await server.parley(urls, "restore", str(archive))
-    assert failed.exit_code == 1
-    assert failed.stderr == (
-        "parley restore: PostgreSQL reports: no space is left. The restore is incomplete. Restored: webhooks, history. "
-        "Unfinished: chat, auth. Run the same command again with --replace: it restores all of them.\n"
-    )
-    rows = {name: number for name, (number, _) in (await contents(urls)).items()}
-    assert (rows["history.messages"], rows["chat.turns"], rows["auth.users"]) == (ROWS, 0, 0)
-    await connection.execute("DROP TRIGGER fail_at_commit ON comparisons")
-    await connection.close()
-    done = await server.parley(urls, "restore", str(archive), "--replace")
-    assert done.exit_code == 0, done.stderr
-    assert all(number for number, _ in (await contents(urls)).values())
-
-
-async def test_a_restore_that_fails_before_the_first_database_says_that_none_is_restored(
-    server: DatabaseServer, made: tuple[Path, Urls, str]
-) -> None:
-    archive, _, server.key = made
-    urls = await server.databases("migrated")
-    connection = await asyncpg.connect(urls["auth"])
-    await connection.execute("ALTER TABLE users ADD CONSTRAINT no_space_is_left CHECK (false)")
-    failed = await server.parley(urls, "restore", str(archive))
-    assert (failed.exit_code, failed.stderr.count("\n")) == (1, 1)
-    assert failed.stderr.endswith(". No database was restored.\n")
-    await connection.execute("ALTER TABLE users DROP CONSTRAINT no_space_is_left")
-    await connection.close()
-    done = await server.parley(urls, "restore", str(archive))
-    assert done.exit_code == 0, done.stderr
 
 
 async def test_an_archive_of_an_older_version_is_restored_and_migrated(

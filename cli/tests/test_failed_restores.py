@@ -1,0 +1,56 @@
+"""`parley restore` that fails when some databases are restored, or none."""
+
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from cli_testing.backup_databases import ROWS, DatabaseServer, Urls, contents, made, server
+
+__all__ = ["made", "server"]
+
+pytestmark = pytest.mark.integration
+FAIL_AT_COMMIT = """
+CREATE FUNCTION fail_at_commit() RETURNS trigger LANGUAGE plpgsql
+    AS $$ BEGIN RAISE EXCEPTION 'no space is left'; END $$;
+CREATE CONSTRAINT TRIGGER fail_at_commit AFTER UPDATE ON comparisons DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION fail_at_commit()"""
+"""The statements that bring restored rows up to date change this table of chat."""
+
+
+async def test_a_restore_that_fails_between_two_databases_names_both_and_can_be_repeated(
+    server: DatabaseServer, made: tuple[Path, Urls, str]
+) -> None:
+    archive, _, server.key = made
+    urls = await server.databases("migrated")
+    connection = await asyncpg.connect(urls["chat"])
+    await connection.execute(FAIL_AT_COMMIT)
+    failed = await server.parley(urls, "restore", str(archive))
+    assert failed.exit_code == 1
+    assert failed.stderr == (
+        "parley restore: PostgreSQL reports: no space is left. The restore is incomplete. Restored: webhooks, history. "
+        "Unfinished: chat, auth. Run the same command again with --replace: it restores all of them.\n"
+    )
+    rows = {name: number for name, (number, _) in (await contents(urls)).items()}
+    assert (rows["history.messages"], rows["chat.turns"], rows["auth.users"]) == (ROWS, 0, 0)
+    await connection.execute("DROP TRIGGER fail_at_commit ON comparisons")
+    await connection.close()
+    done = await server.parley(urls, "restore", str(archive), "--replace")
+    assert done.exit_code == 0, done.stderr
+    assert all(number for number, _ in (await contents(urls)).values())
+
+
+async def test_a_restore_that_fails_before_the_first_database_says_that_none_is_restored(
+    server: DatabaseServer, made: tuple[Path, Urls, str]
+) -> None:
+    archive, _, server.key = made
+    urls = await server.databases("migrated")
+    connection = await asyncpg.connect(urls["auth"])
+    await connection.execute("ALTER TABLE users ADD CONSTRAINT no_space_is_left CHECK (false)")
+    failed = await server.parley(urls, "restore", str(archive))
+    assert (failed.exit_code, failed.stderr.count("\n")) == (1, 1)
+    assert failed.stderr.endswith(". No database was restored.\n")
+    await connection.execute("ALTER TABLE users DROP CONSTRAINT no_space_is_left")
+    await connection.close()
+    done = await server.parley(urls, "restore", str(archive))
+    assert done.exit_code == 0, done.stderr
