@@ -9,10 +9,10 @@ import typer
 from typer.testing import CliRunner, Result
 
 from parley_cli.commands.events_access import binding_pattern, broker_commands
-from parley_cli.commands.events_broker import moment, run_on_broker
+from parley_cli.commands.events_broker import moment, report_gap, run_on_broker
 from parley_cli.commands.events_output import echo_letter, echo_letters
 from parley_cli.main import build
-from parley_events import TurnEnded
+from parley_events import Gap, TurnEnded
 from parley_events.cloudevents import to_structured
 from parley_events.dead_letters import DeadLetter
 from parley_events.testing import sample
@@ -131,6 +131,14 @@ def test_ctrl_c_is_a_failure_unless_it_is_the_only_end(is_endless: bool, status:
     with pytest.raises(typer.Exit) as ended:
         run_on_broker(operation, is_endless=is_endless)
     assert ended.value.exit_code == status
+
+
+@pytest.mark.parametrize(("last", "gone"), [(9, "from offset 7 to 9"), (7, "at offset 7")])
+async def test_events_that_the_log_no_longer_has_are_named(
+    last: int, gone: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await report_gap(Gap("parley.log", "", 7, last, of_log=True))
+    assert capsys.readouterr().err == f"parley events: The log no longer has the events {gone}.\n"
 
 
 def test_a_replay_that_fails_says_how_far_it_came() -> None:

@@ -1,7 +1,12 @@
 """SIGTERM: a subscriber under `asyncio.run` lets its handlers finish."""
 
+import asyncio
 import subprocess
 import sys
+
+from parley_events.testing import InProcessBus
+from parley_testing.subscriber_runs import Recorder, subscriber_of, turn
+from parley_testing.virtual_time import virtual_time
 
 PROGRAM = """
 import asyncio, os, signal
@@ -33,3 +38,29 @@ def test_sigterm_lets_the_running_handler_finish_and_acknowledges_its_event() ->
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.split("\n")[:3] == ["begun", "finished", "unsettled 0"], done.stderr
     assert done.returncode == 0, done.stderr
+
+
+@virtual_time
+async def test_a_stop_before_the_first_step_of_a_run_ends_it() -> None:
+    subscriber = subscriber_of(InProcessBus(), Recorder())
+    run = asyncio.create_task(subscriber.run())
+    subscriber.stop()
+    async with asyncio.timeout(60):
+        await run
+    subscriber.stop()
+    async with asyncio.timeout(60):
+        await subscriber.run()
+
+
+@virtual_time
+async def test_a_stopped_subscriber_can_run_again() -> None:
+    bus, handler = InProcessBus(), Recorder()
+    subscriber = subscriber_of(bus, handler)
+    for sequence in (1, 2):
+        async with bus.running(subscriber):
+            subscriber.stop()
+            subscriber.stop()
+            await bus.publish(turn("a", sequence))
+    async with bus.running(subscriber):
+        await bus.settled(subscriber)
+    assert handler.of("a") == [1, 2]

@@ -9,9 +9,11 @@ from aio_pika import connect as connect_to
 
 from parley.messaging.rabbit_bus import RabbitBus
 from parley_embedded.rabbitmq.server import EmbeddedRabbitMQ
-from parley_events import CloudEvent, Subscriber, TopologyError, TurnEnded
+from parley_events import CloudEvent, Gap, Subscriber, TopologyError, TurnEnded
 from parley_events.connection import connect
 from parley_events.testing import sample
+from parley_events.topology import EVENT_LOG, EVENTS_EXCHANGE, Arguments
+from parley_testing.backends.rabbitmq_fixtures import OpenBus
 from parley_testing.contracts.bus import publish_until_confirmed
 from parley_testing.contracts.subscriber import SequenceRecorder, SubscriberContract
 from parley_testing.faults import processes
@@ -93,3 +95,38 @@ async def test_a_wrong_password_is_logged_once_as_such_without_tracebacks(
     assert record.message.startswith("broker_login_refused connection=sub.team.q reason=RabbitMQ refuses the user")
     assert "the user or the password" in vars(record)["reason"]
     assert record.exc_info is None
+
+
+async def test_a_replay_reports_the_offsets_that_the_log_of_the_broker_has_deleted(
+    own_bus: RabbitBus, broker: EmbeddedRabbitMQ, open_bus: OpenBus
+) -> None:
+    gaps: list[Gap] = []
+
+    async def note(gap: Gap) -> None:
+        gaps.append(gap)
+
+    handler = SequenceRecorder()
+    subscriber = Subscriber(broker.url, "sub.replay", on_gap=note)
+    subscriber.on(TurnEnded)(handler)
+    async with await connect_to(broker.url, timeout=10) as connection:
+        channel = await connection.channel()
+        await channel.queue_delete(EVENT_LOG)
+        limits: Arguments = {
+            "x-queue-type": "stream",
+            "x-max-length-bytes": 20_000,
+            "x-stream-max-segment-size-bytes": 10_000,
+        }
+        log = await channel.declare_queue(EVENT_LOG, durable=True, arguments=limits)
+        try:
+            await log.bind(EVENTS_EXCHANGE, "#")
+            for _ in range(60):
+                await own_bus.publish(sample(TurnEnded))
+            await subscriber.replay(1)
+        finally:
+            await channel.queue_delete(EVENT_LOG)
+    async with open_bus():  # declares the log again
+        pass
+    oldest = handler.offsets[0]
+    assert oldest is not None
+    assert oldest > 1
+    assert gaps == [Gap(EVENT_LOG, "", 1, oldest - 1, of_log=True)]

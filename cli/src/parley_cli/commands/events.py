@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from parley_cli.commands import events_access, events_dead, events_webhooks
-from parley_cli.commands.events_broker import UrlOption, filter_of, moment, run_on_broker
+from parley_cli.commands.events_broker import UrlOption, filter_of, moment, report_gap, run_on_broker
 from parley_cli.commands.events_output import echo_event, echo_findings
 from parley_cli.commands.shared import fail
 
@@ -69,7 +69,7 @@ def tail(
 
     async def read() -> None:
         try:
-            await LogReplay(url, show).run(start, until=end)
+            await LogReplay(url, show, on_gap=report_gap).run(start, until=end)
         except _Enough:
             return
 
@@ -102,7 +102,7 @@ def replay(
                     await put(event)
                     sent += 1
 
-            return await LogReplay(url, forward).run(start, until=end)
+            return await LogReplay(url, forward, on_gap=report_gap).run(start, until=end)
 
     try:
         offset = run_on_broker(send)

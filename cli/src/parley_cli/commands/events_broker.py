@@ -11,6 +11,7 @@ import typer
 from parley_cli.commands.shared import fail
 
 if TYPE_CHECKING:
+    from parley_events import Gap
     from parley_events.queue_tools import EventFilter
 
 T = TypeVar("T")
@@ -55,6 +56,12 @@ def run_on_broker(operation: Callable[[], Awaitable[T]], *, is_endless: bool = F
     except OUTAGES as error:
         reason = refusal(error) or f"Cannot reach RabbitMQ: {type(error).__name__} {error}"
         fail(COMMAND, reason, status=REFUSED)
+
+
+async def report_gap(gap: "Gap") -> None:
+    """Print which offsets the log no longer has."""
+    gone = f"from offset {gap.first} to {gap.last}" if gap.size > 1 else f"at offset {gap.first}"
+    typer.echo(f"{COMMAND}: The log no longer has the events {gone}.", err=True)
 
 
 def moment(text: str, option: str) -> Any:

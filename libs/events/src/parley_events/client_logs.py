@@ -9,9 +9,12 @@ FIELDS = (
     *(
         "queue",
         "connection",
+        "source",
         "type",
         "id",
         "key",
+        "first",
+        "last",
         "sequence",
         "offset",
         "next_offset",

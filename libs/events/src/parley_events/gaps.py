@@ -1,5 +1,6 @@
-"""Gap detection by ``ce-sequence``: events that a deleted or overflowing queue has lost."""
+"""Gaps: events that a deleted or overflowing queue has lost, found by ``ce-sequence``, and events that left the log."""
 
+import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -7,6 +8,8 @@ from datetime import datetime
 from typing import Protocol, TypeAlias
 
 from parley_events.cloudevents import CloudEvent
+
+log = logging.getLogger(__name__)
 
 MAX_KEYS = 100_000
 """Keys whose last sequence is kept in memory; the ones seen longest ago are forgotten."""
@@ -16,7 +19,8 @@ MAX_KEYS = 100_000
 class Gap:
     """Missing events: the sequences ``first`` to ``last`` of a source and a key.
 
-    ``after`` is the time of the event before the gap, if this process has seen it.
+    ``after`` is the time of the event before the gap, if this process has seen it. With ``of_log``, they are offsets of
+    events of any key that the log has deleted: ``source`` is the name of the log, and ``key`` is empty.
     """
 
     source: str
@@ -24,6 +28,12 @@ class Gap:
     first: int
     last: int
     after: datetime | None = None
+    of_log: bool = False
+
+    @property
+    def size(self) -> int:
+        """The number of missing events."""
+        return self.last - self.first + 1
 
 
 class SequenceStore(Protocol):
@@ -39,6 +49,12 @@ class SequenceStore(Protocol):
 
 
 OnGap: TypeAlias = Callable[[Gap], Awaitable[None]]
+
+
+def log_gap(gap: Gap) -> None:
+    """Log a gap as a warning."""
+    extra = {"source": gap.source, "key": gap.key, "first": gap.first, "last": gap.last}
+    log.warning("events_missing", extra=extra)
 
 
 class GapDetector:
@@ -57,7 +73,9 @@ class GapDetector:
         if last is not None and event.sequence <= last:
             return
         if last is not None and event.sequence > last + 1:
-            await self._on_gap(Gap(*place, last + 1, event.sequence - 1, after))
+            gap = Gap(*place, last + 1, event.sequence - 1, after)
+            log_gap(gap)
+            await self._on_gap(gap)
         self._last[place] = (event.sequence, event.time)
         self._last.move_to_end(place)
         if len(self._last) > MAX_KEYS:

@@ -13,6 +13,7 @@ from aio_pika.exceptions import ChannelNotFoundEntity
 
 from parley_events.cloudevents import OFFSET_HEADER, MalformedEvent, from_headers
 from parley_events.connection import LOGIN_REFUSED, OUTAGES, RECONNECT_DELAY, Connect, NodeUrls, connect, refusal
+from parley_events.gaps import Gap, OnGap, log_gap
 from parley_events.log_reader import EventLogReader, LogStart, open_log
 from parley_events.offsets import End, OffsetStore, OnProgress, Progress, Start, check_time
 from parley_events.subscription import Handler
@@ -50,11 +51,16 @@ class LogReplay:
         connect: Connect = connect,
         on_progress: OnProgress | None = None,
         offsets: OffsetStore | None = None,
+        on_gap: OnGap | None = None,
         name: str = "replay",
     ) -> None:
-        """``offsets`` keeps the position under ``name``: a replay that crashed continues there."""
+        """``offsets`` keeps the position under ``name``: a replay that crashed continues there.
+
+        ``on_gap`` is called before the first event behind offsets that the log no longer has.
+        """
         self._urls, self._handler, self._connect = NodeUrls(url), handler, connect
         self._on_progress, self._offsets, self._name = on_progress, offsets, name
+        self._on_gap = on_gap
         self._next: int | None = None
         self._end: int | None = None
         self._handled = 0
@@ -143,6 +149,8 @@ class LogReplay:
                 offset, wait = _offset(message), None
                 # The broker starts at the beginning of a chunk: the first events may be older than requested.
                 first = self._next if self._next is not None else start
+                if isinstance(first, int) and offset > first:
+                    await self._check_kept(first, offset, idle)
                 if not isinstance(first, int) or offset >= first:
                     if self._is_at_end(offset) or _is_published_after(message, until):
                         return 0
@@ -152,6 +160,21 @@ class LogReplay:
                 if self._is_at_end(self._next):
                     return 0
         return 0
+
+    async def _check_kept(self, wanted: int, found: int, idle: float) -> None:
+        """Report a gap if the log begins behind the wanted offset. Inside the log, an offset may have no event."""
+        async with self._open("first") as reader:
+            oldest = await reader.next(idle)
+        if oldest is None or _offset(oldest) <= wanted:
+            return
+        end = found if self._end is None else min(found, self._end)
+        gap = Gap(EVENT_LOG, "", wanted, end - 1, of_log=True)
+        log_gap(gap)
+        if self._on_gap is not None:
+            try:
+                await self._on_gap(gap)
+            except Exception as error:
+                raise _HandlerFailed(error) from error
 
     def _is_at_end(self, offset: object) -> bool:
         return self._end is not None and isinstance(offset, int) and offset >= self._end

@@ -59,7 +59,7 @@ class Subscriber(EventHandlers):
 
     ``on_gap`` is called before an event that shows that earlier ones of its key were lost; ``refill`` replays them. It
     makes the queue receive every event of Parley, since sequences count all types. ``sequences`` keeps the last
-    sequence of each key over restarts.
+    sequence of each key over restarts. A replay calls it for offsets that the log no longer has.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Subscriber(EventHandlers):
         self._prefetch, self._workers = prefetch, workers or prefetch
         self._policy = DeadlinePolicy(retry_for, permanent, on_poison)
         self._gaps, self._on_outcome = GapDetector(on_gap, sequences), on_outcome
-        self._every_event = on_gap is not None
+        self._on_gap = on_gap
         self._refilling = asyncio.Lock()
         self._stop = asyncio.Event()
         self.consuming = asyncio.Event()
@@ -109,23 +109,25 @@ class Subscriber(EventHandlers):
 
         While the broker is unavailable, keep trying to connect.
         """
-        self._stop.clear()
-        bindings = (EVERY_EVENT,) if self._every_event else self.names()
+        bindings = (EVERY_EVENT,) if self._on_gap is not None else self.names()
         subscription = Subscription(self.queue, bindings, self._handler, self._prefetch)
         connection = SupervisedConnection(self._url, name=self.queue, connect=self.connect)
         own = OwnExchange(SubscriberNames(self.queue))
         dispatcher = self._dispatcher(own)
         consumer = SubscriberConsumer(connection, subscription, self._queue_type, own, dispatcher, self.consuming)
-        with readable_logs(), stop_on_sigterm(self._stop):
-            async with running(connection.run, consumer.run):
-                try:
-                    await self._stop.wait()
-                finally:
-                    self.consuming.clear()
-                    await consumer.stop()
+        try:
+            with readable_logs(), stop_on_sigterm(self._stop):
+                async with running(connection.run, consumer.run):
+                    try:
+                        await self._stop.wait()
+                    finally:
+                        self.consuming.clear()
+                        await consumer.stop()
+        finally:
+            self._stop.clear()
 
     def stop(self) -> None:
-        """Make ``run`` return after the running handlers have finished."""
+        """Make ``run`` return after the running handlers have finished. Before ``run``, make the next one return."""
         self._stop.set()
 
     async def replay(
@@ -149,6 +151,7 @@ class Subscriber(EventHandlers):
             connect=self.connect,
             on_progress=on_progress,
             offsets=offsets,
+            on_gap=self._on_gap,
             name=self.queue,
         )
         with readable_logs():
@@ -156,6 +159,8 @@ class Subscriber(EventHandlers):
 
     async def refill(self, gap: Gap, *, idle: float = 2.0) -> int:
         """Call the handlers with the lost events that the log still has; return how many are missing for good."""
+        if gap.of_log:
+            return gap.size
         missing = set(range(gap.first, gap.last + 1))
 
         async def handle(event: CloudEvent) -> None:

@@ -96,11 +96,23 @@ class MessageLog(MessageQueue):
     def __init__(self, name: str, arguments: dict[str, Any]) -> None:
         super().__init__(name, arguments)
         self.messages: list[StoredMessage] = []
+        self.oldest = 0
+        """Offset of the first message."""
+
+    @property
+    def end(self) -> int:
+        """Offset of the next message."""
+        return self.oldest + len(self.messages)
 
     def put(self, body: bytes, headers: dict[str, Any]) -> None:
         """Append a message."""
-        self.messages.append(StoredMessage(body, headers, len(self.messages)))
+        self.messages.append(StoredMessage(body, headers, self.end))
         self.deliver()
+
+    def drop_oldest(self, count: int) -> None:
+        """Delete the oldest messages, as the limits of the log do."""
+        del self.messages[:count]
+        self.oldest += count
 
     def subscribe(self, consumer: Consumer, start: object) -> None:
         """Add a consumer that begins at an offset, a time, ``first``, ``last`` or ``next``."""
@@ -113,16 +125,17 @@ class MessageLog(MessageQueue):
     def deliver(self) -> None:
         """Hand the messages at each consumer's position to it."""
         for consumer in self.consumers:
-            while consumer.has_room and consumer.next_offset < len(self.messages):
-                message = self.messages[consumer.next_offset]
+            consumer.next_offset = max(consumer.next_offset, self.oldest)
+            while consumer.has_room and consumer.next_offset < self.end:
+                message = self.messages[consumer.next_offset - self.oldest]
                 consumer.next_offset += 1
                 consumer.unacknowledged[message.position] = message
                 consumer.channel.hand_over(self, consumer, message)
 
     def _offset_of(self, start: object) -> int:
         if isinstance(start, datetime):
-            return sum(message.timestamp < start for message in self.messages)
-        named = {"first": 0, "next": len(self.messages), "last": max(0, len(self.messages) - 1)}
+            return self.oldest + sum(message.timestamp < start for message in self.messages)
+        named = {"first": self.oldest, "next": self.end, "last": max(self.oldest, self.end - 1)}
         return named[start] if isinstance(start, str) else int(str(start))
 
 

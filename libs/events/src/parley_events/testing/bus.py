@@ -55,8 +55,9 @@ class InProcessBus:
                 await asyncio.gather(*(subscriber.consuming.wait() for subscriber in subscribers))
             yield
         finally:
-            for subscriber in subscribers:
-                subscriber.stop()
+            for subscriber, task in zip(subscribers, tasks, strict=True):
+                if not task.done():  # a run that has ended would leave the request to the next one
+                    subscriber.stop()
             await asyncio.gather(*tasks)
 
     def _clock(self) -> Clock:
