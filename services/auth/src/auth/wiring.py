@@ -166,10 +166,15 @@ async def _build(
     )
 
 
-async def _purge_events(database: AccountDatabase) -> None:
+async def _purge_events(database: AccountDatabase) -> int:
     async with database.connection() as connection:
-        while await purge_events(connection, retention=EVENT_RETENTION, confirmed_only=False):
-            await asyncio.sleep(0)
+        return await purge_events(connection, retention=EVENT_RETENTION, confirmed_only=False)
+
+
+async def _repeat(purge: Callable[[], Awaitable[int]]) -> None:
+    """Purge batch after batch until nothing is due."""
+    while await purge():
+        await asyncio.sleep(0)
 
 
 def _loops(settings: AuthSettings, services: AuthServices, pool: Pool) -> dict[str, Callable[[], Awaitable[None]]]:
@@ -183,9 +188,9 @@ def _loops(settings: AuthSettings, services: AuthServices, pool: Pool) -> dict[s
     async def maintain() -> None:
         while True:
             await run_step("erasures", republish_erasures)
-            await run_step("purge of sessions", services.stores.sessions.purge)
-            await run_step("purge of revocations", services.stores.revocations.purge)
-            await run_step("purge of events", lambda: _purge_events(database))
+            await run_step("purge of sessions", lambda: _repeat(services.stores.sessions.purge))
+            await run_step("purge of revocations", lambda: _repeat(services.stores.revocations.purge))
+            await run_step("purge of events", lambda: _repeat(lambda: _purge_events(database)))
             await asyncio.sleep(MAINTENANCE_INTERVAL)
 
     loops: dict[str, Callable[[], Awaitable[None]]] = {

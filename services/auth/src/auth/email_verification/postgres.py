@@ -24,9 +24,10 @@ _USE = "DELETE FROM email_verifications WHERE digest = $1 AND expires_at > now()
 _VERIFIED = """
 UPDATE users SET email_verified = true, updated_at = now() WHERE id = $1 AND email_key = $2 RETURNING id"""
 _PURGE = """
-DELETE FROM email_verifications WHERE digest IN (
-    SELECT digest FROM email_verifications
-    WHERE expires_at < now() AND created_at < now() - interval '1 hour' LIMIT 1000 FOR UPDATE SKIP LOCKED)"""
+DELETE FROM email_verifications WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM email_verifications WHERE expires_at < now() AND created_at < now() - interval '1 hour'
+    ORDER BY expires_at LIMIT 1000 FOR UPDATE SKIP LOCKED
+))"""
 
 
 class PostgresEmailVerificationStore:

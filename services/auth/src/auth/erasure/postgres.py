@@ -30,19 +30,18 @@ _COMPLETE = """
 UPDATE erasures AS e SET completed_at = now()
 WHERE e.id = $1 AND e.completed_at IS NULL
   AND NOT EXISTS (SELECT FROM erasure_services AS s WHERE s.erasure_id = e.id AND s.confirmed_at IS NULL)"""
-# An event that still waits in the outbox is late, not lost.
+# An event that still waits in the outbox is late, not lost. The first condition is the one of the index.
 _PENDING = """
-WITH due AS (
-    SELECT e.id FROM erasures AS e
-    WHERE e.completed_at IS NULL
+UPDATE erasures SET asked_at = now() WHERE ctid = ANY (ARRAY(
+    SELECT e.ctid FROM erasures AS e
+    WHERE e.completed_at IS NULL AND e.asked_at < now() - make_interval(secs => least($1::float8, $2))
       AND e.asked_at < now() - make_interval(
           secs => least(greatest($1, extract(epoch FROM e.asked_at - e.requested_at)), $2))
       AND NOT EXISTS (
           SELECT FROM outbox AS o
           WHERE o.partition_key = e.user_id::text AND o.name = 'user.erased' AND o.sent_at IS NULL)
-    ORDER BY e.id LIMIT 1000 FOR UPDATE OF e SKIP LOCKED
-)
-UPDATE erasures AS e SET asked_at = now() FROM due WHERE e.id = due.id RETURNING e.id, e.user_id"""
+    ORDER BY e.asked_at LIMIT 1000 FOR UPDATE OF e SKIP LOCKED
+)) RETURNING id, user_id"""
 
 
 class PostgresErasureStore:

@@ -35,8 +35,9 @@ UPDATE users SET password_hash = $2, updated_at = now(),
 WHERE id = $1 RETURNING *"""
 _DELETE_ALL = "DELETE FROM password_resets WHERE user_id = $1"
 _PURGE = """
-DELETE FROM password_resets WHERE digest IN (
-    SELECT digest FROM password_resets WHERE expires_at < now() LIMIT 1000 FOR UPDATE SKIP LOCKED)"""
+DELETE FROM password_resets WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM password_resets WHERE expires_at < now() ORDER BY expires_at LIMIT 1000 FOR UPDATE SKIP LOCKED
+))"""
 
 
 class PostgresPasswordResetStore:

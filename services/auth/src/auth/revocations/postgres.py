@@ -47,8 +47,9 @@ WITH locked AS (
 )
 UPDATE revocations AS r SET pushed = true FROM locked WHERE r.kind = locked.kind AND r.subject = locked.subject"""
 _PURGE = """
-WITH old AS (SELECT kind, subject FROM revocations WHERE expires_at < now() FOR UPDATE SKIP LOCKED)
-DELETE FROM revocations AS r USING old WHERE r.kind = old.kind AND r.subject = old.subject"""
+DELETE FROM revocations WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM revocations WHERE expires_at < now() ORDER BY expires_at LIMIT 1000 FOR UPDATE SKIP LOCKED
+))"""
 _SESSIONS = """
 SELECT subject FROM revocations WHERE kind = 'session' AND subject = ANY($1::uuid[]) AND expires_at > now()"""
 _USERS = """

@@ -14,6 +14,8 @@ from auth.sessions.model import NewSession, RefreshRotation, Session, SessionLim
 from parley.storage.named_parameters import NamedStatement
 from parley.storage.postgres import Connection
 
+SESSION_BATCH, DEVICE_BATCH = 100, 1000
+"""Rows that one statement of a purge deletes. A session may have thousands of refresh tokens, which go with it."""
 _START = NamedStatement("""
 WITH login AS (
     UPDATE users SET last_login_at = now() WHERE id = :user_id AND status = 'active'
@@ -73,12 +75,12 @@ SELECT id FROM sessions WHERE id = ANY (ARRAY(
     WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > now() AND idle_expires_at > now()
     ORDER BY last_used_at DESC, id DESC OFFSET $2 LIMIT 10
 )) AND revoked_at IS NULL ORDER BY id FOR NO KEY UPDATE"""
+# The physical places of the locked rows: no plan but to go there, see docs/query-plans.md.
 _PURGE = """
-WITH old AS (
-    SELECT id FROM sessions WHERE least(expires_at, idle_expires_at, revoked_at) < now() - interval '1 day'
-    LIMIT 1000 FOR UPDATE SKIP LOCKED
-)
-DELETE FROM sessions AS s USING old WHERE s.id = old.id"""
+DELETE FROM sessions WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM sessions WHERE least(expires_at, idle_expires_at, revoked_at) < now() - interval '1 day'
+    ORDER BY least(expires_at, idle_expires_at, revoked_at) LIMIT $1 FOR UPDATE SKIP LOCKED
+))"""
 
 # A log-in adds at most one device: a few more are deleted, for accounts that had more before there was a limit.
 _FORGET_DEVICES = """
@@ -86,9 +88,10 @@ DELETE FROM known_devices WHERE user_id = $1 AND digest = ANY (ARRAY(
     SELECT digest FROM known_devices WHERE user_id = $1 ORDER BY last_seen_at DESC, digest OFFSET $2 LIMIT 10
 ))"""
 _PURGE_DEVICES = """
-DELETE FROM known_devices WHERE ctid IN (
-    SELECT ctid FROM known_devices WHERE last_seen_at < now() - interval '400 days' LIMIT 1000 FOR UPDATE SKIP LOCKED
-)"""
+DELETE FROM known_devices WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM known_devices WHERE last_seen_at < now() - interval '400 days'
+    ORDER BY last_seen_at LIMIT $1 FOR UPDATE SKIP LOCKED
+))"""
 
 
 class PostgresSessionStore:
@@ -167,8 +170,8 @@ class PostgresSessionStore:
             return len(ended)
 
     async def purge(self) -> int:
-        await self._database.execute(_PURGE_DEVICES)
-        return await self._database.execute(_PURGE)
+        devices = await self._database.execute(_PURGE_DEVICES, DEVICE_BATCH)
+        return devices + await self._database.execute(_PURGE, SESSION_BATCH)
 
     async def _end_reused(self, connection: Connection, row: Row, origin: RequestOrigin) -> None:
         await connection.execute("UPDATE sessions SET revoked_reason = 'reuse' WHERE id = $1", row["id"])

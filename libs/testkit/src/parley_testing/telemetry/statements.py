@@ -1,0 +1,35 @@
+"""Every SQL statement of a package: the constants that are one."""
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Iterator
+
+from parley.storage.named_parameters import NamedStatement
+
+FRAGMENTS = {
+    "chat.storage.turn_lists._LIST",
+    "history.conversations.postgres._CONVERSATION_COLUMNS",
+    "history.messages.postgres._COLUMNS",
+    "history.messages.postgres._PATH",
+    "history.messages.postgres._TREE",
+    "webhooks.deliveries.postgres._SELECT",
+    "webhooks.endpoints.postgres._SELECT",
+    "webhooks.sending.postgres._HEADS",
+}
+"""Constants that are parts of statements."""
+_STATEMENT = re.compile(r"\s*(WITH|SELECT|INSERT|UPDATE|DELETE)\b")
+
+
+def statements(package: str) -> Iterator[tuple[str, str]]:
+    """Yield the name and text of every constant of a package that is a statement."""
+    for info in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
+        if info.name.rpartition(".")[2] in ("main", "__main__", "worker"):
+            continue
+        for name, value in vars(importlib.import_module(info.name)).items():
+            parts = value if isinstance(value, tuple) else [value]
+            full_name = f"{info.name}.{name}"
+            for part in parts if name.isupper() and full_name not in FRAGMENTS else ():
+                text = part.sql if isinstance(part, NamedStatement) else part
+                if isinstance(text, str) and _STATEMENT.match(text):
+                    yield full_name, text
