@@ -1,6 +1,7 @@
 """Purges of every service on tables with thousands of rows of which none is due: they read next to nothing."""
 
 import re
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -18,8 +19,8 @@ pytestmark = pytest.mark.integration
 ROWS = 3000
 MOST_ROWS = 100
 DAY = 86_400
-ARGUMENTS = SAMPLES | {"boolean": False, "double precision": DAY, "bigint": 1000}
-"""Events whether confirmed or not, a retention of a day, and the size of a batch."""
+ARGUMENTS = SAMPLES | {"boolean": False, "double precision": DAY, "bigint": 1000, "uuid": UUID(int=1)}
+"""Events whether confirmed or not, a retention of a day, the size of a batch, and an id of long ago."""
 ALSO = {"auth.erasure.postgres._PENDING"}
 """Changes whatever is due, as a purge does."""
 OTHER = {

@@ -1,6 +1,7 @@
 """Identifiers: lower-case UUIDv7."""
 
 import hashlib
+from datetime import datetime
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -9,6 +10,11 @@ from uuid_utils.compat import uuid7
 def new_id() -> UUID:
     """Return a new UUIDv7; ids sort by creation time."""
     return uuid7()
+
+
+def first_id(moment: datetime) -> UUID:
+    """Return the id before which every id was made earlier than ``moment``."""
+    return UUID(int=int(moment.timestamp() * 1000) << 80)
 
 
 def parse_id(text: str) -> UUID | None:

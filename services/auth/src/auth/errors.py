@@ -63,6 +63,14 @@ class LoginThrottled(RateLimited):
         )
 
 
+def too_many_changes(retry_after: int) -> RateLimited:
+    """Return the refusal of a change that the owner of an account has made too often."""
+    return RateLimited(
+        f"The account has changed too often within a day. Retry in {retry_after} s.",
+        headers={"Retry-After": str(retry_after)},
+    )
+
+
 class OAuthError(Exception):
     """An error of the token endpoint in the form of RFC 6749, section 5.2."""
 

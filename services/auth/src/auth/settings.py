@@ -66,6 +66,9 @@ class AuthSettings(DataSettings):
         360, ge=0, le=86_400, description="Seconds between the publication of a signing key and its first signature."
     )
     signing_key_poll: float = Field(5, gt=0, le=60, description="Seconds between two queries for changed signing keys.")
+    audit_retention_days: int = Field(
+        365, ge=30, le=3650, description="Days that entries of the audit log are kept; then they are deleted."
+    )
     plans_file: Path | None = Field(
         None, description="Path of `plans.yaml`. Without it, only the plan `default` exists."
     )

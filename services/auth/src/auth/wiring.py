@@ -185,11 +185,15 @@ def _loops(settings: AuthSettings, services: AuthServices, pool: Pool) -> dict[s
             after=ERASURE_REPUBLISH_AFTER, at_most=MAX_ERASURE_REPUBLISH_INTERVAL
         )
 
+    def purge_audit() -> Awaitable[int]:
+        return services.stores.audit.purge(settings.audit_retention_days)
+
     async def maintain() -> None:
         while True:
             await run_step("erasures", republish_erasures)
             await run_step("purge of sessions", lambda: _repeat(services.stores.sessions.purge))
             await run_step("purge of revocations", lambda: _repeat(services.stores.revocations.purge))
+            await run_step("purge of the audit log", lambda: _repeat(purge_audit))
             await run_step("purge of events", lambda: _repeat(lambda: _purge_events(database)))
             await asyncio.sleep(MAINTENANCE_INTERVAL)
 

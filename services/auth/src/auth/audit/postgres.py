@@ -1,13 +1,16 @@
-"""PostgreSQL audit log: append-only, written in the transaction of the change it records."""
+"""PostgreSQL audit log: written in the transaction of the change it records, never changed, deleted when it is old."""
 
 import functools
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from auth.audit.model import AuditEntry, RequestOrigin
 from auth.database import AccountDatabase, Row
-from parley.ids import new_id
+from auth.errors import too_many_changes
+from parley import times
+from parley.ids import first_id, new_id
 from parley.storage.named_parameters import NamedStatement
 from parley.storage.postgres import Connection
 
@@ -24,6 +27,29 @@ _CONDITIONS = {
 }
 
 
+MAX_OWN_ENTRIES = 1000
+"""Entries of one action that the owner of an account can cause in a day. Beyond them, the action itself is refused."""
+OWN_WINDOW = timedelta(days=1)
+# Only what an owner can repeat without an end. The deletions of keys and sessions are as many as these.
+_OWN_ENTRIES = {
+    "apikey.created": "actor_id = :actor::uuid",
+    "password.changed": "target_id = :target::text AND actor_id = :actor::uuid",
+    "session.new_device": "target_id = :target::text AND actor_id IS NOT DISTINCT FROM :actor::uuid",
+    "user.updated": "target_id = :target::text AND actor_id = :actor::uuid",
+}
+_LAST_ALLOWED = {
+    action: NamedStatement(f"""
+SELECT at FROM audit_log WHERE {own} AND id > :since AND action = :action
+ORDER BY id DESC OFFSET :most - 1 LIMIT 1""")  # noqa: S608 - only constants are interpolated
+    for action, own in _OWN_ENTRIES.items()
+}
+_PURGE = """
+DELETE FROM audit_log WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM audit_log WHERE id < $1 AND at < now() - make_interval(days => $2)
+    ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED
+))"""
+
+
 async def record(
     connection: Connection,
     action: str,
@@ -33,7 +59,12 @@ async def record(
     target_type: str = "user",
     detail: Mapping[str, Any] | None = None,
 ) -> None:
-    """Add an entry in the transaction of the caller."""
+    """Add an entry in the transaction of the caller.
+
+    Raises RateLimited if the owner of the account has caused ``MAX_OWN_ENTRIES`` of the action within a day.
+    """
+    if action in _LAST_ALLOWED and (origin.actor_id is None or target_type != "user" or origin.actor_id == target):
+        await _require_few(connection, action, origin, target)
     values = {
         "id": new_id(),
         "action": action,
@@ -48,8 +79,23 @@ async def record(
     await connection.execute(_RECORD.sql, *_RECORD.arguments(values))
 
 
+async def _require_few(connection: Connection, action: str, origin: RequestOrigin, target: UUID | str) -> None:
+    now = times.now()
+    values = {
+        "action": action,
+        "actor": origin.actor_id,
+        "target": str(target),
+        "since": first_id(now - OWN_WINDOW),
+        "most": MAX_OWN_ENTRIES,
+    }
+    statement = _LAST_ALLOWED[action]
+    first: datetime | None = await connection.fetchval(statement.sql, *statement.arguments(values))
+    if first is not None:
+        raise too_many_changes(max(1, round((first + OWN_WINDOW - now).total_seconds())))
+
+
 class PostgresAuditLog:
-    """Read access to the audit log in PostgreSQL."""
+    """The audit log in PostgreSQL, without the writing of entries."""
 
     def __init__(self, database: AccountDatabase) -> None:
         self._database = database
@@ -59,6 +105,10 @@ class PostgresAuditLog:
         statement = _read(frozenset(name for name in _CONDITIONS if values.get(name) is not None))
         rows = await self._database.fetch(statement.sql, *statement.arguments(values))
         return [_entry(row) for row in rows]
+
+    async def purge(self, retention_days: int) -> int:
+        before = first_id(times.now() - timedelta(days=retention_days))
+        return await self._database.execute(_PURGE, before, retention_days)
 
 
 @functools.lru_cache(maxsize=1 << len(_CONDITIONS))

@@ -166,7 +166,8 @@ class PostgresSessionStore:
     ) -> int:
         async with self._database.transaction() as connection:
             ended = await self._revoker.end_sessions(connection, user_id, reason, keep=keep)
-            await _record(connection, user_id, reason, len(ended), origin)
+            if ended or reason != "logout":  # without an end, a person would repeat it for nothing
+                await _record(connection, user_id, reason, len(ended), origin)
             return len(ended)
 
     async def purge(self) -> int:

@@ -102,7 +102,8 @@ class MemorySessionStore:
     ) -> int:
         found = [stored for stored in self._database.live_sessions(user_id) if stored.session.id != keep]
         count = self._database.end_sessions(found, reason)
-        self._record(user_id, reason, count, origin)
+        if count or reason != "logout":
+            self._record(user_id, reason, count, origin)
         return count
 
     async def purge(self) -> int:

@@ -87,3 +87,9 @@ class MemoryAuditLog:
             and (before is None or entry.id < before)
         ]
         return sorted(found, key=lambda entry: entry.id, reverse=True)[:limit]
+
+    async def purge(self, retention_days: int) -> int:
+        before = self._database.clock() - timedelta(days=retention_days)
+        kept = [entry for entry in self._database.audit if entry.at >= before]
+        gone, self._database.audit[:] = len(self._database.audit) - len(kept), kept
+        return gone

@@ -206,6 +206,12 @@ class StoreContract(TakeoverContract, PeopleContract):
         assert [entry.action for entry in older] == ["user.registered"]
         assert await stores.audit.read({"actor": user.id}, before=None, limit=10) == []
 
+    async def test_a_log_out_that_ends_no_session_is_not_in_the_audit_log(self, stores: AuthStores) -> None:
+        user = await add_user(stores)
+        assert await stores.sessions.end_all(user.id, "logout", ORIGIN) == 0
+        found = await stores.audit.read({"target": str(user.id)}, before=None, limit=10)
+        assert [entry.action for entry in found] == ["user.registered"]
+
     @staticmethod
     async def _reload(stores: AuthStores, user: User) -> User:
         found = await stores.accounts.by_id(user.id)
