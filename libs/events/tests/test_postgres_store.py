@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -9,9 +10,10 @@ import pytest
 from parley.ids import new_id
 from parley_events import TurnEnded
 from parley_events.stores import FORGET_BATCH
-from parley_events.stores.postgres import PostgresStore
+from parley_events.stores.postgres import _FORGET, PostgresStore
 from parley_events.testing import sample
 from parley_testing.backends.shared_servers import SharedBackends
+from parley_testing.telemetry.query_plans import PLAN_MODES, explain
 
 pytestmark = pytest.mark.integration
 
@@ -73,3 +75,13 @@ async def test_any_number_of_old_events_is_forgotten_in_short_statements(pool: a
     await store.forget()
     assert await pool.fetchval("SELECT count(*) FROM parley_handled_events") == 1
     assert await pool.fetchval("SELECT max(size) FROM statements") == FORGET_BATCH
+
+
+async def test_forgetting_reads_a_page_of_events_and_not_the_whole_table(pool: asyncpg.Pool) -> None:
+    await PostgresStore(pool).prepare()
+    await pool.execute(_HANDLED, 3000, timedelta(days=13))
+    await pool.execute("ANALYZE parley_handled_events")
+    async with pool.acquire() as connection:
+        for mode in PLAN_MODES:
+            plan = await explain(connection, _FORGET, [UUID(int=0), 100, "14 days"], mode)
+            assert plan.work <= 110, plan.summary

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 
@@ -28,10 +29,15 @@ ON CONFLICT (source, key) DO UPDATE SET sequence = greatest(kept.sequence, exclu
 _SAVE_OFFSET = """
 INSERT INTO parley_offsets VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET log_offset = excluded.log_offset
 """
+# The pages are those of the primary key: a search for old rows would read the deleted ones of earlier pages again.
 _FORGET = """
-DELETE FROM parley_handled_events WHERE ctid = ANY (ARRAY(
-    SELECT ctid FROM parley_handled_events WHERE handled_at < now() - $1::interval LIMIT $2
-))
+WITH page AS (
+    SELECT event_id, handled_at FROM parley_handled_events WHERE event_id > $1 ORDER BY event_id LIMIT $2
+), forgotten AS (
+    DELETE FROM parley_handled_events WHERE event_id = ANY (ARRAY(
+        SELECT event_id FROM page WHERE handled_at < now() - $3::interval))
+)
+SELECT event_id FROM page ORDER BY event_id DESC LIMIT 1
 """
 
 
@@ -75,8 +81,9 @@ class PostgresStore:
 
     async def forget(self, kept_for: timedelta = KEPT_FOR) -> None:
         """Delete the IDs of events handled longer ago than ``kept_for``. Call it once a day."""
-        while await self._pool.execute(_FORGET, kept_for, FORGET_BATCH, timeout=STATEMENT_TIMEOUT) != "DELETE 0":
-            pass
+        page: UUID | None = UUID(int=0)
+        while page is not None:
+            page = await self._pool.fetchval(_FORGET, page, FORGET_BATCH, kept_for, timeout=STATEMENT_TIMEOUT)
 
     async def _value(self, query: str, *parameters: str) -> int | None:
         found: int | None = await self._pool.fetchval(query, *parameters, timeout=STATEMENT_TIMEOUT)
