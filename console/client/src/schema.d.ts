@@ -242,6 +242,8 @@ export interface paths {
          * Change the status, plan, scopes, display name or e-mail address of an account
          * @description Change the status, plan, scopes, display name or e-mail address of an account.
          *
+         *     An account whose owner never chose a password is `invited` again after it was disabled and enabled.
+         *
          *     Making an account an administrator and another e-mail address require a login within the last five minutes. An API
          *     key may change the address of accounts that are no administrators.
          */
