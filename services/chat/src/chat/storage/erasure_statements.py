@@ -79,12 +79,11 @@ UPDATE turns AS t SET status = 'cancelled', finish_reason = 'cancelled', epoch =
     usage = '{"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}'
 FROM locked WHERE t.id = locked.id AND t.status = 'running' RETURNING t.*"""
 HAS_KEYS = "SELECT EXISTS (SELECT FROM idempotency_keys WHERE user_id = $1)"
+# The physical places of the locked rows: a join reads all keys of the user again for each page.
 DELETE_KEYS = """
-WITH locked AS (
-    SELECT route, key FROM idempotency_keys WHERE user_id = $1 ORDER BY user_id, route, key LIMIT $2 FOR UPDATE
-)
-DELETE FROM idempotency_keys AS k USING locked
-WHERE k.user_id = $1 AND k.route = locked.route AND k.key = locked.key"""
+DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM idempotency_keys WHERE user_id = $1 ORDER BY user_id, route, key LIMIT $2 FOR UPDATE
+))"""
 LOCK_BUDGETS = 'SELECT FROM budgets WHERE user_id = $1 ORDER BY period COLLATE "C" FOR UPDATE'
 
 NOT_DELETED = """
