@@ -1,6 +1,7 @@
 """The rows of docs/limits.md compared with the code that they name."""
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,8 +39,13 @@ def located(row: Row) -> tuple[Path, str]:
     return ROOT / found[1], found[2]
 
 
-def numbers(path: Path) -> Iterator[tuple[str, float]]:
-    """Yield the numeric constants of a module and the numeric defaults of its settings, by name."""
+@functools.cache
+def numbers(path: Path) -> dict[str, float]:
+    """Return the numeric constants of a module and the numeric defaults of its settings, by name in lower case."""
+    return {name.lower(): value for name, value in _assigned(path)}
+
+
+def _assigned(path: Path) -> Iterator[tuple[str, float]]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         targets = (
             node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
@@ -72,7 +78,7 @@ def test_a_row_names_code_with_its_value(row: Row) -> None:
     assert re.search(rf"\b{re.escape(name)}\b", text, re.IGNORECASE), f"{row.what}: {name} is not in {path.name}"
     if path.suffix != ".py":
         return
-    given = {key.lower(): value for key, value in numbers(path)}.get(name.lower())
+    given = numbers(path).get(name.lower())
     shown = NUMBER.match(row.bound)
     if given is not None and shown:
         assert float(shown[0].replace(",", "")) == given, f"{row.what}: the code says {given}"
