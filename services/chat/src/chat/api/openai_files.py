@@ -17,6 +17,7 @@ from chat.files.model import StoredFile
 from chat.protocols.openai_responses.pages import first_page
 from parley.errors import InvalidCursor, InvalidRequest
 from parley.web.openapi import problems
+from parley.web.schemas import Text
 
 router = APIRouter(prefix="/v1/files", tags=["openai"])
 
@@ -50,7 +51,7 @@ async def list_openai_files(
     limit: Limit = DEFAULT_LIMIT,
     order: Order = "desc",
     after: After = None,
-    purpose: Annotated[str | None, Query(max_length=64)] = None,
+    purpose: Annotated[Text | None, Query(max_length=64)] = None,
 ) -> Response:
     """List the caller's files, newest first; with ``purpose``, those of it."""
     if order != "desc":
