@@ -63,7 +63,8 @@ async def test_a_refused_key_is_logged_without_the_key_and_fails_the_ping(
     found = checks(provider.url)
     with structlog.testing.capture_logs() as logs:
         await found.report_refusals()
-    assert [entry["event"] for entry in logs] == ["provider_key_refused"]
+    # Services that other tests have started may log meanwhile.
+    assert [entry["event"] for entry in logs if entry["event"].startswith("provider_")] == ["provider_key_refused"]
     assert KEY not in str(logs)
     with pytest.raises(ProviderAccessError) as error:
         await found.ping()
