@@ -21,7 +21,8 @@ REQUEST_TIMEOUT, TURN_TIMEOUT = 30.0, 330.0
 class Route:
     """One route. ``scope``: None for public; ``timeout``: seconds to the response head; ``max_body``: in bytes.
 
-    ``browser_session``: the route reads the refresh cookie.
+    ``browser_session``: the route reads the refresh cookie. ``keyed``: the service heeds ``Idempotency-Key``, so that a
+    request with a key can be sent twice.
     """
 
     methods: frozenset[str]
@@ -36,6 +37,7 @@ class Route:
     websocket: bool = False
     endless: bool = False
     browser_session: bool = False
+    keyed: bool = False
 
 
 def route(
@@ -52,6 +54,7 @@ def route(
     websocket: bool = False,
     endless: bool = False,
     browser_session: bool = False,
+    keyed: bool = False,
 ) -> Route:
     """Return a route. ``methods`` are separated by spaces; GET includes HEAD."""
     names = frozenset(methods.split())
@@ -70,6 +73,7 @@ def route(
         websocket=websocket,
         endless=endless,
         browser_session=browser_session,
+        keyed=keyed,
     )
 
 
@@ -93,7 +97,7 @@ def auth_routes() -> list[Route]:
         route("POST", f"{base}/me/password", "auth", "account", strict=True),
         route("GET DELETE", f"{base}/sessions", "auth", "account"),
         route("DELETE", f"{base}/sessions/{{id}}", "auth", "account"),
-        route("GET POST", f"{base}/api-keys", "auth", "account"),
+        route("GET POST", f"{base}/api-keys", "auth", "account", keyed=True),
         route("DELETE", f"{base}/api-keys/{{id}}", "auth", "account"),
         route("GET POST", f"{admin}/users", "auth", "admin"),
         route("GET PATCH DELETE", f"{admin}/users/{{id}}", "auth", "admin"),
@@ -109,14 +113,14 @@ def chat_routes() -> list[Route]:
     """Return the routes of chat."""
     base, scope = "/api/v1/chat", "chat:write"
     return [
-        route("POST", base, "chat", scope, timeout=TURN_TIMEOUT, stream=True, strict=True),
-        route("POST", f"{base}/stream", "chat", scope, stream=True, strict=True),
+        route("POST", base, "chat", scope, timeout=TURN_TIMEOUT, stream=True, strict=True, keyed=True),
+        route("POST", f"{base}/stream", "chat", scope, stream=True, strict=True, keyed=True),
         route("GET", f"{base}/ws", "chat", ANY, stream=True, websocket=True),
         route("GET", f"{base}/turns", "chat", scope),
         route("GET", f"{base}/turns/{{id}}", "chat", scope),
         route("GET", f"{base}/turns/{{id}}/stream", "chat", scope, stream=True),
         route("POST", f"{base}/turns/{{id}}/cancel", "chat", scope),
-        route("POST", f"{base}/ui", "chat", scope, stream=True, strict=True),
+        route("POST", f"{base}/ui", "chat", scope, stream=True, strict=True, keyed=True),
         route("GET", f"{base}/ui/{{id}}/stream", "chat", scope, stream=True),
         route("POST", f"{base}/ui/{{id}}/stop", "chat", scope),
         route("PUT", "/api/v1/conversations/{id}", "chat", scope),
@@ -124,18 +128,20 @@ def chat_routes() -> list[Route]:
         route("GET", "/api/v1/usage/budget", "chat", "history:read"),
         route("GET", "/api/v1/admin/users/{id}/budget", "chat", "admin"),
         route("GET", "/api/v1/admin/plans", "chat", "admin"),
-        route("POST", "/v1/chat/completions", "chat", scope, timeout=TURN_TIMEOUT, stream=True, strict=True),
+        route(
+            "POST", "/v1/chat/completions", "chat", scope, timeout=TURN_TIMEOUT, stream=True, strict=True, keyed=True
+        ),
         route("POST", "/v1/embeddings", "chat", scope, timeout=TURN_TIMEOUT, strict=True),
-        route("POST", "/v1/messages", "chat", scope, timeout=TURN_TIMEOUT, stream=True, strict=True),
+        route("POST", "/v1/messages", "chat", scope, timeout=TURN_TIMEOUT, stream=True, strict=True, keyed=True),
         route("POST", "/v1/messages/count_tokens", "chat", scope),
-        route("POST", "/v1/responses", "chat", scope, timeout=TURN_TIMEOUT, stream=True, strict=True),
-        route("POST", "/v1/responses/compact", "chat", scope, timeout=TURN_TIMEOUT, strict=True),
+        route("POST", "/v1/responses", "chat", scope, timeout=TURN_TIMEOUT, stream=True, strict=True, keyed=True),
+        route("POST", "/v1/responses/compact", "chat", scope, timeout=TURN_TIMEOUT, strict=True, keyed=True),
         route("GET", "/v1/responses", "chat", scope, stream=True, websocket=True),
         route("GET DELETE", "/v1/responses/{id}", "chat", scope, stream=True),
         route("POST", "/v1/responses/{id}/cancel", "chat", scope),
         route("GET", "/v1/responses/{id}/input_items", "chat", scope),
-        route("POST", "/v1/conversations", "chat", scope),
-        route("GET POST", "/v1/conversations/{id}/items", "chat", scope),
+        route("POST", "/v1/conversations", "chat", scope, keyed=True),
+        route("GET POST", "/v1/conversations/{id}/items", "chat", scope, keyed=True),
         route("GET", "/v1/conversations/{id}/items/{id}", "chat", scope),
         route("GET", "/v1/models", "chat", ANY),
         route("GET", "/v1/models/{id}", "chat", ANY),
@@ -160,7 +166,7 @@ def history_routes() -> list[Route]:
     base, read, write = "/api/v1/conversations", "history:read", "history:write"
     return [
         route("GET", base, "history", read),
-        route("POST", f"{base}/import", "history", write, max_body=32 * MIB, cost=5, timeout=120),
+        route("POST", f"{base}/import", "history", write, max_body=32 * MIB, cost=5, timeout=120, keyed=True),
         route("GET", f"{base}/{{id}}", "history", read),
         route("PATCH DELETE", f"{base}/{{id}}", "history", write),
         route("GET", f"{base}/{{id}}/messages", "history", read),

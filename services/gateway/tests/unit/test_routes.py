@@ -1,9 +1,12 @@
 """Route table: templates, scopes and public routes."""
 
+import re
+
 import pytest
 
 from gateway.route_table import RouteTable
 from gateway.routes import all_routes, route
+from gateway_testing.operations import keyed_operations
 from parley import errors
 
 TABLE = RouteTable(all_routes())
@@ -25,6 +28,16 @@ def test_only_these_routes_are_public() -> None:
         "/api/v1/auth/email-verification",
         "/api/v1/auth/erasures/{id}",
     }
+
+
+def test_keyed_are_the_operations_that_document_an_idempotency_key() -> None:
+    found = {
+        f"{method} {re.sub(r'{[^}]*}', '{}', each.template)}"
+        for each in all_routes()
+        if each.keyed
+        for method in each.methods
+    }
+    assert {name for name in found if name.startswith("POST ")} == keyed_operations()
 
 
 def test_a_template_matches_an_id_only() -> None:

@@ -87,7 +87,7 @@ class RequestForwarder:
                 forwarded = ForwardedRequest(pool, endpoint, connection, [])
                 await self._send(forwarded, request, route, head, body, receive)
             except UpstreamFailure as failure:
-                if not _may_retry(pool, request, body, failure):
+                if not _may_retry(pool, request, route, body, failure):
                     raise to_problem(failure) from None
                 if endpoint is not None:
                     avoid.add(endpoint.authority)
@@ -122,7 +122,7 @@ class RequestForwarder:
         was_used = connection.received
         try:
             data = head[0] + endpoint.name + head[1]
-            repeatable = request.attempts == 1 and _is_repeatable(request, body)
+            repeatable = request.attempts == 1 and _is_repeatable(request, route, body)
             connection.start_request(request.method, data, timeout=route.timeout, repeatable=repeatable)
             if body.more:
                 forwarded.tasks.append(asyncio.create_task(bodies.stream_rest(connection, route, body, receive)))
@@ -195,18 +195,19 @@ def _is_draining_problem(body: bytes | None) -> bool:
     return isinstance(problem, dict) and problem.get("code") == errors.Draining.code
 
 
-def _may_retry(pool: Pool, request: Request, body: ForwardedBody, failure: UpstreamFailure) -> bool:
+def _may_retry(pool: Pool, request: Request, route: Route, body: ForwardedBody, failure: UpstreamFailure) -> bool:
     if request.attempts > 1 or isinstance(failure, ResponseTimeout):
         return False
     if isinstance(failure, ConnectFailed):
         return pool.retries.take()
     if isinstance(failure, EndpointFrozen):
         return failure.retry
-    return _is_repeatable(request, body) and pool.retries.take()
+    return _is_repeatable(request, route, body) and pool.retries.take()
 
 
-def _is_repeatable(request: Request, body: ForwardedBody) -> bool:
-    return (request.method in IDEMPOTENT_METHODS or b"idempotency-key" in request.used_headers) and not body.more
+def _is_repeatable(request: Request, route: Route, body: ForwardedBody) -> bool:
+    keyed = route.keyed and b"idempotency-key" in request.used_headers
+    return (keyed or request.method in IDEMPOTENT_METHODS) and not body.more
 
 
 def _closed_while_idle(failure: UpstreamFailure, connection: UpstreamConnection) -> bool:

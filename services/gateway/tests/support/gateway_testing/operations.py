@@ -93,6 +93,19 @@ def operations() -> list[Operation]:
     return sorted(found, key=lambda each: (each.method == "DELETE", each.for_administrators, -len(each.path)))
 
 
+def keyed_operations() -> set[str]:
+    """Return the names of the operations whose document has ``Idempotency-Key``."""
+    document = json.loads(DOCUMENT.read_text(encoding="utf-8"))
+    shared = {f"#/components/parameters/{name}": one for name, one in document["components"]["parameters"].items()}
+    return {
+        f"{method.upper()} {re.sub(r'{[^}]*}', '{}', path)}"
+        for path, methods in document["paths"].items()
+        for method, described in methods.items()
+        for given in described.get("parameters", ())
+        if shared.get(given.get("$ref"), given)["name"] == "Idempotency-Key"
+    }
+
+
 def _documented_codes(described: dict[str, Any], shared: dict[str, Any]) -> dict[str, set[str]]:
     found = {}
     for status, response in described["responses"].items():

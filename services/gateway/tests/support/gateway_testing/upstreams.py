@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 from gateway.proxy.bodies import NO_BODY
 from gateway.proxy.forwarding import ForwardedRequest, RequestForwarder
 from gateway.request import Request
-from gateway.routes import route
+from gateway.routes import Route, route
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.pool import Pool, PoolLimits
 from parley_testing.http.scripted_server import RecordedRequest, ScriptedServer
 
-CHAT = route("GET POST", "/chat", "chat", "chat:write", timeout=5)
+CHAT = route("GET POST", "/chat", "chat", "chat:write", timeout=5, keyed=True)
 
 
 async def reset(_seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
@@ -40,8 +40,8 @@ async def pool_of(*servers: ScriptedServer) -> AsyncIterator[Pool]:
     await asyncio.sleep(0)
 
 
-async def forward(pool: Pool, request: Request) -> ForwardedRequest:
-    forwarded = await RequestForwarder({"chat": pool}).forward(request, CHAT, NO_BODY, no_message)
+async def forward(pool: Pool, request: Request, route: Route = CHAT) -> ForwardedRequest:
+    forwarded = await RequestForwarder({"chat": pool}).forward(request, route, NO_BODY, no_message)
     await forwarded.stop_tasks()
     forwarded.release(request)
     return forwarded

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -58,6 +59,13 @@ async def test_only_repeatable_requests_are_retried_after_a_broken_response(
         with pytest.raises(UpstreamBroken):
             await forward(pool, make_request(headers, method=method))
         assert len(server.journal) == attempts
+
+
+async def test_an_idempotency_key_that_the_service_does_not_heed_repeats_no_request() -> None:
+    async with scripted_server(reset) as server, pool_of(server) as pool:
+        with pytest.raises(UpstreamBroken):
+            await forward(pool, make_request({"idempotency-key": "k"}, method="POST"), replace(CHAT, keyed=False))
+        assert len(server.journal) == 1
 
 
 async def test_a_retry_goes_to_another_endpoint() -> None:
