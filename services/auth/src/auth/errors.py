@@ -44,13 +44,6 @@ class PasswordTooWeak(ParleyError):
         super().__init__(reason, errors=[FieldError(pointer, code, reason)])
 
 
-class IdempotencyKeyReused(ParleyError):
-    """The Idempotency-Key was used for a different request."""
-
-    status, code, title = 422, "idempotency_key_reused", "Idempotency key reused"
-    remedy = "Use a new key for each new request."
-
-
 class LoginThrottled(RateLimited):
     """Too many failed logins."""
 

@@ -5,12 +5,12 @@ from datetime import timedelta
 import pytest
 
 from auth.api_keys.model import DEFAULT_EXPIRY, MAX_KEYS, ApiKey, Expiry
-from auth.errors import IdempotencyKeyReused, InvalidGrant
+from auth.errors import InvalidGrant
 from auth.security import secret_tokens
 from auth.tokens.grants import API_KEY_TOKEN_TYPE, TOKEN_EXCHANGE
 from auth_testing.unit_services import HERE, UnitAuth
 from parley import times
-from parley.errors import NotFound, TokenRevoked, ValidationFailed
+from parley.errors import IdempotencyKeyReused, NotFound, TokenRevoked, ValidationFailed
 from parley.security.identity import Principal
 
 

@@ -120,13 +120,6 @@ class ConnectionLimitReached(InvalidRequest):
     remedy = "Open another WebSocket to continue."
 
 
-class IdempotencyKeyReused(ParleyError):
-    """The Idempotency-Key was already used with a different request body."""
-
-    status, code, title = 422, "idempotency_key_reused", "Idempotency key reused"
-    remedy = "Use a new key for each new request."
-
-
 class QuotaExceeded(ParleyError):
     """The budget of your plan is exhausted."""
 

@@ -17,13 +17,6 @@ class MessageNotFound(NotFound):
     remedy = "List the messages of the conversation and send one of their ids."
 
 
-class IdempotencyKeyReused(ParleyError):
-    """The Idempotency-Key was used for a different request."""
-
-    status, code, title = 422, "idempotency_key_reused", "Idempotency key reused"
-    remedy = "Use a new key for each new request."
-
-
 class CursorExpired(ParleyError):
     """The cursor is older than the oldest event that the feed keeps."""
 

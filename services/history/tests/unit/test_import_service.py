@@ -4,10 +4,9 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from history.errors import IdempotencyKeyReused
 from history.transfer.schemas import MAX_SKIPPED
 from history_testing.imports import ImportFixture, RefusingImportStore, conversation
-from parley.errors import InvalidJson, ParleyError, ValidationFailed
+from parley.errors import IdempotencyKeyReused, InvalidJson, ParleyError, ValidationFailed
 from parley.ids import new_id
 
 

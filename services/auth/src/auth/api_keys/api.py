@@ -1,19 +1,18 @@
 """Routes of the caller's API keys."""
 
-import re
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
 from auth.api_keys.schemas import ApiKeyBody, ApiKeyView
 from auth.api_keys.service import ApiKeyService
-from auth.errors import IdempotencyKeyReused
 from auth.security.scopes import ACCOUNT_SCOPE
 from auth.web.dependencies import provide
 from auth.web.origin import Origins
 from auth.web.pagination import DEFAULT_LIMIT, Cursor, Cursors, Limit
 from auth.web.response_headers import NO_STORE
 from parley.errors import (
+    IdempotencyKeyReused,
     InvalidCursor,
     InvalidJson,
     InvalidRequest,
@@ -24,6 +23,7 @@ from parley.errors import (
 )
 from parley.security.identity import Principal, caller
 from parley.web.app import JsonRoute
+from parley.web.idempotency_keys import check_idempotency_key
 from parley.web.openapi import EXAMPLE_ID, REPLAYED, IdempotencyKey, location, problems
 from parley.web.schemas import Page
 
@@ -31,7 +31,6 @@ router = APIRouter(prefix="/api/v1/auth/api-keys", route_class=JsonRoute, tags=[
 
 Service = Annotated[ApiKeyService, Depends(provide(ApiKeyService))]
 Owner = Annotated[Principal, Depends(caller(ACCOUNT_SCOPE))]
-_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}\Z")
 
 
 @router.post(
@@ -62,8 +61,7 @@ async def create_api_key(
 
     Scopes other than `chat:write`, and a lifetime of more than 90 days, require a login within the last five minutes.
     """
-    if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
-        raise InvalidRequest("Idempotency-Key must have 1 to 255 visible ASCII characters.")
+    check_idempotency_key(idempotency_key)
     key, secret = await api_keys.create(
         principal,
         name=body.name,

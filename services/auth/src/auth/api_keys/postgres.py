@@ -11,10 +11,9 @@ from auth.api_keys.model import MAX_KEYS, ApiKey, TooManyApiKeysError
 from auth.audit import postgres as audit
 from auth.audit.model import RequestOrigin
 from auth.database import AccountDatabase, Row
-from auth.errors import IdempotencyKeyReused
 from auth.revocations.postgres import Revoker
 from parley import times
-from parley.errors import TokenRevoked
+from parley.errors import IdempotencyKeyReused, TokenRevoked
 from parley.messaging import outbox
 from parley.storage.named_parameters import NamedStatement
 from parley.storage.postgres import Connection

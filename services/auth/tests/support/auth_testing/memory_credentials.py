@@ -8,11 +8,10 @@ from uuid import UUID
 from auth.accounts.model import User
 from auth.api_keys.model import MAX_KEYS, ApiKey, TooManyApiKeysError
 from auth.audit.model import RequestOrigin
-from auth.errors import IdempotencyKeyReused
 from auth.revocations.model import RevocationReason
 from auth.sessions.model import NewSession, RefreshRotation, Session, SessionLimits, device_digest
 from auth_testing.memory_database import MemoryDatabase, StoredApiKey, StoredSession
-from parley.errors import TokenRevoked
+from parley.errors import IdempotencyKeyReused, TokenRevoked
 
 IDEMPOTENCY_WINDOW = timedelta(hours=24)
 PURGE_AFTER = timedelta(days=1)

@@ -6,7 +6,7 @@ import pytest
 
 from auth.accounts.model import NewUser, User
 from auth.container import AuthStores
-from auth.errors import AccountExists, IdempotencyKeyReused, LastAdmin
+from auth.errors import AccountExists, LastAdmin
 from auth.security import identifiers
 from auth.security.scopes import ADMIN_SCOPE, DEFAULT_SCOPES
 from auth.sessions.model import NewSession
@@ -14,6 +14,7 @@ from auth_testing.people_contract import PeopleContract
 from auth_testing.store_samples import ORIGIN, add_user, new_key, new_password, start_session, verify_address
 from auth_testing.takeover_contract import TakeoverContract
 from parley import times
+from parley.errors import IdempotencyKeyReused
 from parley.ids import new_id
 
 

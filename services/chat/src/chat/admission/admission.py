@@ -25,11 +25,11 @@ from chat.admission.token_limits import TokenLimits
 from chat.admission.turn_job import TurnJob
 from chat.admission.turn_request import TurnRequest
 from chat.catalogue import EMBEDDINGS, Catalogue, Model
-from chat.errors import ConversationNotFound, Erased, IdempotencyKeyReused
+from chat.errors import ConversationNotFound, Erased
 from chat.input_items import messages_of_input
 from chat.model import IdempotencyKey, NewTurn, Turn
 from chat.turn_store import AdmissionResult, BudgetExceeded, CopiesOutdated, TurnRefused, TurnStore
-from parley.errors import InvalidRequest, Overloaded, ValidationFailed
+from parley.errors import IdempotencyKeyReused, InvalidRequest, Overloaded, ValidationFailed
 from parley.field_errors import FieldError
 
 MAX_ATTEMPTS = 5

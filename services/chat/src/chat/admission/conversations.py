@@ -4,12 +4,13 @@ from uuid import UUID
 
 from chat.admission.context_window import ContextLoader, EarlierExchanges
 from chat.admission.position import require_owner
-from chat.errors import ConversationNotFound, HistoryUnavailable, IdempotencyKeyReused
+from chat.errors import ConversationNotFound, HistoryUnavailable
 from chat.history import CreatedConversation, History
 from chat.input_items import messages_of_input
 from chat.model import IdempotencyKey, Turn
 from chat.past_exchanges import PastExchange, result_steps, stands_alone
 from chat.turn_store import TurnStore
+from parley.errors import IdempotencyKeyReused
 from parley.ids import new_id
 
 READ_WINDOW = 64_000

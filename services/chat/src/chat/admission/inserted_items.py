@@ -10,13 +10,13 @@ from uuid import UUID
 from chat.admission.item_deletion import parse_place
 from chat.admission.position import PositionResolver, TurnPosition
 from chat.admission.turn_request import TurnRequest
-from chat.errors import ConversationNotFound, IdempotencyKeyReused, MessageNotFound
+from chat.errors import ConversationNotFound, MessageNotFound
 from chat.input_items import Item, messages_of_items, text_of, user_text
 from chat.item_store import ItemStore, NewItems
 from chat.model import INSERTED, IdempotencyKey, LogEntry, ToolResult, Turn
 from chat.turn_store import TurnRefused
 from parley import times
-from parley.errors import Overloaded
+from parley.errors import IdempotencyKeyReused, Overloaded
 from parley.ids import new_id
 from parley.process.locks import KeyedLocks, held_within
 

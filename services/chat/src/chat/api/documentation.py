@@ -3,7 +3,14 @@
 from typing import Any
 
 from chat import errors, file_errors
-from parley.errors import InvalidCursor, InvalidJson, InvalidRequest, UnsupportedMediaType, ValidationFailed
+from parley.errors import (
+    IdempotencyKeyReused,
+    InvalidCursor,
+    InvalidJson,
+    InvalidRequest,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
 from parley.web.openapi import (
     EXAMPLE_ID,
     IDEMPOTENCY_KEY_RULE,
@@ -60,7 +67,7 @@ _REFUSALS = (
     errors.ModelNotFound,
     errors.TurnInProgress,
     errors.Erased,
-    errors.IdempotencyKeyReused,
+    IdempotencyKeyReused,
     errors.QuotaExceeded,
     errors.ProviderUnavailable,
     errors.HistoryUnavailable,

@@ -15,11 +15,11 @@ from chat.input_items import message_with_files, messages_of_items
 from chat.model import IdempotencyKey, ToolResult, Turn
 from chat.protocols.parley.schemas import ChatRequest
 from chat.service import OpenedTurn
-from parley.errors import InvalidCursor, InvalidRequest
+from parley.errors import InvalidCursor
 from parley.ids import new_id
 from parley.security.identity import Principal
+from parley.web.idempotency_keys import check_idempotency_key
 
-_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}\Z")
 _CURSOR = re.compile(r"[0-9]{1,9}\Z")
 
 
@@ -30,11 +30,8 @@ def idempotency_key_of(request: Request, user_id: UUID, body: Any) -> Idempotenc
 
 def parse_idempotency_key(given: str | None, user_id: UUID, route: str, body: Any) -> IdempotencyKey | None:
     """Return the idempotency key for a route, or None; raises InvalidRequest if it is malformed."""
-    if given is None:
-        return None
-    if not _IDEMPOTENCY_KEY.match(given):
-        raise InvalidRequest("Idempotency-Key must have 1 to 255 visible ASCII characters.")
-    return IdempotencyKey(user_id, route, given, body_hash(body))
+    check_idempotency_key(given)
+    return None if given is None else IdempotencyKey(user_id, route, given, body_hash(body))
 
 
 def body_hash(body: Any) -> bytes:

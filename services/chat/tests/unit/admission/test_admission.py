@@ -12,7 +12,6 @@ from chat.errors import (
     ConversationNotFound,
     Erased,
     HistoryUnavailable,
-    IdempotencyKeyReused,
     MessageNotFound,
     ModelNotFound,
     ProviderUnavailable,
@@ -26,7 +25,7 @@ from chat_testing.bench import EngineBench
 from chat_testing.service_bench import ServiceBench
 from chat_testing.turns import MODEL, ended_turn, make_outcome, make_request
 from parley import times
-from parley.errors import RateLimited, ValidationFailed
+from parley.errors import IdempotencyKeyReused, RateLimited, ValidationFailed
 from parley.ids import new_id
 
 

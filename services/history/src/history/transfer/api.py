@@ -1,7 +1,6 @@
 """Export and import routes."""
 
 import json
-import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -9,19 +8,18 @@ from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
 from history.dependencies import NOT_FOUND_RESPONSES, Reader, Writer, parse_conversation_id
-from history.errors import IdempotencyKeyReused
 from history.transfer.content_disposition import content_disposition
 from history.transfer.export_service import FILE_SUFFIXES, MEDIA_TYPES, ExportFormat, ExportService
 from history.transfer.import_service import ImportFile, ImportService
 from history.transfer.schemas import ImportReport
-from parley.errors import InvalidJson, InvalidRequest, UnsupportedMediaType
+from parley.errors import IdempotencyKeyReused, InvalidJson, InvalidRequest, UnsupportedMediaType
 from parley.web.app import is_json
+from parley.web.idempotency_keys import check_idempotency_key
 from parley.web.openapi import REPLAYED, IdempotencyKey, ResponseDocs, header, location, problems
 
 router = APIRouter(prefix="/api/v1", tags=["transfer"])
 
 NDJSON = "application/x-ndjson"
-_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _EXPORTED = {
     "format": "parley.conversation/1",
     "exported_at": "2026-11-22T10:00:00.123Z",
@@ -118,8 +116,7 @@ async def import_conversations(
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != NDJSON and not is_json(media_type):
         raise UnsupportedMediaType
-    if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
-        raise InvalidRequest("Idempotency-Key must have 1 to 255 visible ASCII characters.")
+    check_idempotency_key(idempotency_key)
     file = ImportFile(request.stream(), media_type == NDJSON, request.is_disconnected)
     try:
         report, replayed = await imports.run(user.user_id, file, idempotency_key)

@@ -10,13 +10,13 @@ from uuid import UUID
 import structlog
 
 from history.change_notifier.notifier import ChangeNotifier
-from history.errors import IdempotencyKeyReused
 from history.transfer.drafts import ConversationDraft
 from history.transfer.import_stop import StopReason, StopSignal, refusal
 from history.transfer.parsing import ParsedEntry, check_format, parse_file, take
 from history.transfer.schemas import MAX_SKIPPED, Imported, ImportReport, Skipped
 from history.transfer.store import ConversationNotStorable, ImportStore
 from history.transfer.upload import Upload, open_upload
+from parley.errors import IdempotencyKeyReused
 from parley.ids import new_id
 from parley.process.locks import KeyedLocks, held_within
 from parley.process.worker_thread import WorkerThread

@@ -16,18 +16,11 @@ from chat.api.openai_responses.documentation import CONVERSATION, ITEMS
 from chat.api.openai_responses.new_items import checked_items, items_request
 from chat.api.request_checks import invalid, refuse_parameters
 from chat.api.request_parsing import idempotency_key_of
-from chat.errors import (
-    ConversationNotFound,
-    Erased,
-    HistoryUnavailable,
-    IdempotencyKeyReused,
-    MessageNotFound,
-    TurnInProgress,
-)
+from chat.errors import ConversationNotFound, Erased, HistoryUnavailable, MessageNotFound, TurnInProgress
 from chat.protocols.openai_responses.conversation_items import items_of
 from chat.protocols.openai_responses.pages import first_page
 from chat.protocols.openai_responses.schemas import NewItemsRequest
-from parley.errors import InvalidJson, InvalidRequest, UnsupportedMediaType, ValidationFailed
+from parley.errors import IdempotencyKeyReused, InvalidJson, InvalidRequest, UnsupportedMediaType, ValidationFailed
 from parley.security.identity import Principal, caller
 from parley.web.app import JsonRoute
 from parley.web.openapi import problems

@@ -20,12 +20,19 @@ from chat.api.openai_responses.new_items import checked_items, items_request
 from chat.api.pages import DEFAULT_LIMIT, After, Limit, Order
 from chat.api.request_checks import invalid, refuse_parameters
 from chat.api.request_parsing import idempotency_key_of
-from chat.errors import ConversationNotFound, Erased, HistoryUnavailable, IdempotencyKeyReused, MessageNotFound
+from chat.errors import ConversationNotFound, Erased, HistoryUnavailable, MessageNotFound
 from chat.protocols.openai_responses import ids
 from chat.protocols.openai_responses.conversation_items import items_of
 from chat.protocols.openai_responses.pages import page
 from chat.protocols.openai_responses.schemas import NewConversationRequest
-from parley.errors import InvalidCursor, InvalidJson, InvalidRequest, UnsupportedMediaType, ValidationFailed
+from parley.errors import (
+    IdempotencyKeyReused,
+    InvalidCursor,
+    InvalidJson,
+    InvalidRequest,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
 from parley.web.app import JsonRoute
 from parley.web.openapi import problems
 
