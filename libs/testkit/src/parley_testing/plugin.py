@@ -33,10 +33,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     if is_worker(config):
-        from parley_testing.scheduling import ONE_WORKER, GroupEnds, Groups
+        from parley_testing.scheduling import ONE_WORKER, GroupEnds, GroupMembers, Groups
 
         _rotate_arguments(config)
-        config.pluginmanager.register(GroupEnds(Groups(config.getini(ONE_WORKER))))
+        groups = Groups(config.getini(ONE_WORKER))
+        config.pluginmanager.register(GroupEnds(groups))
+        config.pluginmanager.register(GroupMembers(groups))
     elif config.getoption("dist", "no") != "no":
         config.pluginmanager.register(Controller())
 
@@ -64,22 +66,9 @@ def pytest_collection() -> Generator[None, object, object]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     # Alone, the fast tests come first. Among workers they come last, so that all workers finish at the same time.
     if is_worker(config):
-        _require_groups(config, items)
         items.sort(key=lambda item: (-TIERS.index(tier_of(item)), item.path))
     else:
         items.sort(key=lambda item: TIERS.index(tier_of(item)))
-
-
-def _require_groups(config: pytest.Config, items: list[pytest.Item]) -> None:
-    from parley_testing.scheduling import ONE_WORKER, Groups
-
-    groups = Groups(config.getini(ONE_WORKER))
-    for item in items:
-        if missing := groups.missing(item.nodeid, getattr(item, "fixturenames", ())):
-            raise pytest.UsageError(
-                f"{item.nodeid} uses the fixture {missing!r}, which each other worker would start again. "
-                f"Add it to the group {missing!r} of one_worker in pyproject.toml."
-            )
 
 
 class Controller:

@@ -69,6 +69,26 @@ class GroupEnds:
                 fixture.finish(request)
 
 
+class GroupMembers:
+    """Fails a test that uses the fixture of a group and is not in it.
+
+    It fails alone, because pytest-xdist does not show an error of the collection.
+    """
+
+    def __init__(self, groups: Groups) -> None:
+        self._groups = groups
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Fail before the fixture starts servers that another worker has."""
+        if missing := self._groups.missing(item.nodeid, getattr(item, "fixturenames", ())):
+            pytest.fail(
+                f"It uses the fixture {missing!r}, which each other worker would start again. "
+                f"Add it to the group {missing!r} of one_worker in pyproject.toml.",
+                pytrace=False,
+            )
+
+
 class FileScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     """Schedules like ``--dist loadfile``, with each group of ``one_worker`` as one scope."""
 
