@@ -49,6 +49,7 @@ class ScriptedServer:
         self._running = asyncio.Event()
         self._running.set()
         self._server: asyncio.Server | None = None
+        self._is_killed = False
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -59,11 +60,13 @@ class ScriptedServer:
 
     async def start(self) -> None:
         """Listen, again on the same port after `stop`."""
+        self._is_killed = False
         self._server = await asyncio.start_server(self._connection, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """Refuse new connections and reset the open ones, as a killed process does."""
+        self._is_killed = True
         self.resume()
         if self._server is not None:
             self._server.close()
@@ -82,6 +85,9 @@ class ScriptedServer:
         self._running.set()
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_killed:  # accepted just before, when `stop` did not know it yet
+            writer.transport.abort()
+            return
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
