@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -58,30 +58,28 @@ class ChatService:
         self._abandon_delay = abandon_delay
 
     async def open(self, request: TurnRequest) -> OpenedTurn:
-        """Admit a turn and start it, or return the earlier turn of its idempotency key.
+        """Admit a turn and start it, or return the earlier turn of its idempotency key; raises as ``open_once``."""
 
-        The admission completes even if the caller is cancelled. Raises Draining, Overloaded and the errors of
+        async def given() -> TurnRequest:
+            return request
+
+        return await self.open_once(request.key, given)
+
+    async def open_once(self, key: IdempotencyKey | None, read: Callable[[], Awaitable[TurnRequest]]) -> OpenedTurn:
+        """Return the earlier turn of an idempotency key, or admit the turn that ``read`` returns and start it.
+
+        ``read`` is not called for a repeated request: what its body refers to, or its model, may be gone. The admission
+        completes even if the caller is cancelled. Raises Draining, Overloaded and the errors of ``read`` and of
         ``TurnAdmission``.
         """
         if self._draining.is_set():
             raise Draining
-        return await self._supervisor.run_to_completion(self._open(request))
-
-    async def find_replay(self, key: IdempotencyKey | None) -> OpenedTurn | None:
-        """Return the earlier turn of an idempotency key, None without one; raises IdempotencyKeyReused and Draining.
-
-        ``open`` does the same. Routes that look up what a body refers to, or its model, call this before: it may be
-        gone when the request is repeated.
-        """
-        if self._draining.is_set():
-            raise Draining
         earlier = await self._admission.find_replay(key)
-        return OpenedTurn(earlier, replayed=True) if earlier is not None else None
-
-    async def _open(self, request: TurnRequest) -> OpenedTurn:
-        earlier = await self._admission.find_replay(request.key)
         if earlier is not None:
             return OpenedTurn(earlier, replayed=True)
+        return await self._supervisor.run_to_completion(self._admit(await read()))
+
+    async def _admit(self, request: TurnRequest) -> OpenedTurn:
         model = self._admission.select_model(request)
         self._supervisor.require_capacity()
         admitted = await self._admission.admit(request, model, self._supervisor.runner_id)

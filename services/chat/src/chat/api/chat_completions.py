@@ -51,10 +51,12 @@ async def create_completion(
     ``Cache-Control`` as for ``POST /api/v1/chat``.
     """
     key = idempotency_key_of(request, principal.user_id, body)
-    opened = await service.find_replay(key)
-    if opened is None:
+
+    async def read() -> TurnRequest:
         model = check(body, services.catalogue, services.budgets.plan(principal.plan).allows)
-        opened = await service.open(_turn_request(body, request, principal, model, key))
+        return _turn_request(body, request, principal, model, key)
+
+    opened = await service.open_once(key, read)
     resumable = bool(body.stream) and resumes(request)
     on_disconnect = abandonment(service, opened.turn, cancel=key is None, resumable=resumable)
     if not body.stream:

@@ -39,9 +39,7 @@ async def stream_ui_message(
     A disconnect does not stop the answer: resume its stream, or stop it by its own route.
     """
     key = idempotency_key_of(request, principal.user_id, body)
-    opened = await service.find_replay(key)
-    if opened is None:
-        opened = await service.open(await to_turn_request(body, request, principal, key, services))
+    opened = await service.open_once(key, lambda: to_turn_request(body, request, principal, key, services))
     streamed = _stream_of(service, opened.turn, request)
     streamed.headers.update(opened_headers(opened))
     return streamed

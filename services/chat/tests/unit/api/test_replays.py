@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chat.admission.plans import ChatPlan
-from chat.model import IdempotencyKey
+from chat.model import IdempotencyKey, Turn
 from chat_testing.api import open_api
 from chat_testing.items_user import ISSUER, ItemsUser, open_items_user, said
 from chat_testing.prompt_files import UI_PATH, PromptBench
@@ -85,6 +85,22 @@ async def test_a_request_is_repeated_although_the_plan_no_longer_has_its_model(b
     assert (made.status_code, repeated.status_code) == (200, 200), repeated.text
     assert repeated.headers["x-turn-id"] == made.headers["x-turn-id"]
     assert repeated.headers["Idempotency-Replayed"] == "true"
+
+
+@pytest.mark.parametrize("path", REQUESTS)
+async def test_a_key_is_looked_up_once(bench: ServiceBench, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[str] = []
+    find_replay = bench.admission.find_replay
+
+    async def count(key: IdempotencyKey | None) -> Turn | None:
+        found.append(key.route if key is not None else "")
+        return await find_replay(key)
+
+    monkeypatch.setattr(bench.admission, "find_replay", count)
+    async with open_api(bench, ISSUER) as http:
+        headers = {"Authorization": f"Bearer {ISSUER.token(new_id())}", **KEY}
+        assert (await http.post(path, headers=headers, json=REQUESTS[path])).status_code == 200
+    assert found == [path]
 
 
 async def test_a_turn_is_found_again_although_its_model_is_gone(bench: ServiceBench) -> None:

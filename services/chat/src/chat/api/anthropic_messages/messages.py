@@ -54,10 +54,12 @@ async def create_message(
     ``POST /api/v1/chat``.
     """
     key = idempotency_key_of(request, principal.user_id, body)
-    opened = await service.find_replay(key)
-    if opened is None:
+
+    async def read() -> TurnRequest:
         model = check(body, services.catalogue, services.budgets.plan(principal.plan).allows)
-        opened = await service.open(_turn_request(body, request, principal, model, key))
+        return _turn_request(body, request, principal, model, key)
+
+    opened = await service.open_once(key, read)
     turn, headers = opened.turn, opened_headers(opened)
     if body.stream:
         streamed = stream_of(service, turn, request, holds=True, cancel=key is None)

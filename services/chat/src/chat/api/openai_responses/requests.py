@@ -91,16 +91,15 @@ async def open_response(
 
     Items that were deleted after the request was read are looked up again, so that no deleted text is copied.
     """
-    earlier = await services.service.find_replay(key)
-    if earlier is not None:
-        return earlier
-    for _ in range(MAX_ATTEMPTS):
+
+    async def read() -> TurnRequest:
         resolved, model, source = await check_request(principal, services, body)
         request = to_turn_request(connection, principal, resolved, model, source, key=key, cache_policy=cache_policy)
-        if shown is not None:
-            request = replace(request, response={**(request.response or {}), **shown})
+        return request if shown is None else replace(request, response={**(request.response or {}), **shown})
+
+    for _ in range(MAX_ATTEMPTS):
         with contextlib.suppress(CopiesOutdated):
-            return await services.service.open(request)
+            return await services.service.open_once(key, read)
     raise Overloaded
 
 
