@@ -1,24 +1,15 @@
 """Erasure in batches: each is a transaction of its own, and one call takes a bounded time."""
 
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
-import structlog
-
 from chat.storage import erasure_statements as sql
 from chat.storage.postgres_turns import PostgresTurnStore
-from parley.errors import DependencyUnavailable
+from parley.storage.erasure import ERASURE_TIMEOUT, WorkTime
 from parley.storage.postgres import Connection, allow_long_statements
 
-log = structlog.get_logger()
-
-ERASURE_TIMEOUT = 50.0
-"""Seconds for each statement: some read everything of a user, who may have hundreds of thousands of turns."""
-WORK_TIME = 25.0
-"""Seconds after which a call ends unfinished. The handler of an event has 60 s."""
 BATCH_SIZE = 1000
 """Rows that one transaction changes."""
 PAGE_SIZE = 10_000
@@ -30,8 +21,7 @@ class ErasureBatches:
     """The batches of one call. What they have done stays done, and the next call skips it."""
 
     def __init__(self, turns: PostgresTurnStore, size: int, work_time: float) -> None:
-        self._turns, self._size = turns, size
-        self._until = time.monotonic() + work_time
+        self._turns, self._size, self._time = turns, size, WorkTime(work_time)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -50,7 +40,7 @@ class ErasureBatches:
         for batch in self._batches(ids):
             async with self.transaction() as connection:
                 await connection.execute(statement, batch, timeout=ERASURE_TIMEOUT)
-            self.check_time()
+            self._time.check()
 
     async def blank_events_of_each(self, select: str, owner: UUID) -> None:
         """Blank the events of every conversation or turn whose id ``select`` returns."""
@@ -68,13 +58,7 @@ class ErasureBatches:
         while (await self._fetch(sql.HAS_KEYS, user_id))[0][0]:
             async with self.transaction() as connection:
                 await connection.execute(sql.DELETE_KEYS, user_id, self._size, timeout=ERASURE_TIMEOUT)
-            self.check_time()
-
-    def check_time(self) -> None:
-        """Raise DependencyUnavailable if time is up: the event is tried again, and that uses up no attempt."""
-        if time.monotonic() > self._until:
-            log.info("erasure_continues")
-            raise DependencyUnavailable("The erasure goes on with the next attempt.")
+            self._time.check()
 
     async def _pages(self, select: str, owner: UUID) -> AsyncIterator[list[UUID]]:
         last = _FIRST

@@ -9,13 +9,14 @@ import orjson
 from chat.events.turn_events import ended_event
 from chat.model import EMPTY_USAGE, Outcome, Turn
 from chat.storage import erasure_statements as sql
-from chat.storage.erasure_batches import BATCH_SIZE, ERASURE_TIMEOUT, WORK_TIME, ErasureBatches
+from chat.storage.erasure_batches import BATCH_SIZE, ErasureBatches
 from chat.storage.postgres_turns import PostgresTurnStore
 from chat.storage.turn_rows import to_turn
 from parley import times
 from parley.ids import new_id
 from parley.messaging import outbox
 from parley.observability.tracing import current_traceparent
+from parley.storage.erasure import ERASURE_TIMEOUT, WORK_TIME
 from parley.storage.postgres import Connection
 from parley_events.models import UserErasureConfirmed
 

@@ -1,27 +1,18 @@
 """Erasure of a user's data in Postgres, in batches."""
 
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
-import structlog
-
 from history.database import Database
-from parley.errors import DependencyUnavailable
 from parley.messaging import outbox
+from parley.storage.erasure import ERASURE_TIMEOUT, WORK_TIME, WorkTime
 from parley.storage.postgres import Connection, allow_long_statements
 from parley.times import now
 from parley_events.cloudevents import CloudEvent
 from parley_events.models import UserErased, UserErasureConfirmed
 
-log = structlog.get_logger()
-
-ERASURE_TIMEOUT = 50.0
-"""Seconds for each statement: a conversation may have a hundred thousand messages."""
-WORK_TIME = 25.0
-"""Seconds after which a call ends unfinished. The handler of an event has 60 s."""
 CONVERSATION_BATCH_SIZE, ROW_BATCH_SIZE = 10, 5_000
 """Conversations, with all their messages, and rows of other tables that one transaction deletes."""
 
@@ -87,16 +78,16 @@ class PostgresUserDataEraser:
         The tombstone is committed first: nothing is added after it. Raises DependencyUnavailable if there is more to
         delete than time: the event is tried again, and that uses up no attempt.
         """
-        until, user_id = time.monotonic() + self._work_time, data.user_id
+        time, user_id = WorkTime(self._work_time), data.user_id
         async with self._transaction(user_id) as connection:
             await connection.execute(_TOMBSTONE, user_id)
         for select in (_LIVE, _DELETED):
             while await self._erase_conversations(user_id, select):
-                _check_time(until)
+                time.check()
         for table, erase_rows in _ERASE_ROWS.items():
             while await self._database.value(_HAS_ROWS[table], user_id):
                 await self._execute(user_id, erase_rows, self._rows)
-                _check_time(until)
+                time.check()
         confirmed = UserErasureConfirmed(user_id=user_id, erasure_id=data.erasure_id, service="history", at=now())
         async with self._transaction(user_id) as connection:
             await connection.execute(
@@ -124,9 +115,3 @@ class PostgresUserDataEraser:
             await allow_long_statements(connection, ERASURE_TIMEOUT)
             await connection.execute("SELECT lock_person($1)", user_id, timeout=ERASURE_TIMEOUT)
             yield connection
-
-
-def _check_time(until: float) -> None:
-    if time.monotonic() > until:
-        log.info("erasure_continues")
-        raise DependencyUnavailable("The erasure goes on with the next attempt.")

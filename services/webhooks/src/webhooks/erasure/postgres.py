@@ -1,6 +1,7 @@
 """Webhooks of users who were erased, disabled, or lost a scope, and stored events of which items were deleted."""
 
 from parley.messaging import outbox
+from parley.storage.erasure import ERASURE_TIMEOUT
 from parley.storage.postgres import allow_long_statements
 from parley.times import now
 from parley_events.models import TurnRedacted, UserChanged, UserErased, UserErasureConfirmed
@@ -10,8 +11,6 @@ from webhooks.deliveries.body import kept_texts, redacted_body
 from webhooks.endpoints.disabling import disable_webhooks
 from webhooks.scopes import SCOPE_ALL, SCOPE_OWN
 
-ERASURE_TIMEOUT = 50.0
-"""Seconds for each statement: a user may have many deliveries."""
 _TOMBSTONE = "INSERT INTO user_tombstones (user_id) VALUES ($1) ON CONFLICT DO NOTHING"
 _ERASE = (
     "DELETE FROM webhooks WHERE user_id = $1",
