@@ -30,7 +30,7 @@ from parley.infrastructure import open_infrastructure
 from parley.messaging import outbox
 from parley.messaging.bus import Bus
 from parley.messaging.outbox.store import purge as purge_events
-from parley.process.loop_steps import run_step
+from parley.process.loop_steps import run_batches, run_step
 from parley.process.tasks import background
 from parley.security.encryption import SecretCipher, derive_key
 from parley.storage import migrations
@@ -171,12 +171,6 @@ async def _purge_events(database: AccountDatabase) -> int:
         return await purge_events(connection, retention=EVENT_RETENTION, confirmed_only=False)
 
 
-async def _repeat(purge: Callable[[], Awaitable[int]]) -> None:
-    """Purge batch after batch until nothing is due."""
-    while await purge():
-        await asyncio.sleep(0)
-
-
 def _loops(settings: AuthSettings, services: AuthServices, pool: Pool) -> dict[str, Callable[[], Awaitable[None]]]:
     database = AccountDatabase(pool)
 
@@ -191,10 +185,10 @@ def _loops(settings: AuthSettings, services: AuthServices, pool: Pool) -> dict[s
     async def maintain() -> None:
         while True:
             await run_step("erasures", republish_erasures)
-            await run_step("purge of sessions", lambda: _repeat(services.stores.sessions.purge))
-            await run_step("purge of revocations", lambda: _repeat(services.stores.revocations.purge))
-            await run_step("purge of the audit log", lambda: _repeat(purge_audit))
-            await run_step("purge of events", lambda: _repeat(lambda: _purge_events(database)))
+            await run_step("purge of sessions", lambda: run_batches(services.stores.sessions.purge))
+            await run_step("purge of revocations", lambda: run_batches(services.stores.revocations.purge))
+            await run_step("purge of the audit log", lambda: run_batches(purge_audit))
+            await run_step("purge of events", lambda: run_batches(lambda: _purge_events(database)))
             await asyncio.sleep(MAINTENANCE_INTERVAL)
 
     loops: dict[str, Callable[[], Awaitable[None]]] = {

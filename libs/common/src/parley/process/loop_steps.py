@@ -1,5 +1,6 @@
 """Steps of background loops: a failed step is logged, and the loop goes on with the next one."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -23,3 +24,9 @@ async def run_step(name: str, step: Callable[[], Awaitable[object]]) -> bool:
     else:
         return True
     return False
+
+
+async def run_batches(batch: Callable[[], Awaitable[int]]) -> None:
+    """Run batch after batch until one has done nothing. Other tasks run in between."""
+    while await batch():
+        await asyncio.sleep(0)

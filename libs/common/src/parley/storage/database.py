@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 import asyncpg
 
 from parley.storage.connection_queue import ConnectionQueue
-from parley.storage.postgres import ACQUIRE_TIMEOUT, Connection, Pool, translate_unavailable
+from parley.storage.postgres import ACQUIRE_TIMEOUT, Connection, Pool, row_count, translate_unavailable
 from parley.storage.postgres_errors import is_conflict, is_stale
 
 Row: TypeAlias = asyncpg.Record
@@ -83,8 +83,7 @@ class PostgresDatabase:
 
     async def execute(self, query: str, *arguments: Any) -> int:
         """Execute a statement; return the number of affected rows."""
-        status: str = await self._run(lambda connection: connection.execute(query, *arguments))
-        return int(status.rpartition(" ")[2])
+        return row_count(await self._run(lambda connection: connection.execute(query, *arguments)))
 
     async def _run(self, statement: Callable[[Connection], Awaitable[T]]) -> T:
         with translate_unavailable(self._name):

@@ -81,6 +81,11 @@ async def allow_long_statements(connection: Connection, seconds: float) -> None:
     await connection.execute(f"SET LOCAL statement_timeout = '{int(seconds)}s'")
 
 
+def row_count(status: str) -> int:
+    """Return the number of rows in the status of a command, such as ``DELETE 3``."""
+    return int(status.rpartition(" ")[2])
+
+
 async def skip_reset(connection: object) -> None:
     """Skip the reset query when a connection returns to the pool.
 

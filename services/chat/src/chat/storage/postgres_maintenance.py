@@ -6,6 +6,7 @@ from uuid import UUID
 from chat.events.maintenance_store import UnconfirmedTurn
 from chat.storage.postgres_turns import PostgresTurnStore
 from parley.messaging.outbox.store import purge
+from parley.storage.postgres import row_count
 
 # A position that is never NULL, because a generic plan has no index for "$2 IS NULL OR …": see docs/query-plans.md.
 _UNCONFIRMED = """
@@ -94,5 +95,4 @@ class PostgresMaintenanceStore:
         async with self._turns.connection() as connection:
             done = [await connection.execute(_PURGE_TURNS, turns)]
             done += [await connection.execute(each) for each in (_PURGE_KEYS, _PURGE_RUNNERS, _PURGE_BUDGETS)]
-            rows = sum(int(status.rsplit(maxsplit=1)[-1]) for status in done)
-            return rows + await purge(connection, retention=events, confirmed_only=True)
+            return sum(map(row_count, done)) + await purge(connection, retention=events, confirmed_only=True)

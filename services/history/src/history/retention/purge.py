@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 
 from history.database import Database
 from parley.messaging.outbox.store import purge
-from parley.process.loop_steps import run_step
-from parley.storage.postgres import Connection
+from parley.process.loop_steps import run_batches, run_step
+from parley.storage.postgres import Connection, row_count
 
 ROW_BATCH_SIZE = 1000
 CONVERSATION_BATCH_SIZE = 50
@@ -64,9 +64,9 @@ class Purger:
         async with self._database.connection() as connection:
             return (
                 await self._purge_conversations(connection)
-                + _row_count(await connection.execute(_PURGE_FEED, self._feed_retention, ROW_BATCH_SIZE))
-                + _row_count(await connection.execute(_PURGE_INBOX, INBOX_RETENTION_DAYS, ROW_BATCH_SIZE))
-                + _row_count(await connection.execute(_PURGE_IMPORT_KEYS, ROW_BATCH_SIZE))
+                + row_count(await connection.execute(_PURGE_FEED, self._feed_retention, ROW_BATCH_SIZE))
+                + row_count(await connection.execute(_PURGE_INBOX, INBOX_RETENTION_DAYS, ROW_BATCH_SIZE))
+                + row_count(await connection.execute(_PURGE_IMPORT_KEYS, ROW_BATCH_SIZE))
                 + await purge(connection, retention=OUTBOX_RETENTION, confirmed_only=False)
             )
 
@@ -83,16 +83,6 @@ class Purger:
 
 async def purge_periodically(purge_batch: Callable[[], Awaitable[int]], interval: float) -> None:
     """Purge batch after batch until nothing is due, then wait ``interval`` seconds; runs until cancelled."""
-
-    async def purge_all() -> None:
-        while await purge_batch():
-            await asyncio.sleep(0)
-
     while True:
-        await run_step("purge", purge_all)
+        await run_step("purge", lambda: run_batches(purge_batch))
         await asyncio.sleep(interval)
-
-
-def _row_count(status: str) -> int:
-    """Return the row count in a command status such as ``DELETE 3``."""
-    return int(status.rsplit(maxsplit=1)[-1])

@@ -1,9 +1,10 @@
 """Purge of events, with their deliveries, of deletions, and of outbox rows."""
 
 import asyncio
+from functools import partial
 
 from parley.messaging.outbox.store import purge
-from parley.process.loop_steps import run_step
+from parley.process.loop_steps import run_batches, run_step
 from webhooks.database import Database
 
 BATCH_SIZE = 1000
@@ -41,8 +42,6 @@ class EventPurger:
 
     async def _purge_all(self) -> None:
         for statement in (_PURGE_EVENTS, _PURGE_REDACTIONS):
-            while await self._database.execute(statement, self._retention_days, BATCH_SIZE):
-                await asyncio.sleep(0)
+            await run_batches(partial(self._database.execute, statement, self._retention_days, BATCH_SIZE))
         async with self._database.connection() as connection:
-            while await purge(connection, retention=OUTBOX_RETENTION, confirmed_only=False):
-                await asyncio.sleep(0)
+            await run_batches(partial(purge, connection, retention=OUTBOX_RETENTION, confirmed_only=False))

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, TypeAlias
 from uuid import UUID
 
+from parley.storage.postgres import row_count
 from parley_events.cloudevents import CloudEvent
 
 OutboxRow: TypeAlias = Any
@@ -94,5 +95,4 @@ async def backlog(connection: Any) -> dict[str, Any]:
 
 async def purge(connection: Any, *, retention: float, confirmed_only: bool) -> int:
     """Delete up to 1,000 events that were sent more than ``retention`` seconds ago; return the number of deletions."""
-    done: str = await connection.execute(_PURGE, retention, confirmed_only)
-    return int(done.rsplit(maxsplit=1)[-1])
+    return row_count(await connection.execute(_PURGE, retention, confirmed_only))
