@@ -1,16 +1,12 @@
 """Every statement of the services on filled tables: a generic plan reads no more than a custom one."""
 
-import re
-
 import asyncpg
 import pytest
 
-from parley.messaging import outbox
-from parley.storage import migrations
-from parley.storage.postgres import open_pool
+from parley_testing.backends.filled_database import filled_database
 from parley_testing.backends.shared_servers import SharedBackends
-from parley_testing.telemetry.filled_tables import SAMPLES, fill_tables
-from parley_testing.telemetry.query_plans import PLAN_MODES, explain
+from parley_testing.telemetry.filled_tables import SAMPLES
+from parley_testing.telemetry.query_plans import PLAN_MODES, argument_types, explain
 from parley_testing.telemetry.statements import statements
 
 pytestmark = [pytest.mark.integration, pytest.mark.chaos]
@@ -23,26 +19,16 @@ KNOWN = {
     "history.search.postgres._FIND": "A search reads what its terms match. A sample has no meaningful terms.",
     "history.search.postgres._FIND_UNMOVED": "It reads the messages of one person that an earlier release has stored.",
 }
-_TYPES = "SELECT parameter_types::text[] FROM pg_prepared_statements WHERE name = 'typed'"
 
 
 @pytest.mark.parametrize("service", ["auth", "chat", "history", "webhooks"])
 async def test_a_generic_plan_reads_no_more_than_a_custom_one(backends: SharedBackends, service: str) -> None:
-    async def migrate(dsn: str) -> None:
-        await migrations.migrate(dsn, outbox.MIGRATIONS, service)
-
-    name = (await backends.fresh_database(migrate, f"plans {service}")).partition("?")[0].rpartition("/")[2]
-    dsn = re.sub(r"/\w+(\?|$)", rf"/{name}\1", await backends.database_url())
     compared, degraded = 0, list[str]()
-    async with open_pool(dsn, size=1) as pool, pool.acquire() as connection:
-        await connection.execute("SET statement_timeout = 0")
-        await fill_tables(connection, ROWS)
+    async with filled_database(backends, service, ROWS) as connection:
         for statement, text in [*statements(service), *statements("parley.messaging.outbox")]:
             if statement in KNOWN:
                 continue
-            await connection.execute(f"PREPARE typed AS {text}")
-            arguments = [SAMPLES[one] for one in await connection.fetchval(_TYPES)]
-            await connection.execute("DEALLOCATE typed")
+            arguments = [SAMPLES[one] for one in await argument_types(connection, text)]
             try:
                 plans = [await explain(connection, text, arguments, mode) for mode in PLAN_MODES]
             except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError):

@@ -15,6 +15,8 @@ PlanMode = Literal["force_custom_plan", "force_generic_plan"]
 PLAN_MODES: tuple[PlanMode, ...] = ("force_custom_plan", "force_generic_plan")
 """Settings of ``plan_cache_mode``. By default, Postgres may switch to the second one at the sixth execution."""
 
+_TYPES = "SELECT parameter_types::text[] FROM pg_prepared_statements WHERE name = 'typed'"
+
 
 @dataclass(frozen=True, slots=True)
 class QueryPlan:
@@ -58,6 +60,14 @@ async def explain(
         await transaction.rollback()
         await connection.execute("DEALLOCATE explained")
     return QueryPlan((orjson.loads(text) if isinstance(text, str) else text)[0]["Plan"])
+
+
+async def argument_types(connection: Connection, query: str) -> list[str]:
+    """Return the types of the parameters of a statement."""
+    await connection.execute(f"PREPARE typed AS {query}")
+    found: list[str] = await connection.fetchval(_TYPES)
+    await connection.execute("DEALLOCATE typed")
+    return found
 
 
 def _work(node: dict[str, Any]) -> float:

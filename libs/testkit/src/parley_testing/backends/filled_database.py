@@ -1,0 +1,28 @@
+"""A database of a service with rows in every table, to explain statements on."""
+
+import contextlib
+import re
+from collections.abc import AsyncIterator
+
+from parley.messaging import outbox
+from parley.storage import migrations
+from parley.storage.postgres import Connection, open_pool
+from parley_testing.backends.shared_servers import SharedBackends
+from parley_testing.telemetry.filled_tables import fill_tables
+
+
+@contextlib.asynccontextmanager
+async def filled_database(backends: SharedBackends, service: str, rows: int) -> AsyncIterator[Connection]:
+    """Lend a superuser's connection to a new database of a service, with rows in every table."""
+
+    async def migrate(dsn: str) -> None:
+        await migrations.migrate(dsn, outbox.MIGRATIONS, service)
+
+    database = await backends.fresh_database(migrate, f"to fill {service}")
+    name = database.partition("?")[0].rpartition("/")[2]
+    dsn = re.sub(r"/\w+(\?|$)", rf"/{name}\1", await backends.database_url())
+    async with open_pool(dsn, size=1) as pool, pool.acquire() as connection:
+        await connection.execute("SET statement_timeout = 0")
+        await fill_tables(connection, rows)
+        yield connection
+    await backends.drop(database)
