@@ -216,13 +216,6 @@ class ValidationFailed(ParleyError):
         return summary(self.errors)
 
 
-class IdempotencyKeyReused(ParleyError):
-    """The Idempotency-Key was already used with a different request body."""
-
-    status, code, title = 422, "idempotency_key_reused", "Idempotency key reused"
-    remedy = "Use a new key for each new request."
-
-
 class RateLimited(ParleyError):
     """Too many requests. Try again after the seconds in `Retry-After`."""
 

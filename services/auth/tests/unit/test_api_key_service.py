@@ -10,8 +10,9 @@ from auth.security import secret_tokens
 from auth.tokens.grants import API_KEY_TOKEN_TYPE, TOKEN_EXCHANGE
 from auth_testing.unit_services import HERE, UnitAuth
 from parley import times
-from parley.errors import IdempotencyKeyReused, NotFound, TokenRevoked, ValidationFailed
+from parley.errors import NotFound, TokenRevoked, ValidationFailed
 from parley.security.identity import Principal
+from parley.web.idempotency_keys import IdempotencyKeyReused
 
 
 @pytest.fixture

@@ -16,10 +16,6 @@ EMPTY_USAGE = Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0)
 
 INSERTED = "inserted"
 """Finish reason of a turn that nobody generated: its user put its items into the conversation."""
-MAX_CALL_ID = 16_384
-"""Characters of the ID of a tool call. Some servers keep in it what they need to go on with the call."""
-MAX_CALL_NAME = 200
-"""Characters of the name of a call's function."""
 FIRST_SEQ = 1
 """Sequence number of a turn's first event. Deltas start at 2."""
 

@@ -6,8 +6,9 @@ from structlog.testing import capture_logs
 
 from history.transfer.schemas import MAX_SKIPPED
 from history_testing.imports import ImportFixture, RefusingImportStore, conversation
-from parley.errors import IdempotencyKeyReused, InvalidJson, ParleyError, ValidationFailed
+from parley.errors import InvalidJson, ParleyError, ValidationFailed
 from parley.ids import new_id
+from parley.web.idempotency_keys import IdempotencyKeyReused
 
 
 async def test_every_conversation_is_stored_under_a_new_id_and_the_rest_is_reported() -> None:

@@ -12,7 +12,6 @@ from auth.web.origin import Origins
 from auth.web.pagination import DEFAULT_LIMIT, Cursor, Cursors, Limit
 from auth.web.response_headers import NO_STORE
 from parley.errors import (
-    IdempotencyKeyReused,
     InvalidCursor,
     InvalidJson,
     InvalidRequest,
@@ -23,7 +22,7 @@ from parley.errors import (
 )
 from parley.security.identity import Principal, caller
 from parley.web.app import JsonRoute
-from parley.web.idempotency_keys import check_idempotency_key
+from parley.web.idempotency_keys import IdempotencyKeyReused, check_idempotency_key
 from parley.web.openapi import EXAMPLE_ID, REPLAYED, IdempotencyKey, location, problems
 from parley.web.schemas import Page
 

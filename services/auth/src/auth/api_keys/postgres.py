@@ -13,10 +13,11 @@ from auth.audit.model import RequestOrigin
 from auth.database import AccountDatabase, Row
 from auth.revocations.postgres import Revoker
 from parley import times
-from parley.errors import IdempotencyKeyReused, TokenRevoked
+from parley.errors import TokenRevoked
 from parley.messaging import outbox
 from parley.storage.named_parameters import NamedStatement
 from parley.storage.postgres import Connection
+from parley.web.idempotency_keys import IdempotencyKeyReused
 from parley_events.models import ApiKeyRevoked
 
 _KEY_COLUMNS = tuple(field.name for field in dataclasses.fields(ApiKey))

@@ -11,7 +11,8 @@ from auth.audit.model import RequestOrigin
 from auth.revocations.model import RevocationReason
 from auth.sessions.model import NewSession, RefreshRotation, Session, SessionLimits, device_digest
 from auth_testing.memory_database import MemoryDatabase, StoredApiKey, StoredSession
-from parley.errors import IdempotencyKeyReused, TokenRevoked
+from parley.errors import TokenRevoked
+from parley.web.idempotency_keys import IdempotencyKeyReused
 
 IDEMPOTENCY_WINDOW = timedelta(hours=24)
 PURGE_AFTER = timedelta(days=1)

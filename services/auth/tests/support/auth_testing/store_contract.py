@@ -14,8 +14,8 @@ from auth_testing.people_contract import PeopleContract
 from auth_testing.store_samples import ORIGIN, add_user, new_key, new_password, start_session, verify_address
 from auth_testing.takeover_contract import TakeoverContract
 from parley import times
-from parley.errors import IdempotencyKeyReused
 from parley.ids import new_id
+from parley.web.idempotency_keys import IdempotencyKeyReused
 
 
 class StoreContract(TakeoverContract, PeopleContract):

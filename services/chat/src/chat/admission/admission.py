@@ -29,8 +29,9 @@ from chat.errors import ConversationNotFound, Erased
 from chat.input_items import messages_of_input
 from chat.model import IdempotencyKey, NewTurn, Turn
 from chat.turn_store import AdmissionResult, BudgetExceeded, CopiesOutdated, TurnRefused, TurnStore
-from parley.errors import IdempotencyKeyReused, InvalidRequest, Overloaded, ValidationFailed
+from parley.errors import InvalidRequest, Overloaded, ValidationFailed
 from parley.field_errors import FieldError
+from parley.web.idempotency_keys import IdempotencyKeyReused
 
 MAX_ATTEMPTS = 5
 NO_ANSWER = "The model only makes embeddings. Send it to `POST /v1/embeddings`, or use another model."

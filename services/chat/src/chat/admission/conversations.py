@@ -10,8 +10,8 @@ from chat.input_items import messages_of_input
 from chat.model import IdempotencyKey, Turn
 from chat.past_exchanges import PastExchange, result_steps, stands_alone
 from chat.turn_store import TurnStore
-from parley.errors import IdempotencyKeyReused
 from parley.ids import new_id
+from parley.web.idempotency_keys import IdempotencyKeyReused
 
 READ_WINDOW = 64_000
 """Length of a branch that one request reads, as the context window of a model in tokens."""

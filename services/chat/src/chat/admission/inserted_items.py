@@ -16,9 +16,10 @@ from chat.item_store import ItemStore, NewItems
 from chat.model import INSERTED, IdempotencyKey, LogEntry, ToolResult, Turn
 from chat.turn_store import TurnRefused
 from parley import times
-from parley.errors import IdempotencyKeyReused, Overloaded
+from parley.errors import Overloaded
 from parley.ids import new_id
 from parley.process.locks import KeyedLocks, held_within
+from parley.web.idempotency_keys import IdempotencyKeyReused
 
 MAX_ATTEMPTS = 5
 CHANGE_TIMEOUT = 10.0

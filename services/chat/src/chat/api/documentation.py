@@ -3,14 +3,8 @@
 from typing import Any
 
 from chat import errors, file_errors
-from parley.errors import (
-    IdempotencyKeyReused,
-    InvalidCursor,
-    InvalidJson,
-    InvalidRequest,
-    UnsupportedMediaType,
-    ValidationFailed,
-)
+from parley.errors import InvalidCursor, InvalidJson, InvalidRequest, UnsupportedMediaType, ValidationFailed
+from parley.web.idempotency_keys import IdempotencyKeyReused
 from parley.web.openapi import (
     EXAMPLE_ID,
     IDEMPOTENCY_KEY_RULE,

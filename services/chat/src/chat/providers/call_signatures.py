@@ -6,7 +6,7 @@ They are part of the ID of the call, which clients of every protocol send back a
 import re
 from typing import Any
 
-from chat.model import MAX_CALL_ID
+from chat.tool_call_limits import MAX_CALL_ID
 
 MARK = "__thought_signature__"
 """Separates the ID from the signature."""

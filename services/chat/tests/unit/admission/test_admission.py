@@ -25,8 +25,9 @@ from chat_testing.bench import EngineBench
 from chat_testing.service_bench import ServiceBench
 from chat_testing.turns import MODEL, ended_turn, make_outcome, make_request
 from parley import times
-from parley.errors import IdempotencyKeyReused, RateLimited, ValidationFailed
+from parley.errors import RateLimited, ValidationFailed
 from parley.ids import new_id
+from parley.web.idempotency_keys import IdempotencyKeyReused
 
 
 def test_an_unknown_model_is_not_found() -> None:

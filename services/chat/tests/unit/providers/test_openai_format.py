@@ -6,9 +6,9 @@ import pytest
 
 from chat.catalogue import Target
 from chat.generation import Prompt
-from chat.model import MAX_CALL_ID
 from chat.parameters import ProviderKind
 from chat.providers.wire_formats import wire_format_of
+from chat.tool_call_limits import MAX_CALL_ID
 from chat_testing.parsed_answers import chunk, delta, parse
 
 SAID = [{"role": "developer", "content": "Be short."}, {"role": "user", "content": "Hi"}]

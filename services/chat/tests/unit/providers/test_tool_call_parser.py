@@ -7,13 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chat.api.openai_responses.item_references import as_input
-from chat.model import MAX_CALL_ID, MAX_CALL_NAME, LogEntry
+from chat.model import LogEntry
 from chat.protocols.anthropic_messages.content import content_of
 from chat.protocols.anthropic_messages.schemas import InputBlock
 from chat.protocols.openai_responses.output import folded
 from chat.protocols.parley.tools import ToolResultInput
 from chat.providers.parsing.tool_call_parser import MAX_CALLS, ToolCallParser
 from chat.running.tool_calls import join_calls
+from chat.tool_call_limits import MAX_CALL_ID, MAX_CALL_NAME
 from chat_testing.parsed_answers import chunk, delta, parse
 from parley.ids import new_id
 

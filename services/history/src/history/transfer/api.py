@@ -12,9 +12,9 @@ from history.transfer.content_disposition import content_disposition
 from history.transfer.export_service import FILE_SUFFIXES, MEDIA_TYPES, ExportFormat, ExportService
 from history.transfer.import_service import ImportFile, ImportService
 from history.transfer.schemas import ImportReport
-from parley.errors import IdempotencyKeyReused, InvalidJson, InvalidRequest, UnsupportedMediaType
+from parley.errors import InvalidJson, InvalidRequest, UnsupportedMediaType
 from parley.web.app import is_json
-from parley.web.idempotency_keys import check_idempotency_key
+from parley.web.idempotency_keys import IdempotencyKeyReused, check_idempotency_key
 from parley.web.openapi import REPLAYED, IdempotencyKey, ResponseDocs, header, location, problems
 
 router = APIRouter(prefix="/api/v1", tags=["transfer"])

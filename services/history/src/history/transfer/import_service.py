@@ -16,10 +16,10 @@ from history.transfer.parsing import ParsedEntry, check_format, parse_file, take
 from history.transfer.schemas import MAX_SKIPPED, Imported, ImportReport, Skipped
 from history.transfer.store import ConversationNotStorable, ImportStore
 from history.transfer.upload import Upload, open_upload
-from parley.errors import IdempotencyKeyReused
 from parley.ids import new_id
 from parley.process.locks import KeyedLocks, held_within
 from parley.process.worker_thread import WorkerThread
+from parley.web.idempotency_keys import IdempotencyKeyReused
 
 log = structlog.get_logger()
 

@@ -20,9 +20,10 @@ from chat.errors import ConversationNotFound, Erased, HistoryUnavailable, Messag
 from chat.protocols.openai_responses.conversation_items import items_of
 from chat.protocols.openai_responses.pages import first_page
 from chat.protocols.openai_responses.schemas import NewItemsRequest
-from parley.errors import IdempotencyKeyReused, InvalidJson, InvalidRequest, UnsupportedMediaType, ValidationFailed
+from parley.errors import InvalidJson, InvalidRequest, UnsupportedMediaType, ValidationFailed
 from parley.security.identity import Principal, caller
 from parley.web.app import JsonRoute
+from parley.web.idempotency_keys import IdempotencyKeyReused
 from parley.web.openapi import problems
 
 router = APIRouter(prefix="/v1/conversations", route_class=JsonRoute, tags=["openai"], dependencies=CHECKS_INCLUDE)

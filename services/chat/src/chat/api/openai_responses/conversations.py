@@ -25,15 +25,9 @@ from chat.protocols.openai_responses import ids
 from chat.protocols.openai_responses.conversation_items import items_of
 from chat.protocols.openai_responses.pages import page
 from chat.protocols.openai_responses.schemas import NewConversationRequest
-from parley.errors import (
-    IdempotencyKeyReused,
-    InvalidCursor,
-    InvalidJson,
-    InvalidRequest,
-    UnsupportedMediaType,
-    ValidationFailed,
-)
+from parley.errors import InvalidCursor, InvalidJson, InvalidRequest, UnsupportedMediaType, ValidationFailed
 from parley.web.app import JsonRoute
+from parley.web.idempotency_keys import IdempotencyKeyReused
 from parley.web.openapi import problems
 
 router = APIRouter(prefix="/v1/conversations", route_class=JsonRoute, tags=["openai"], dependencies=CHECKS_INCLUDE)

@@ -5,10 +5,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from chat.model import MAX_CALL_ID, MAX_CALL_NAME
 from chat.protocols.json_values import Json
 from chat.protocols.openai_chat.schemas import MAX_MESSAGES, OpenModel, is_absent
 from chat.protocols.openai_responses.schemas import MAX_FILENAME, MAX_TOOLS
+from chat.tool_call_limits import MAX_CALL_ID, MAX_CALL_NAME
 from parley.web.schemas import Text, max_entries
 
 MAX_STOP_SEQUENCES = 16

@@ -4,10 +4,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from chat.model import MAX_CALL_ID, MAX_CALL_NAME
 from chat.protocols.json_values import Json
 from chat.protocols.openai_chat.schemas import MAX_TOP_LOGPROBS, OpenModel, is_absent
 from chat.protocols.parley.schemas import Metadata, Temperature
+from chat.tool_call_limits import MAX_CALL_ID, MAX_CALL_NAME
 from parley.web.schemas import MAX_MEMBERS, Text, max_entries
 from parley.web.validation import FieldValueError
 

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError, field_validator, model_validator
 
-from chat.model import MAX_CALL_ID
 from chat.protocols.json_values import check_storable
+from chat.tool_call_limits import MAX_CALL_ID
 from parley.web.schemas import RequestBody, Text, max_entries
 from parley.web.validation import FieldValueError
 

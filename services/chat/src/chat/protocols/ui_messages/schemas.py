@@ -5,11 +5,11 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from chat.model import MAX_CALL_ID
 from chat.protocols.json_values import Json
 from chat.protocols.openai_chat.schemas import MAX_MESSAGES, OpenModel, is_absent
 from chat.protocols.openai_responses.schemas import MAX_FILENAME, MAX_TOOLS
 from chat.protocols.parley.schemas import ClientId, Metadata, SystemPrompt, Temperature
+from chat.tool_call_limits import MAX_CALL_ID
 from parley.ids import parse_id
 from parley.web.schemas import RequestBody, Text, max_entries
 

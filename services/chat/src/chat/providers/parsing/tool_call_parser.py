@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from chat.model import MAX_CALL_ID, MAX_CALL_NAME
 from chat.providers.call_signatures import signature_of, signed_id
 from chat.providers.parsing import lenient_json
 from chat.providers.parsing.json_object_end import JsonObjectEnd
 from chat.providers.parsing.text_sanitizing import TextJoiner, storable
+from chat.tool_call_limits import MAX_CALL_ID, MAX_CALL_NAME
 from parley.ids import new_id
 
 MAX_CALLS = 128
