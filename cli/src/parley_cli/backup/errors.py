@@ -1,4 +1,4 @@
-"""Error of a backup or a restore, and how failures of a database are told to a person."""
+"""The error of a backup or a restore, and the text that the terminal shows for the failure of a database."""
 
 import asyncio
 

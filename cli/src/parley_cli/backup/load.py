@@ -30,7 +30,7 @@ async def load(archive: ArchiveReader, dsns: Mapping[str, str], progress: Restor
         for each in targets:
             await transactions[each.service].start()
             await _load(archive, each)
-        # Those that are not committed end with their connections.
+        # After a failed commit, the other connections are closed, which rolls their transactions back.
         progress.committing = True
         for service, transaction in transactions.items():
             await transaction.commit()

@@ -12,7 +12,7 @@ from parley_cli.backup.errors import BackupError, reason_of
 
 @dataclass(slots=True)
 class RestoreProgress:
-    """The databases of a restore, and those that are committed and migrated."""
+    """The databases of a restore, and which of them are committed."""
 
     services: Sequence[str]
     committing: bool = False

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 
 class OutagePause:
-    """Tells whether a dependency may be called: for some seconds after a failed call, nobody waits for its timeout."""
+    """Some seconds after a failed call in which callers skip the dependency, in place of waiting for its timeout."""
 
     def __init__(self, seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds, self._clock = seconds, clock

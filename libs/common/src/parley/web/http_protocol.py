@@ -157,7 +157,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self.parser.get_http_version() not in VERSIONS:
             self.stop_parsing(errors.InvalidRequest("The only supported versions of HTTP are 1.1 and 1.0."))
         self.body_left = body_length(self.headers)
-        if self.parser.should_upgrade() and self.ignores_upgrade():
+        if self.parser.should_upgrade() and self.decline_upgrade():
             return
         super().on_headers_complete()
 
@@ -166,11 +166,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.in_head, self.head_bytes, self._framing_bytes = False, 0, 0
         self.heads += 1
 
-    def ignores_upgrade(self) -> bool:
-        """Return whether to ignore the upgrade of this head, as RFC 9110 allows. Only WebSocket is accepted.
+    def decline_upgrade(self) -> bool:
+        """Decline the upgrade of this head unless it is to WebSocket; return whether it was declined (RFC 9110, 7.8).
 
-        An ignored upgrade is removed and its head is parsed again, because the parser reads no body after an upgrade.
-        Reject WebSocket while an earlier request is open: its response would be lost in the new protocol.
+        The head is then parsed again without it, because the parser reads no body after an upgrade. Reject a WebSocket
+        while an earlier request is open: its response would be lost in the new protocol.
         """
         method = self.parser.get_method()
         if method == b"CONNECT":

@@ -153,7 +153,7 @@ class QueueConsumer:
     def _explain_loss(self) -> None:
         queue = self._subscription.queue
         if self._held.is_given_up:
-            self.down_reason = "the prefetch changes"
+            self.down_reason = "another channel with another prefetch is opened"
             log.warning("prefetch_changed", extra={"queue": queue, "prefetch": self._held.prefetch})
             return
         self.down_reason = "the connection, the channel or the queue was lost"

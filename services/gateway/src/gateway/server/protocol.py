@@ -105,7 +105,7 @@ class ServerProtocol(BoundedHttpProtocol):
         self.body_start = self.body_bytes
         if self.parser.should_upgrade():
             self.receiving = None
-            if not self.ignores_upgrade():
+            if not self.decline_upgrade():
                 if self.in_body:
                     self.stop_parsing(errors.InvalidRequest("Send a request for a WebSocket without a body."))
                 self.scope["method"] = self.parser.get_method().decode("ascii")

@@ -83,9 +83,10 @@ class TurnEventHandler:
                 del self._prepared[next(iter(self._prepared))]
 
     async def handle_batch(self, events: Sequence[CloudEvent]) -> Sequence[CloudEvent]:
-        """Store the events of turns in one or two transactions, and return those that have to be handled one by one.
+        """Store the events of turns, and return the events that have to be handled one by one.
 
-        If one of two transactions fails, its events are among them. Raise an exception if nothing is stored.
+        A large batch is stored in two transactions. The events of one that fails are returned. Raise an exception if
+        nothing is stored.
         """
         with self._track():
             turns = [turn for event in events if (turn := self._take(event)) is not None]
