@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 from typer.testing import CliRunner
 
-from cli_testing.backup_databases import ROWS, WEBHOOKS_KEY, DatabaseServer, Urls, contents, made, server
+from cli_testing.backup_databases import ROWS, WEBHOOKS_KEY, DatabaseServer, Urls, contents, made, query, server
 from parley.storage import migrations
 from parley_cli.backup.services import SERVICES, migration_sources
 from parley_cli.main import build
@@ -31,12 +31,8 @@ async def test_every_row_of_every_table_comes_back(server: DatabaseServer, made:
     assert {name for name in old if old[name] != new.get(name)} <= CHANGED_BY_A_RESTORE
     assert {name: rows for name, (rows, _) in old.items()} == {name: rows for name, (rows, _) in new.items()}
     assert min(rows for rows, _ in new.values()) > 0
-    connection = await asyncpg.connect(after["auth"])
-    assert await connection.fetchval("SELECT count(*) FROM revocations WHERE pushed") == 0
-    await connection.close()
-    connection = await asyncpg.connect(after["chat"])
-    assert await connection.fetchval("SELECT outbox_append(gen_random_uuid(), 'n', 's', 'new', '{}')") == 1
-    await connection.close()
+    assert await query(after["auth"], "SELECT count(*) FROM revocations WHERE pushed") == 0
+    assert await query(after["chat"], "SELECT outbox_append(gen_random_uuid(), 'n', 's', 'new', '{}')") == 1
 
 
 async def test_databases_with_rows_are_refused_unless_they_are_replaced(
@@ -44,9 +40,7 @@ async def test_databases_with_rows_are_refused_unless_they_are_replaced(
 ) -> None:
     archive, _, server.key = made
     urls = await server.databases("filled")
-    connection = await asyncpg.connect(urls["history"])
-    await connection.execute("DELETE FROM messages")
-    await connection.close()
+    await query(urls["history"], "DELETE FROM messages")
     before = await contents(urls)
     refused = await server.parley(urls, "restore", str(archive))
     assert (refused.exit_code, refused.stderr.count("\n")) == (1, 1)
@@ -62,9 +56,7 @@ async def test_an_archive_of_an_older_version_is_restored_and_migrated(
 ) -> None:
     async def old_chat(dsn: str) -> None:
         await migrations.migrate(dsn, *migration_sources("chat"), wanted=lambda m: m.source != "chat" or m.number < 4)
-        connection = await asyncpg.connect(dsn)
-        await connection.execute("INSERT INTO comparisons VALUES ('deletions', '2026-01-01 12:00Z')")
-        await connection.close()
+        await query(dsn, "INSERT INTO comparisons VALUES ('deletions', '2026-01-01 12:00Z')")
 
     old = {"chat": await backends.fresh_database(old_chat, "backup of an old chat")}
     archive = str(tmp_path / "old.backup")
@@ -73,18 +65,14 @@ async def test_an_archive_of_an_older_version_is_restored_and_migrated(
     new = {"chat": (await server.databases("migrated"))["chat"]}
     done = await server.parley(new, "restore", archive, "--service", "chat")
     assert done.exit_code == 0, done.stderr
-    connection = await asyncpg.connect(new["chat"])
     # An hour earlier: the deletions before the backup are compared again.
-    assert await connection.fetchval("SELECT compared_until = '2026-01-01 11:00Z' FROM comparisons")
-    assert await connection.fetchval("SELECT count(continues) FROM turns") == 0
-    await connection.close()
+    assert await query(new["chat"], "SELECT compared_until = '2026-01-01 11:00Z' FROM comparisons")
+    assert await query(new["chat"], "SELECT count(continues) FROM turns") == 0
 
 
 async def test_an_archive_of_a_newer_version_is_refused(server: DatabaseServer, tmp_path: Path) -> None:
     urls = await server.databases("migrated")
-    connection = await asyncpg.connect(urls["chat"])
-    await connection.execute("INSERT INTO schema_migrations VALUES ('chat', 9999, 'x')")
-    await connection.close()
+    await query(urls["chat"], "INSERT INTO schema_migrations VALUES ('chat', 9999, 'x')")
     archive = str(tmp_path / "new.backup")
     assert (await server.parley(urls, "backup", archive)).exit_code == 0
     refused = await server.parley(await server.databases("empty"), "restore", archive)
@@ -117,12 +105,10 @@ async def test_tables_of_another_program_are_never_dropped(
 ) -> None:
     archive, _, server.key = made
     urls = await server.databases("empty")
-    connection = await asyncpg.connect(urls["chat"])
-    await connection.execute("CREATE TABLE invoices (id integer)")
+    await query(urls["chat"], "CREATE TABLE invoices (id integer)")
     refused = await server.parley(urls, "restore", str(archive), "--replace")
     assert "The database of chat has tables that are not Parley's" in refused.stderr
-    assert await connection.fetchval("SELECT count(*) FROM invoices") == 0
-    await connection.close()
+    assert await query(urls["chat"], "SELECT count(*) FROM invoices") == 0
 
 
 async def test_a_backup_of_a_database_without_tables_fails_and_leaves_no_file(

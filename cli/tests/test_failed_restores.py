@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-import asyncpg
 import pytest
 
-from cli_testing.backup_databases import ROWS, DatabaseServer, Urls, contents, made, server
+from cli_testing.backup_databases import ROWS, DatabaseServer, Urls, contents, made, query, server
 
 __all__ = ["made", "server"]
 
 pytestmark = pytest.mark.integration
-FAIL_AT_COMMIT = """
+FAILURE = """
 CREATE FUNCTION fail_at_commit() RETURNS trigger LANGUAGE plpgsql
-    AS $$ BEGIN RAISE EXCEPTION 'no space is left'; END $$;
+    AS $$ BEGIN RAISE EXCEPTION 'no space is left'; END $$"""
+FAIL_AT_COMMIT = """
 CREATE CONSTRAINT TRIGGER fail_at_commit AFTER UPDATE ON comparisons DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION fail_at_commit()"""
 """The statements that bring restored rows up to date change this table of chat."""
@@ -23,8 +23,8 @@ async def test_a_restore_that_fails_between_two_databases_names_both_and_can_be_
 ) -> None:
     archive, _, server.key = made
     urls = await server.databases("migrated")
-    connection = await asyncpg.connect(urls["chat"])
-    await connection.execute(FAIL_AT_COMMIT)
+    for statement in (FAILURE, FAIL_AT_COMMIT):
+        await query(urls["chat"], statement)
     failed = await server.parley(urls, "restore", str(archive))
     assert failed.exit_code == 1
     assert failed.stderr == (
@@ -33,8 +33,7 @@ async def test_a_restore_that_fails_between_two_databases_names_both_and_can_be_
     )
     rows = {name: number for name, (number, _) in (await contents(urls)).items()}
     assert (rows["history.messages"], rows["chat.turns"], rows["auth.users"]) == (ROWS, 0, 0)
-    await connection.execute("DROP TRIGGER fail_at_commit ON comparisons")
-    await connection.close()
+    await query(urls["chat"], "DROP TRIGGER fail_at_commit ON comparisons")
     done = await server.parley(urls, "restore", str(archive), "--replace")
     assert done.exit_code == 0, done.stderr
     assert all(number for number, _ in (await contents(urls)).values())
@@ -45,12 +44,10 @@ async def test_a_restore_that_fails_before_the_first_database_says_that_none_is_
 ) -> None:
     archive, _, server.key = made
     urls = await server.databases("migrated")
-    connection = await asyncpg.connect(urls["auth"])
-    await connection.execute("ALTER TABLE users ADD CONSTRAINT no_space_is_left CHECK (false)")
+    await query(urls["auth"], "ALTER TABLE users ADD CONSTRAINT no_space_is_left CHECK (false)")
     failed = await server.parley(urls, "restore", str(archive))
     assert (failed.exit_code, failed.stderr.count("\n")) == (1, 1)
     assert failed.stderr.endswith(". No database was restored.\n")
-    await connection.execute("ALTER TABLE users DROP CONSTRAINT no_space_is_left")
-    await connection.close()
+    await query(urls["auth"], "ALTER TABLE users DROP CONSTRAINT no_space_is_left")
     done = await server.parley(urls, "restore", str(archive))
     assert done.exit_code == 0, done.stderr

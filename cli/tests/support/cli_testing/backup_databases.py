@@ -5,6 +5,7 @@ import secrets
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -29,9 +30,7 @@ async def with_tables(service: str, dsn: str) -> None:
 
 async def with_rows(backends: SharedBackends, service: str, dsn: str) -> None:
     await with_tables(service, dsn)
-    database = dsn.partition("?")[0].rpartition("/")[2]
-    administrator = (await backends.database_url()).replace("/postgres", f"/{database}", 1)
-    connection = await asyncpg.connect(administrator)
+    connection = await asyncpg.connect(await backends.superuser_url(dsn))
     await fill_tables(connection, ROWS)
     await connection.close()
 
@@ -87,6 +86,15 @@ async def made(backends: SharedBackends, tmp_path_factory: pytest.TempPathFactor
         done = await server.parley(urls, "backup", str(folder / "all.backup"))
         assert done.exit_code == 0, done.stderr
     return folder / "all.backup", urls, server.key
+
+
+async def query(url: str, statement: str) -> Any:
+    """Execute a statement in a database; return the first value of its rows."""
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval(statement)
+    finally:
+        await connection.close()
 
 
 async def contents(urls: Urls) -> dict[str, tuple[int, str]]:

@@ -1,7 +1,6 @@
 """A database of a service with rows in every table, to explain statements on."""
 
 import contextlib
-import re
 from collections.abc import AsyncIterator
 
 from parley.messaging import outbox
@@ -19,9 +18,7 @@ async def filled_database(backends: SharedBackends, service: str, rows: int) -> 
         await migrations.migrate(dsn, outbox.MIGRATIONS, service)
 
     database = await backends.fresh_database(migrate, f"to fill {service}")
-    name = database.partition("?")[0].rpartition("/")[2]
-    dsn = re.sub(r"/\w+(\?|$)", rf"/{name}\1", await backends.database_url())
-    async with open_pool(dsn, size=1) as pool, pool.acquire() as connection:
+    async with open_pool(await backends.superuser_url(database), size=1) as pool, pool.acquire() as connection:
         await connection.execute("SET statement_timeout = 0")
         await fill_tables(connection, rows)
         yield connection

@@ -78,6 +78,10 @@ class SharedBackends:
             return self._handed_down[0]
         return (await self._server("postgres", self._make_postgres)).url
 
+    async def superuser_url(self, dsn: str) -> str:
+        """Return the administrator's DSN of a database that `fresh_database` made."""
+        return re.sub(r"/\w+(\?|$)", rf"/{_name(dsn)}\1", await self.database_url())
+
     async def start_postgres(self) -> tuple[str, str] | None:
         """Start PostgreSQL for other processes, and return their argument `postgres`.
 
@@ -132,7 +136,7 @@ class SharedBackends:
 
     async def drop(self, dsn: str) -> None:
         """Remove a database that `fresh_database` made."""
-        name = dsn.partition("?")[0].rpartition("/")[2]
+        name = _name(dsn)
         await Databases(await self.database_url()).drop_database(name)
         self._made.discard(name)
 
@@ -218,3 +222,7 @@ class SharedBackends:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
+
+
+def _name(dsn: str) -> str:
+    return dsn.partition("?")[0].rpartition("/")[2]
