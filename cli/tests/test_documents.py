@@ -1,17 +1,48 @@
 """Generated documents and their state in the repository."""
 
+import importlib
+import pkgutil
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
+import pytest
+
+import auth
+import chat
+import gateway
+import history
+import parley
+import webhooks
 from parley.config.settings import environment_names
+from parley.errors import ParleyError
 from parley_cli.documents import configuration, pages
 from parley_cli.documents.configuration import SETTINGS_CLASSES
+from parley_cli.documents.errors import catalogue
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_no_generated_document_is_out_of_date() -> None:
     assert pages.outdated(ROOT) == []
+
+
+@pytest.mark.parametrize("package", [parley, auth, chat, gateway, history, webhooks])
+def test_the_page_of_errors_has_the_errors_of_every_module(package: ModuleType) -> None:
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    codes = {kind.code for kind in catalogue()}
+    missing = {kind for kind in errors_of(package.__name__) if kind.code not in codes}
+    assert missing == set()
+
+
+def errors_of(package: str, parent: type[ParleyError] = ParleyError) -> Iterator[type[ParleyError]]:
+    for kind in parent.__subclasses__():
+        if kind.__module__.partition(".")[0] == package:
+            yield kind
+        yield from errors_of(package, kind)
 
 
 def test_a_default_that_differs_between_services_is_shown_for_each() -> None:

@@ -6,7 +6,15 @@ from itertools import groupby
 
 from parley.errors import ParleyError
 
-MODULES = ("parley.errors", "auth.errors", "chat.errors", "chat.file_errors", "history.errors", "gateway.errors")
+MODULES = (
+    "parley.errors",
+    "parley.web.idempotency_keys",
+    "auth.errors",
+    "chat.errors",
+    "chat.file_errors",
+    "history.errors",
+    "gateway.errors",
+)
 HEAD = """# Errors
 
 Parley returns errors as `application/problem+json` (RFC 9457). `code` is stable: use it in programs, and never the
