@@ -112,7 +112,7 @@ async def maintain(store: PostgresTurnStore, users: Collection[UUID], running: a
         turns = [row["id"] for row in rows]
         await maintenance.confirm(turns)
         await maintenance.republish(turns, older_than=0)
-        await erasure.blank_late_turns()
+        await erasure.blank_deleted_conversations()
         for row in rows[5:20]:
             with contextlib.suppress(TurnInProgress):
                 await items.delete(

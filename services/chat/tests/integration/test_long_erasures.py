@@ -13,9 +13,9 @@ from chat.model import IdempotencyKey, Turn
 from chat.storage.postgres_erasure import PostgresTurnErasureStore
 from chat.storage.postgres_turns import PostgresTurnStore
 from chat.turn_store import TurnRefused
-from chat_testing.item_store_contract import ended
+from chat_testing.item_store_contract import ended, running
 from chat_testing.replica import NewDatabase
-from chat_testing.turns import conversation_of, make_new_turn
+from chat_testing.turns import conversation_of, make_new_turn, make_outcome
 from parley import times
 from parley.errors import DependencyUnavailable
 from parley.ids import new_id
@@ -38,6 +38,7 @@ FROM idempotency_keys AS k, generate_series(1, $2) AS n WHERE k.turn_id = $1"""
 COPY_CONVERSATION = """
 INSERT INTO conversations (id, user_id, system_prompt) SELECT gen_random_uuid(), user_id, 'Secret'
 FROM conversations AS c, generate_series(1, $2) AS n WHERE c.id = $1"""
+UNBLANKED = "SELECT count(*) FROM conversations WHERE deleted_at IS NOT NULL AND blanked_at IS NULL"
 COUNT, BATCH = 45, 10
 
 
@@ -147,7 +148,8 @@ async def test_an_erasure_commits_each_batch_and_confirms_when_nothing_is_left(n
 
 async def test_an_erasure_without_time_goes_on_where_it_was(new_database: NewDatabase) -> None:
     async with large_user(await new_database()) as user:
-        rows = sum((await user.left()).values())
+        left = await user.left()
+        rows = sum(left.values()) + left["conversations"]  # marked as deleted first, as blanked at the end
         assert rows > 4 * COUNT
         await user.erasure().end_turns(user.turn.user_id)
         attempts = 0
@@ -189,11 +191,38 @@ async def test_a_deleted_conversation_is_blanked_in_batches(new_database: NewDat
         assert (left["turns"], left["keys"]) == (1, COUNT + 1), "the turn of another conversation"
 
 
-async def test_late_turns_are_blanked_batch_by_batch(new_database: NewDatabase) -> None:
+async def test_deleted_conversations_are_blanked_in_batches(new_database: NewDatabase) -> None:
     async with large_user(await new_database()) as user:
-        await user.erasure().delete_conversation(conversation_of(user.turn), user.turn.user_id, times.now())
-        numbers: list[int] = []
-        while not numbers or numbers[-1]:
-            numbers.append(await user.erasure().blank_late_turns())
-        assert numbers == [10, 10, 10, 10, 5, 0]
-        assert (await user.left())["outbox"] == 1
+        for conversation in await user.pool.fetch("SELECT id FROM conversations"):
+            await user.erasure().delete_conversation(conversation["id"], user.turn.user_id, times.now())
+        attempts = 0
+        while await user.pool.fetchval(UNBLANKED) > 1:
+            attempts += 1
+            assert attempts < 10 * COUNT / BATCH
+            with contextlib.suppress(DependencyUnavailable):
+                await user.erasure(work_time=0).blank_deleted_conversations()
+        assert attempts > 2 * COUNT / BATCH
+        left = await user.left()
+        assert (left["turns"], left["conversations"]) == (1, 0), "a turn still runs"
+
+
+async def test_a_turn_that_ends_after_the_deletion_of_its_conversation_is_blanked(new_database: NewDatabase) -> None:
+    async with open_pool(await new_database(), size=2) as pool:
+        turns = PostgresTurnStore(pool, lambda: None)
+        erasure = PostgresTurnErasureStore(turns)
+        turn = await running(turns, user_message="Secret")
+        await _delete(erasure, turn)
+        await erasure.blank_deleted_conversations()
+        assert await pool.fetchval(UNBLANKED) == 1
+        await turns.finish(turn, make_outcome("Secret", " answer"))
+        for left in (1, 0):
+            assert await pool.fetchval(UNBLANKED) == left
+            await erasure.blank_deleted_conversations()
+        texts = await pool.fetch("SELECT t::text FROM turns AS t UNION ALL SELECT data::text FROM outbox")
+        assert [text for (text,) in texts if "Secret" in text] == []
+
+
+async def test_an_erasure_leaves_no_conversation_to_blank(new_database: NewDatabase) -> None:
+    async with large_user(await new_database()) as user:
+        await _erase(user.erasure(), user.turn)
+        assert await user.pool.fetchval(UNBLANKED) == 0

@@ -9,8 +9,8 @@ from uuid import UUID
 class TurnErasureStore(Protocol):
     """Deletes conversations and users for good, also if their events arrive before the turns.
 
-    Every method raises DependencyUnavailable. ``blank_conversation`` and ``erase`` also raise it after a while if they
-    have not finished: the next call continues.
+    Every method raises DependencyUnavailable. ``blank_conversation``, ``blank_deleted_conversations`` and ``erase``
+    also raise it after a while if they have not finished: the next call continues.
     """
 
     async def delete_conversation(self, conversation_id: UUID, user_id: UUID, deleted_at: datetime) -> list[UUID]:
@@ -48,6 +48,6 @@ class TurnErasureStore(Protocol):
         """Record until when deletions were compared with history."""
         ...
 
-    async def blank_late_turns(self) -> int:
-        """Blank turns that ended after their conversation was deleted; returns the number of turns."""
+    async def blank_deleted_conversations(self) -> None:
+        """Blank the turns that ended after their conversation was deleted."""
         ...

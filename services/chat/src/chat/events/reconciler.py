@@ -51,7 +51,7 @@ class Reconciler:
         """Compare with history, then purge. An unavailable dependency leaves the work to the next run."""
         await run_step("reconciliation", self._compare)
         await run_step("deletions", self._deletions.compare)
-        await run_step("late turns", self._erasure.blank_late_turns)
+        await run_step("deleted conversations", self._erasure.blank_deleted_conversations)
         await run_step("purge", self._purge)
 
     async def _purge(self) -> None:

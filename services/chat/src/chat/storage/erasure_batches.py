@@ -30,28 +30,35 @@ class ErasureBatches:
             await allow_long_statements(connection, ERASURE_TIMEOUT)
             yield connection
 
-    async def apply_to_each(self, statement: str, select: str, owner: UUID) -> None:
+    async def apply_to_each(self, statement: str, select: str, *owner: object) -> None:
         """Execute a statement on every row whose id ``select`` returns; raises DependencyUnavailable if time is up."""
-        async for ids in self._pages(select, owner):
+        async for ids in self.pages(select, *owner):
             await self.apply(statement, ids)
 
     async def apply(self, statement: str, ids: Sequence[UUID]) -> None:
         """Execute a statement on rows; raises DependencyUnavailable if time is up."""
-        for batch in self._batches(ids):
+        for batch in self.split(ids):
             async with self.transaction() as connection:
                 await connection.execute(statement, batch, timeout=ERASURE_TIMEOUT)
             self._time.check()
 
     async def blank_events_of_each(self, select: str, owner: UUID) -> None:
         """Blank the events of every conversation or turn whose id ``select`` returns."""
-        async for ids in self._pages(select, owner):
+        async for ids in self.pages(select, owner):
             await self.blank_events(ids)
 
     async def blank_events(self, keys: Sequence[UUID]) -> None:
         """Blank the events of conversations, or of turns without one."""
-        for batch in self._batches(keys):
+        for batch in self.split(keys):
             found = await self._fetch(sql.EVENTS_WITH_CONTENT, [str(key) for key in batch])
             await self.apply(sql.BLANK_EVENTS, [row["id"] for row in found])
+
+    async def pages(self, select: str, *owner: object) -> AsyncIterator[list[UUID]]:
+        """Return the ids that ``select`` returns, page by page."""
+        last = _FIRST
+        while ids := [row["id"] for row in await self._fetch(select, *owner, last, PAGE_SIZE)]:
+            yield ids
+            last = ids[-1]
 
     async def delete_keys(self, user_id: UUID) -> None:
         """Delete the idempotency keys of a user."""
@@ -60,16 +67,10 @@ class ErasureBatches:
                 await connection.execute(sql.DELETE_KEYS, user_id, self._size, timeout=ERASURE_TIMEOUT)
             self._time.check()
 
-    async def _pages(self, select: str, owner: UUID) -> AsyncIterator[list[UUID]]:
-        last = _FIRST
-        while ids := [row["id"] for row in await self._fetch(select, owner, last, PAGE_SIZE)]:
-            yield ids
-            last = ids[-1]
-
     async def _fetch(self, statement: str, *arguments: Any) -> list[Any]:
         async with self.transaction() as connection:
             rows: list[Any] = await connection.fetch(statement, *arguments, timeout=ERASURE_TIMEOUT)
             return rows
 
-    def _batches(self, ids: Sequence[UUID]) -> list[list[UUID]]:
+    def split(self, ids: Sequence[UUID]) -> list[list[UUID]]:
         return [list(ids[start : start + self._size]) for start in range(0, len(ids), self._size)]

@@ -15,11 +15,11 @@ jsonb_set(jsonb_set(jsonb_set(o.data || '{"system_prompt": null, "metadata": {},
 TURNS_OF_USER = f"""
 SELECT id FROM turns AS t WHERE user_id = $1 AND id > $2 AND {_HAS_CONTENT} ORDER BY id LIMIT $3"""  # noqa: S608 - only a constant is interpolated
 # The subqueries are never merged, so that no plan walks the primary key through the rows of others.
-TURNS_OF_CONVERSATION = f"""
-SELECT id FROM (
-    SELECT id FROM turns AS t WHERE conversation_id = $1 AND status <> 'running' AND {_HAS_CONTENT} OFFSET 0
+TURNS_OF_CONVERSATIONS = f"""
+SELECT t.id FROM unnest($1::uuid[]) AS c (id) CROSS JOIN LATERAL (
+    SELECT id FROM turns AS t WHERE conversation_id = c.id AND status <> 'running' AND {_HAS_CONTENT} OFFSET 0
 ) AS t
-WHERE id > $2 ORDER BY id LIMIT $3"""  # noqa: S608 - only a constant is interpolated
+WHERE t.id > $2 ORDER BY t.id LIMIT $3"""  # noqa: S608 - only a constant is interpolated
 CONVERSATIONS = """
 SELECT id FROM (SELECT id FROM conversations WHERE user_id = $1 OFFSET 0) AS c WHERE id > $2 ORDER BY id LIMIT $3"""
 OPEN_CONVERSATIONS = """
@@ -33,9 +33,23 @@ EVENTS_WITH_CONTENT = f"""
 SELECT o.id FROM outbox AS o
 WHERE o.partition_key = ANY ($1::text[]) AND o.name LIKE 'conversation.turn.%' AND o.data <> {_BLANK_EVENT}
 ORDER BY o.id"""  # noqa: S608 - only a constant is interpolated
-LATE_TURNS = f"""
-SELECT t.id, t.conversation_id FROM turns AS t JOIN conversations AS c ON c.id = t.conversation_id
-WHERE c.deleted_at IS NOT NULL AND t.status <> 'running' AND {_HAS_CONTENT} LIMIT $1"""  # noqa: S608 - only a constant is interpolated
+# A deleted conversation leaves the index `conversations_to_blank` when it is blanked, which waits for a running turn.
+_UNBLANKED = """
+SELECT c.id FROM conversations AS c
+WHERE {chosen} AND c.deleted_at IS NOT NULL AND c.blanked_at IS NULL AND NOT EXISTS (
+    SELECT FROM turns AS t WHERE t.conversation_id = c.id AND {turn} OFFSET 0
+)"""
+UNBLANKED_CONVERSATIONS = f"""
+{_UNBLANKED.format(chosen="c.id > $1", turn="t.status = 'running'")} ORDER BY c.id LIMIT $2"""
+BLANKED_CONVERSATIONS = f"""
+{_UNBLANKED.format(chosen="c.id = ANY ($1::uuid[])", turn=f"(t.status = 'running' OR {_HAS_CONTENT})")}
+  AND c.id > $2 ORDER BY c.id LIMIT $3"""
+UNRECORDED_CONVERSATIONS = """
+SELECT id FROM (SELECT id FROM conversations WHERE user_id = $1 AND blanked_at IS NULL OFFSET 0) AS c
+WHERE id > $2 ORDER BY id LIMIT $3"""
+RECORD_BLANKED = """
+WITH locked AS (SELECT id FROM conversations WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE)
+UPDATE conversations AS c SET blanked_at = coalesce(blanked_at, now()) FROM locked WHERE c.id = locked.id"""
 
 BLANK_TURNS = """
 WITH locked AS (SELECT id FROM turns WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE)

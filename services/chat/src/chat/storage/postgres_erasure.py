@@ -1,6 +1,6 @@
 """Tombstones of deleted conversations and erased accounts in Postgres."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -40,9 +40,7 @@ class PostgresTurnErasureStore:
 
     async def blank_conversation(self, conversation_id: UUID) -> None:
         """Blank the content of a deleted conversation in batches."""
-        batches = self._batches()
-        await batches.apply_to_each(sql.BLANK_TURNS, sql.TURNS_OF_CONVERSATION, conversation_id)
-        await batches.blank_events([conversation_id])
+        await _blank(self._batches(), [conversation_id])
 
     async def cancel_all(self, user_id: UUID) -> list[UUID]:
         """Request cancellation of a user's running turns; returns their ids."""
@@ -77,6 +75,7 @@ class PostgresTurnErasureStore:
         await batches.delete_keys(user_id)
         for select in (sql.CONVERSATIONS, sql.TURNS_WITHOUT_CONVERSATION):
             await batches.blank_events_of_each(select, user_id)
+        await batches.apply_to_each(sql.RECORD_BLANKED, sql.UNRECORDED_CONVERSATIONS, user_id)
         async with batches.transaction() as connection:
             await connection.execute(sql.LOCK_BUDGETS, user_id)
             await connection.execute("DELETE FROM budgets WHERE user_id = $1", user_id)
@@ -99,17 +98,21 @@ class PostgresTurnErasureStore:
         async with self._turns.connection() as connection:
             await connection.execute(sql.RECORD_COMPARISON, until)
 
-    async def blank_late_turns(self) -> int:
-        """Blank a batch of turns that ended after the deletion of their conversation; returns the number of turns."""
+    async def blank_deleted_conversations(self) -> None:
+        """Blank what deleted conversations still have: a turn that ran at the deletion stores its answer afterwards."""
         batches = self._batches()
-        async with batches.transaction() as connection:
-            late = await connection.fetch(sql.LATE_TURNS, self._batch_size, timeout=ERASURE_TIMEOUT)
-        await batches.apply(sql.BLANK_TURNS, [row["id"] for row in late])
-        await batches.blank_events(list({row["conversation_id"] for row in late}))
-        return len(late)
+        async for ids in batches.pages(sql.UNBLANKED_CONVERSATIONS):
+            for batch in batches.split(ids):
+                await _blank(batches, batch)
 
     def _batches(self) -> ErasureBatches:
         return ErasureBatches(self._turns, self._batch_size, self._work_time)
+
+
+async def _blank(batches: ErasureBatches, conversations: Sequence[UUID]) -> None:
+    await batches.apply_to_each(sql.BLANK_TURNS, sql.TURNS_OF_CONVERSATIONS, conversations)
+    await batches.blank_events(conversations)
+    await batches.apply_to_each(sql.RECORD_BLANKED, sql.BLANKED_CONVERSATIONS, conversations)
 
 
 async def _publish_end(connection: Connection, turn: Turn) -> None:

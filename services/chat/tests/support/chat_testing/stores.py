@@ -41,7 +41,8 @@ class InMemoryTurnErasureStore:
     """Users whose turns were ended, once for each call."""
     erased: list[tuple[UUID, str]] = field(default_factory=list)
     cancelled: list[UUID] = field(default_factory=list)
-    late_turns_blanked: int = 0
+    all_blanked: int = 0
+    """How often all deleted conversations were blanked."""
     compared_until: datetime | None = None
 
     async def delete_conversation(self, conversation_id: UUID, user_id: UUID, deleted_at: datetime) -> list[UUID]:
@@ -73,9 +74,8 @@ class InMemoryTurnErasureStore:
     async def record_comparison(self, until: datetime) -> None:
         self.compared_until = until
 
-    async def blank_late_turns(self) -> int:
-        self.late_turns_blanked += 1
-        return 0
+    async def blank_deleted_conversations(self) -> None:
+        self.all_blanked += 1
 
 
 @dataclass

@@ -74,14 +74,14 @@ async def test_without_history_nothing_is_confirmed_or_republished_but_old_data_
     bench.history.unavailable = True
     await bench.reconciler.reconcile()
     assert (len(bench.store.turns), bench.store.republished) == (1, [])
-    assert (bench.store.purge_calls, bench.erasure.late_turns_blanked) == (1, 1)
+    assert (bench.store.purge_calls, bench.erasure.all_blanked) == (1, 1)
 
 
 async def test_an_unavailable_database_ends_the_run_without_an_error() -> None:
     bench = ReconcilerBench()
     bench.store.unavailable = True
     await bench.reconciler.reconcile()
-    assert (bench.store.purge_calls, bench.erasure.late_turns_blanked) == (1, 1)
+    assert (bench.store.purge_calls, bench.erasure.all_blanked) == (1, 1)
 
 
 async def test_the_purge_continues_while_batches_are_full() -> None:
