@@ -2,6 +2,7 @@
 
 Row ``n`` has the id ``identifier(n)``. Its owner, its conversation and so on are ``identifier(n % GROUPS)``, and its
 parent is ``identifier(n + GROUPS)``: a chain within the group. ``SAMPLES`` has arguments that meet row and group 7.
+IDs grow with the rows, as those of the product do, so that an index of IDs has the order of the table.
 """
 
 import hashlib
@@ -15,6 +16,8 @@ from parley.storage.postgres import Connection
 
 GROUPS = 50
 SAMPLE = 7
+EVEN = f"n % {GROUPS}"
+"""The group of row ``n``: all have as many rows."""
 _TABLES = """
 SELECT c.oid, c.relname AS name FROM pg_class AS c
 WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND c.relname <> 'schema_migrations' ORDER BY 2"""
@@ -33,9 +36,14 @@ _KNOWN_TIMES = {"finished_at", "sent_at", "last_message_at", "last_used_at"}
 _VALUES = {"boolean": "n % 10 = 0", "jsonb": "'{}'::jsonb", "text[]": "ARRAY['t7']", "tsvector": "'t7'::tsvector"}
 
 
+def skewed(rows: int) -> str:
+    """Return the group of row ``n`` where three have nearly all rows, and the sample the first ten and the last ten."""
+    return f"CASE WHEN n < 10 OR n >= {rows - 10} THEN {SAMPLE} ELSE n % 3 END"
+
+
 def identifier(number: int) -> UUID:
     """Return the UUID of a row or of a group of rows."""
-    return UUID(hashlib.md5(f"u{number}".encode(), usedforsecurity=False).hexdigest())
+    return UUID(int=number)
 
 
 _TIME = datetime.now(UTC) - timedelta(minutes=1000)
@@ -59,12 +67,15 @@ SAMPLES: dict[str, Any] = {
 """An argument of each type."""
 
 
-async def fill_tables(connection: Connection, rows: int) -> None:
-    """Insert rows into every table of the database, without triggers and foreign keys. Needs a superuser."""
+async def fill_tables(connection: Connection, rows: int, group: str = EVEN) -> None:
+    """Insert rows into every table of the database, without triggers and foreign keys. Needs a superuser.
+
+    ``group`` is an SQL expression: the number of the group of row ``n``.
+    """
     await connection.execute("SET session_replication_role = replica")
     for table in await connection.fetch(_TABLES):
         columns = await connection.fetch(_COLUMNS, table["oid"])
-        values = {column["name"]: value for column in columns if (value := _value(column))}
+        values = {column["name"]: value for column in columns if (value := _value(column, group))}
         await connection.execute(
             f"INSERT INTO {table['name']} ({', '.join(values)}) SELECT {', '.join(values.values())}"  # noqa: S608 - names of the schema
             f" FROM generate_series(0, {rows - 1}) AS n ON CONFLICT DO NOTHING"
@@ -73,10 +84,10 @@ async def fill_tables(connection: Connection, rows: int) -> None:
     await connection.execute("VACUUM ANALYZE")
 
 
-def _value(column: Any) -> str | None:
+def _value(column: Any, group: str) -> str | None:
     """Return the expression of a column's value in row ``n``, or None for the default."""
     name, kind = column["name"], column["type"]
-    number = "n" if column["ends_a_key"] or name in ("number", "position", "sequence") else f"n % {GROUPS}"
+    number = "n" if column["ends_a_key"] or name in ("number", "position", "sequence") else f"({group})"
     if kind == "text":
         return _text(number, re.findall(r"'([^']*)'::text", column["checks"] or ""))
     if kind == "timestamp with time zone":
@@ -86,7 +97,7 @@ def _value(column: Any) -> str | None:
     if kind == "boolean" and column["checks"] and column["has_default"]:
         return None  # the key of a table of one row
     own_number = {"id": "n", "parent_id": f"n + {GROUPS}"}.get(name, number)
-    values = {"uuid": f"md5('u' || ({own_number}))::uuid", "bytea": f"decode(md5('b' || ({number})), 'hex')"}
+    values = {"uuid": f"lpad(to_hex({own_number}), 32, '0')::uuid", "bytea": f"decode(md5('b' || ({number})), 'hex')"}
     values |= dict.fromkeys(("integer", "bigint", "smallint", "numeric", "double precision"), number)
     return "true" if name == "stored" else {**_VALUES, **values}.get(kind)
 

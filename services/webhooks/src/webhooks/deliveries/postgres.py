@@ -15,15 +15,16 @@ SELECT d.*, e.name, e.version, octet_length(e.body) AS body_bytes,
 FROM ({deliveries}) AS d CROSS JOIN LATERAL (SELECT * FROM events WHERE id = d.event_id OFFSET 0) AS e
 ORDER BY d.id DESC"""
 _FIND = _SELECT.format(deliveries="SELECT * FROM deliveries WHERE webhook_id = $1 AND id = $2")
-# Chooses from a page of each status, so that one index serves every list. The position is never NULL, because a generic
-# plan has no index for "$3 IS NULL OR …".
+# Chooses from a page of each status, so that one index serves every list. With its order by status, no plan walks the
+# primary key through deliveries with other statuses. The position is never NULL, because a generic plan has no index
+# for "$3 IS NULL OR …".
 LIST = _SELECT.format(
     deliveries="""
     SELECT found.* FROM unnest($2::text[]) AS wanted (status) CROSS JOIN LATERAL (
         SELECT * FROM deliveries
-        WHERE webhook_id = $1 AND status = wanted.status
-            AND id < coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-        ORDER BY id DESC LIMIT $4
+        WHERE webhook_id = $1 AND status >= wanted.status
+            AND (status, id) < (wanted.status, coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
+        ORDER BY status DESC, id DESC LIMIT $4
     ) AS found ORDER BY found.id DESC LIMIT $4"""
 )
 # A webhook has at most one delivery of an event.
