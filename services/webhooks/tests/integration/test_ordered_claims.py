@@ -57,5 +57,5 @@ async def test_a_claim_reads_no_delivery_that_waits_behind_a_failed_one_of_its_k
     queue = PostgresDeliveryQueue(Database(pool), max_in_flight=5, disable_after=60)
     assert not await queue.claim(50, 1_000, only_healthy=False)
     async with pool.acquire() as connection:
-        plan = await explain(connection, CLAIM, [[webhook], 5, 50, new_id(), 12.0, [""], 1_000], mode)
+        plan = await explain(connection, CLAIM, [[webhook], 5, 50, new_id(), 12.0, [""], 1_000, []], mode)
     assert plan.work < MAX_WORK, plan.summary

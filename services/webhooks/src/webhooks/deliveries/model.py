@@ -9,6 +9,8 @@ DeliveryStatus = Literal["pending", "delivered", "failed", "dead"]
 """``failed``: the last attempt failed, and another one follows. ``dead``: no attempt follows."""
 DELIVERY_STATUSES: tuple[DeliveryStatus, ...] = get_args(DeliveryStatus)
 TEST_EVENT = "webhook.test"
+ALWAYS_DELIVERED = ("user.erased", "user.erasure_confirmed")
+"""Events about erased users that are still delivered: they contain ids only."""
 MAX_REDELIVERED = 10_000
 """Deliveries that one request for a time range sends again."""
 

@@ -35,7 +35,7 @@ LIST_OF_EVENT = _SELECT.format(
 )
 _INSERT_EVENT = """
 INSERT INTO events (id, user_id, name, version, partition_key, time, body) VALUES ($1, $2, $3, $4, $5, $6, $7)"""
-_LOCK = "SELECT id FROM webhooks WHERE id = $1 FOR KEY SHARE"
+_LOCK = "SELECT id FROM webhooks WHERE id = $1 AND deleted_at IS NULL FOR KEY SHARE"
 _INSERT = "INSERT INTO deliveries (id, webhook_id, event_id, partition_key) VALUES ($1, $2, $3, $4)"
 _AGAIN = "status = 'pending', attempt = 0, next_attempt_at = now(), claim = NULL, claimed_until = NULL, error = NULL"
 # An attempt in progress stays as it is: without its claim, another request would start beside it.

@@ -24,11 +24,13 @@ LEFT JOIN LATERAL (
 ) AS last ON true
 ORDER BY w.id DESC"""
 # One's own webhooks, and with the scope of an administrator those for all.
-_VISIBLE = "((w.scope = 'own' AND w.user_id = $1) OR (w.scope = 'all' AND $2))"
+_VISIBLE = "w.deleted_at IS NULL AND ((w.scope = 'own' AND w.user_id = $1) OR (w.scope = 'all' AND $2))"
 _FIND = _SELECT.format(webhooks=f"SELECT * FROM webhooks AS w WHERE {_VISIBLE} AND w.id = $3")  # noqa: S608 - constants
 # Two pages, because each has an index. Their position is never NULL, because a generic plan has no index for
 # "$3 IS NULL OR …": see docs/query-plans.md.
-_BEFORE = "id < coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff') ORDER BY id DESC LIMIT $4"
+_BEFORE = (
+    "deleted_at IS NULL AND id < coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff') ORDER BY id DESC LIMIT $4"
+)
 LIST = _SELECT.format(
     webhooks=f"""
     (SELECT * FROM webhooks WHERE scope = 'own' AND user_id = $1 AND {_BEFORE})
@@ -37,8 +39,8 @@ LIST = _SELECT.format(
     ORDER BY id DESC LIMIT $4"""  # noqa: S608 - only constants are interpolated
 )
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
-_COUNT_OWN = "SELECT count(*) FROM webhooks WHERE scope = 'own' AND user_id = $1"
-_COUNT_SHARED = "SELECT count(*) FROM webhooks WHERE scope = 'all'"
+_COUNT_OWN = "SELECT count(*) FROM webhooks WHERE scope = 'own' AND user_id = $1 AND deleted_at IS NULL"
+_COUNT_SHARED = "SELECT count(*) FROM webhooks WHERE scope = 'all' AND deleted_at IS NULL"
 _INSERT = """
 INSERT INTO webhooks (id, user_id, scope, url, events, name_patterns, description, ordered, status, secret)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'active', $9)"""
@@ -56,7 +58,9 @@ UPDATE webhooks AS w SET
     -- The webhook belongs to the administrator who activated it last.
     user_id = CASE WHEN $4::jsonb->>'status' = 'active' THEN $1 ELSE w.user_id END
 WHERE {_VISIBLE} AND w.id = $3"""  # noqa: S608 - only constants are interpolated
-_DELETE = f"DELETE FROM webhooks AS w WHERE {_VISIBLE} AND w.id = $3"  # noqa: S608 - only constants are interpolated
+# The purge deletes its deliveries and its row: there may be a million.
+_DELETE = f"""
+UPDATE webhooks AS w SET status = 'disabled', deleted_at = now() WHERE {_VISIBLE} AND w.id = $3"""  # noqa: S608 - constants
 _ROTATE = f"""
 UPDATE webhooks AS w SET secret = $4, previous_secret = w.secret,
     previous_secret_until = now() + make_interval(hours => $5)
@@ -101,7 +105,7 @@ class PostgresWebhookStore:
         return bool(await self._database.execute(_PATCH, user_id, shared, webhook_id, dict(changes), events, patterns))
 
     async def delete(self, user_id: UUID, webhook_id: UUID, *, shared: bool) -> bool:
-        """Delete a webhook with its deliveries; False if there is no such webhook."""
+        """Mark a webhook as deleted; False if there is no such webhook."""
         return bool(await self._database.execute(_DELETE, user_id, shared, webhook_id))
 
     async def rotate(self, user_id: UUID, webhook_id: UUID, secret: bytes, *, shared: bool) -> bool:

@@ -1,23 +1,52 @@
 """Webhooks of users who were erased, disabled, or lost a scope, and stored events of which items were deleted."""
 
+from uuid import UUID
+
 from parley.messaging import outbox
-from parley.storage.erasure import ERASURE_TIMEOUT
-from parley.storage.postgres import allow_long_statements
+from parley.storage.erasure import ERASURE_TIMEOUT, WORK_TIME, WorkTime
+from parley.storage.postgres import allow_long_statements, row_count
 from parley.times import now
 from parley_events.models import TurnRedacted, UserChanged, UserErased, UserErasureConfirmed
 from parley_events.webhook_models import WebhookDisabledReason
 from webhooks.database import ERASURE_LOCK, EXCLUSIVE_ERASURE_LOCK, Database
 from webhooks.deliveries.body import kept_texts, redacted_body
+from webhooks.deliveries.model import ALWAYS_DELIVERED
 from webhooks.endpoints.disabling import disable_webhooks
 from webhooks.scopes import SCOPE_ALL, SCOPE_OWN
 
+ROW_BATCH_SIZE = 5000
+"""Deliveries or deletions that one transaction deletes."""
+EVENT_BATCH_SIZE = 200
+"""Events that one transaction deletes, with the delivery of each to every webhook for all users."""
+
 _TOMBSTONE = "INSERT INTO user_tombstones (user_id) VALUES ($1) ON CONFLICT DO NOTHING"
-_ERASE = (
-    "DELETE FROM webhooks WHERE user_id = $1",
-    "DELETE FROM events WHERE user_id = $1",
-    "DELETE FROM redactions WHERE user_id = $1",
-)
-_OF_USER = "SELECT id FROM webhooks WHERE user_id = $1 AND scope = ANY ($2) AND status <> 'disabled' FOR NO KEY UPDATE"
+# From here on nothing is sent, and no request finds a webhook.
+_DELETE_WEBHOOKS = """
+WITH locked AS (SELECT id FROM webhooks WHERE user_id = $1 ORDER BY id FOR NO KEY UPDATE)
+UPDATE webhooks AS w SET status = 'disabled', deleted_at = coalesce(w.deleted_at, now())
+FROM locked WHERE w.id = locked.id"""
+_NEXT_WEBHOOK = "SELECT id FROM webhooks WHERE user_id = $1 LIMIT 1"
+# The physical places of the locked rows: no plan but to go there, see docs/query-plans.md.
+_ERASE_DELIVERIES = """
+DELETE FROM deliveries WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM deliveries WHERE webhook_id = $1 LIMIT $2 FOR UPDATE SKIP LOCKED
+))"""
+# Waits for the transaction that has locked a delivery, and holds no other lock meanwhile: see docs/locks.md.
+_LOCKED_DELIVERY = "SELECT id FROM deliveries WHERE webhook_id = $1 LIMIT 1 FOR UPDATE"
+_ERASE_WEBHOOK = "DELETE FROM webhooks WHERE id = $1"
+_HAS_EVENTS = "SELECT EXISTS (SELECT FROM events WHERE user_id = $1 AND name <> ALL ($2))"
+_ERASE_EVENTS = """
+DELETE FROM events WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM events WHERE user_id = $1 AND name <> ALL ($2) LIMIT $3 FOR UPDATE
+))"""
+_HAS_REDACTIONS = "SELECT EXISTS (SELECT FROM redactions WHERE user_id = $1)"
+_ERASE_REDACTIONS = """
+DELETE FROM redactions WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM redactions WHERE user_id = $1 LIMIT $2 FOR UPDATE
+))"""
+_OF_USER = """
+SELECT id FROM webhooks WHERE user_id = $1 AND scope = ANY ($2) AND status <> 'disabled'
+ORDER BY id FOR NO KEY UPDATE"""
 # Returns nothing for an event that is older than what is known, and after an erasure.
 _RECORD = """
 INSERT INTO redactions AS r (turn_id, partition_key, user_id, revision, untitled, kept)
@@ -72,23 +101,56 @@ def _may_lack_beginning(redaction: TurnRedacted) -> bool:
 class PostgresUserWebhooks:
     """Follows what becomes of users. Each call is safe to repeat."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(
+        self,
+        database: Database,
+        *,
+        rows: int = ROW_BATCH_SIZE,
+        events: int = EVENT_BATCH_SIZE,
+        work_time: float = WORK_TIME,
+    ) -> None:
+        """Delete so many ``rows`` or ``events`` in a transaction. An erasure ends unfinished after ``work_time``."""
+        self._database, self._rows, self._events, self._work_time = database, rows, events, work_time
 
     async def erase(self, data: UserErased) -> None:
-        """Delete the webhooks of a user and every event about the user, and confirm it through the outbox.
+        """Delete the webhooks of a user and every event about the user in batches, and confirm it through the outbox.
 
-        The tombstone is committed first: nothing is added after it, and nobody waits while everything is deleted.
+        The tombstone is committed first: nothing is added after it, and nobody waits while everything is deleted. Then
+        the webhooks are marked as deleted: nothing is sent to them. Raises DependencyUnavailable if there is more to
+        delete than time: the event is tried again, and that uses up no attempt.
         """
-        confirmed = UserErasureConfirmed(user_id=data.user_id, erasure_id=data.erasure_id, service="webhooks", at=now())
+        time, user_id = WorkTime(self._work_time), data.user_id
         async with self._database.transaction() as connection:
             await connection.execute(EXCLUSIVE_ERASURE_LOCK)
-            await connection.execute(_TOMBSTONE, data.user_id)
+            await connection.execute(_TOMBSTONE, user_id)
+        await self._execute(_DELETE_WEBHOOKS, user_id)
+        while webhook_id := await self._database.value(_NEXT_WEBHOOK, user_id):
+            await self._erase_webhook(webhook_id, time)
+        kept = list(ALWAYS_DELIVERED)
+        while await self._database.value(_HAS_EVENTS, user_id, kept):
+            await self._execute(_ERASE_EVENTS, user_id, kept, self._events)
+            time.check()
+        while await self._database.value(_HAS_REDACTIONS, user_id):
+            await self._execute(_ERASE_REDACTIONS, user_id, self._rows)
+            time.check()
+        confirmed = UserErasureConfirmed(user_id=user_id, erasure_id=data.erasure_id, service="webhooks", at=now())
+        async with self._database.transaction() as connection:
+            await outbox.append(connection, "user.erasure_confirmed", confirmed, subject=user_id)
+
+    async def _erase_webhook(self, webhook_id: UUID, time: WorkTime) -> None:
+        while (
+            await self._execute(_ERASE_DELIVERIES, webhook_id, self._rows)
+            or await self._database.value(_LOCKED_DELIVERY, webhook_id) is not None
+        ):
+            time.check()
+        await self._execute(_ERASE_WEBHOOK, webhook_id)
+        time.check()
+
+    async def _execute(self, statement: str, *arguments: object) -> int:
+        """Execute a statement in a transaction of its own; return the number of affected rows."""
         async with self._database.transaction() as connection:
             await allow_long_statements(connection, ERASURE_TIMEOUT)
-            for statement in _ERASE:
-                await connection.execute(statement, data.user_id, timeout=ERASURE_TIMEOUT)
-            await outbox.append(connection, "user.erasure_confirmed", confirmed, subject=data.user_id)
+            return row_count(await connection.execute(statement, *arguments, timeout=ERASURE_TIMEOUT))
 
     async def follow_access(self, data: UserChanged) -> None:
         """Disable the webhooks that a user may no longer have."""

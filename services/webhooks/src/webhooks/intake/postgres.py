@@ -8,10 +8,7 @@ from parley.ids import new_id
 from parley.storage.postgres import Connection
 from webhooks.database import ERASURE_LOCK, Database
 from webhooks.deliveries.body import blank_body, late_body
-from webhooks.deliveries.model import NewEvent
-
-ALWAYS = ("user.erased", "user.erasure_confirmed")
-"""Events about erased users that are still delivered: they contain ids only."""
+from webhooks.deliveries.model import ALWAYS_DELIVERED, NewEvent
 
 _MATCHING = """
 FROM unnest($1::uuid[], $2::uuid[], $3::text[]) WITH ORDINALITY AS incoming (id, user_id, name, number)
@@ -88,7 +85,7 @@ async def _without_deleted(connection: Connection, events: Sequence[NewEvent]) -
 
 
 def _matched(events: Sequence[NewEvent]) -> tuple[list[object], ...]:
-    return [e.id for e in events], [e.user_id for e in events], [e.name for e in events], list(ALWAYS)
+    return [e.id for e in events], [e.user_id for e in events], [e.name for e in events], list(ALWAYS_DELIVERED)
 
 
 def _columns(events: Sequence[NewEvent]) -> list[list[object]]:

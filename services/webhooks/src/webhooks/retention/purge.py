@@ -1,4 +1,4 @@
-"""Purge of events, with their deliveries, of deletions, and of outbox rows."""
+"""Purge of events, with their deliveries, of deleted webhooks, of deletions of items, and of outbox rows."""
 
 import asyncio
 from functools import partial
@@ -8,6 +8,8 @@ from parley.process.loop_steps import run_batches, run_step
 from webhooks.database import Database
 
 BATCH_SIZE = 1000
+EVENT_BATCH_SIZE = 200
+"""Events that one statement deletes, with their bodies and up to 60 deliveries of each."""
 INTERVAL = 60.0
 OUTBOX_RETENTION = 86_400.0
 """Seconds that outbox rows are kept."""
@@ -27,12 +29,29 @@ WITH purged AS (
 INSERT INTO purged_redactions AS p (until) SELECT max(redacted_at) FROM purged HAVING count(*) > 0
 ON CONFLICT (is_only_row) DO UPDATE SET until = greatest(p.until, excluded.until)"""
 
+_PURGE_DELIVERIES = """
+DELETE FROM deliveries WHERE ctid = ANY (ARRAY(
+    SELECT found.ctid FROM (
+        SELECT id FROM webhooks WHERE deleted_at IS NOT NULL ORDER BY deleted_at LIMIT $1
+    ) AS w CROSS JOIN LATERAL (
+        SELECT ctid FROM deliveries WHERE webhook_id = w.id LIMIT $1 FOR UPDATE SKIP LOCKED
+    ) AS found LIMIT $1
+))"""
+# OFFSET 0: Postgres looks up the deliveries of each webhook, and reads no others.
+_PURGE_WEBHOOKS = """
+DELETE FROM webhooks WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM webhooks AS w
+    WHERE deleted_at IS NOT NULL AND NOT EXISTS (SELECT FROM deliveries WHERE webhook_id = w.id OFFSET 0)
+    ORDER BY deleted_at LIMIT $1 FOR UPDATE SKIP LOCKED
+))"""
+
 
 class EventPurger:
     """Deletes rows whose retention time is over. Several processes may purge at the same time."""
 
-    def __init__(self, database: Database, *, retention_days: int) -> None:
-        self._database, self._retention_days = database, retention_days
+    def __init__(self, database: Database, *, retention_days: int, batch_size: int = BATCH_SIZE) -> None:
+        """``batch_size``: rows that one statement deletes."""
+        self._database, self._retention_days, self._batch_size = database, retention_days, batch_size
 
     async def run(self) -> None:
         """Purge every ``INTERVAL`` seconds."""
@@ -41,7 +60,9 @@ class EventPurger:
             await asyncio.sleep(INTERVAL)
 
     async def _purge_all(self) -> None:
-        for statement in (_PURGE_EVENTS, _PURGE_REDACTIONS):
-            await run_batches(partial(self._database.execute, statement, self._retention_days, BATCH_SIZE))
+        for statement, size in ((_PURGE_EVENTS, EVENT_BATCH_SIZE), (_PURGE_REDACTIONS, self._batch_size)):
+            await run_batches(partial(self._database.execute, statement, self._retention_days, size))
+        for statement in (_PURGE_DELIVERIES, _PURGE_WEBHOOKS):
+            await run_batches(partial(self._database.execute, statement, self._batch_size))
         async with self._database.connection() as connection:
             await run_batches(partial(purge, connection, retention=OUTBOX_RETENTION, confirmed_only=False))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
 
 from webhooks.database import Database, Row
+from webhooks.deliveries.model import ALWAYS_DELIVERED
 from webhooks.endpoints.disabling import disable_webhooks
 
 LEASE = 12.0
@@ -47,6 +48,7 @@ SELECT head.id FROM walk CROSS JOIN LATERAL (
     SELECT d.id, d.next_attempt_at FROM deliveries AS d
     WHERE d.webhook_id = r.id AND d.partition_key = walk.key AND {_OPEN} ORDER BY d.position LIMIT 1
 ) AS head WHERE walk.step > 0 AND head.next_attempt_at <= now() LIMIT greatest(r.free, 0)"""  # noqa: S608 - constants
+# An event about an erased user is never sent: its delivery is deleted, and the event soon after it.
 CLAIM = f"""
 WITH room AS (
     SELECT w.*, given.last_key, {_FREE} AS free
@@ -63,10 +65,17 @@ WITH room AS (
             WHERE {_DUE} FOR NO KEY UPDATE OF d SKIP LOCKED
         ) AS first WHERE r.ordered
     ) AS found ORDER BY found.next_attempt_at LIMIT $3
+), read AS (
+    SELECT f.id, f.next_attempt_at, e.size, EXISTS (
+        SELECT FROM user_tombstones AS t WHERE t.user_id = e.user_id AND e.name <> ALL ($8) OFFSET 0
+    ) AS erased
+    FROM found AS f CROSS JOIN LATERAL (
+        SELECT octet_length(body) AS size, user_id, name FROM events WHERE id = f.event_id OFFSET 0
+    ) AS e
+), dropped AS (
+    DELETE FROM deliveries AS d USING read WHERE d.id = read.id AND read.erased
 ), due AS (
-    SELECT f.id, sum(e.size) OVER (ORDER BY f.next_attempt_at, f.id) - e.size AS size_before
-    FROM found AS f
-    CROSS JOIN LATERAL (SELECT octet_length(body) AS size FROM events WHERE id = f.event_id OFFSET 0) AS e
+    SELECT id, sum(size) OVER (ORDER BY next_attempt_at, id) - size AS size_before FROM read WHERE NOT erased
 ), claimed AS (
     UPDATE deliveries AS d SET claim = $4, claimed_until = now() + make_interval(secs => $5),
         next_attempt_at = now() + make_interval(secs => $5)
@@ -157,7 +166,7 @@ class PostgresDeliveryQueue:
                 return []
             ids = [row["id"] for row in webhooks]
             last_keys = [self._last_keys.get(each, "") for each in ids]
-            values = (ids, self._max_in_flight, limit, claim, self._lease, last_keys, size)
+            values = (ids, self._max_in_flight, limit, claim, self._lease, last_keys, size, list(ALWAYS_DELIVERED))
             rows = await connection.fetch(CLAIM, *values)
         self._note_keys(rows)
         return [_claimed(row, claim) for row in rows]
