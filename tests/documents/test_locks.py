@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = (ROOT / "docs/locks.md").read_text(encoding="utf-8")
-SOURCES = ["libs/common/src", "services/auth/src", "services/chat/src", "services/history/src"]
+SOURCES = ["libs/common/src", "services/auth/src", "services/chat/src", "services/history/src", "services/webhooks/src"]
 LOCKS_ROWS = re.compile(r"\bUPDATE\s+\w+|\bDELETE\s+FROM\b|\bFOR\s+(NO KEY UPDATE|UPDATE|SHARE)\b")
 NAMES = re.compile(r"`(_?[A-Z][A-Z_]+)`")
 PATHS = re.compile(r"`([\w./]+\.py)`")
