@@ -891,6 +891,9 @@ export interface paths {
         /**
          * List your conversations, most recently updated first
          * @description List your conversations, most recently updated first.
+         *
+         *     With `q`, a page compares 5,000 titles at most. It can have few entries or none although `next_cursor` is not null:
+         *     send the cursor to compare older ones.
          */
         get: operations["history_list_conversations"];
         put?: never;

@@ -164,6 +164,19 @@ async def test_a_page_of_conversations_costs_the_same_at_any_position(filled: Fi
     await _works(filled, page)
 
 
+async def test_a_step_of_a_search_for_titles_reads_no_conversations_beyond_its_end(filled: Filled) -> None:
+    store, wanted = PostgresConversationStore(filled.database), ConversationFilter(filled.tree.user_id, title_part="§")
+    half = (await store.page(wanted, None, 200))[-1]
+    filled.database.take()
+
+    async def step() -> None:
+        until = await store.position(wanted, (half.updated_at, half.id), LIMIT)
+        assert until is not None
+        assert not await store.titled(wanted, (half.updated_at, half.id), until, LIMIT)
+
+    await _works(filled, step)
+
+
 async def test_an_erasure_reads_what_belongs_to_its_user(filled: Filled) -> None:
     few = "SELECT user_id, array_agg(id) AS ids FROM conversations GROUP BY 1 ORDER BY count(*) LIMIT 1"
     found = await filled.pool.fetchrow(few)

@@ -8,6 +8,7 @@ from history.change_notifier.notifier import ChangeNotifier
 from history.conversations.schemas import ConversationPatch
 from history.conversations.service import ConversationService
 from history.conversations.store import ConversationFilter
+from history.conversations.title_search import MAX_TITLES
 from history.errors import ConversationNotFound, MessageNotFound
 from history_testing.in_memory_stores import InMemoryConversationStore, InMemoryHistory
 from history_testing.turn_events import SampleTurn
@@ -78,6 +79,33 @@ async def test_pages_show_every_conversation_once_and_the_last_has_no_cursor(fix
         titles += [one.title for one in page.data]
         cursor = page.next_cursor
     assert (titles, cursor) == (["Number 4", "Number 3", "Number 2", fixture.turn.question], None)
+
+
+async def test_a_search_for_titles_ends_its_page_at_a_bound_and_its_cursor_continues_it(
+    fixture: ConversationFixture,
+) -> None:
+    user_id = fixture.turn.user_id
+    fixture.history.add(*(SampleTurn(user_id, question="Pears") for _ in range(MAX_TITLES)))
+    fixture.history.add(SampleTurn(user_id, number=2, question="Newest apples"))
+    wanted = ConversationFilter(user_id, title_part=fixture.turn.question)
+    first = await fixture.service.page(wanted, None, 10)
+    assert first.data == []
+    second = await fixture.service.page(wanted, first.next_cursor, 10)
+    assert ([one.id for one in second.data], second.next_cursor) == ([fixture.turn.conversation_id], None)
+    newest = await fixture.service.page(ConversationFilter(user_id, title_part="apples"), None, 10)
+    assert [one.title for one in newest.data] == ["Newest apples"]
+
+
+async def test_pages_of_titles_show_every_match_once(fixture: ConversationFixture) -> None:
+    user_id = fixture.turn.user_id
+    fixture.history.add(*(SampleTurn(user_id, question=f"{'Pears' if n % 3 else 'Apples'} {n}") for n in range(30)))
+    wanted, titles, cursor = ConversationFilter(user_id, title_part="apples"), set[str | None](), None
+    for _ in range(4):
+        page = await fixture.service.page(wanted, cursor, 3)
+        assert not titles & {one.title for one in page.data}
+        titles |= {one.title for one in page.data}
+        cursor = page.next_cursor
+    assert (titles, cursor) == ({f"Apples {n}" for n in range(0, 30, 3)}, None)
 
 
 async def test_a_cursor_belongs_to_its_filter(fixture: ConversationFixture) -> None:

@@ -44,7 +44,11 @@ async def list_conversations(
     limit: Limit = 20,
     cursor: Cursor = None,
 ) -> Page[Conversation]:
-    """List your conversations, most recently updated first."""
+    """List your conversations, most recently updated first.
+
+    With `q`, a page compares 5,000 titles at most. It can have few entries or none although `next_cursor` is not null:
+    send the cursor to compare older ones.
+    """
     return await conversations.page(ConversationFilter(user.user_id, archived, q or None), cursor, limit)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from history.conversations.schemas import Conversation, ConversationDeletion, ConversationOwnerResponse
-from history.conversations.store import ConversationFilter
+from history.conversations.store import ConversationFilter, ListPosition
 from history.database import Database, Row
 from parley.messaging import outbox
 from parley.storage.postgres import Connection
@@ -28,12 +28,16 @@ SELECT c.*, coalesce({_CHOSEN}, c.last_turn_id) AS active_id,
      ORDER BY t.number DESC LIMIT 1) AS running_turn_id"""  # noqa: S608 - only a constant is interpolated
 _CONVERSATION = f"{_CONVERSATION_COLUMNS} FROM conversations AS c"
 _FIND = f"{_CONVERSATION} WHERE c.id = $1 AND c.user_id = $2 AND c.deleted_at IS NULL"
-_PAGE = f"""{_CONVERSATION}
-WHERE c.user_id = $1 AND c.deleted_at IS NULL
-  AND ($2::boolean IS NULL OR c.archived = $2)
-  AND ($3::text IS NULL OR strpos(folded_title(c.title), folded_title($3)) > 0)
-  AND (c.updated_at, c.id) < (coalesce($4::timestamptz, 'infinity'), coalesce($5::uuid, {_FIRST_ID}))
-ORDER BY c.updated_at DESC, c.id DESC LIMIT $6"""
+_LISTED = f"""
+WHERE c.user_id = $1 AND c.deleted_at IS NULL AND ($2::boolean IS NULL OR c.archived = $2)
+  AND (c.updated_at, c.id) < (coalesce($3::timestamptz, 'infinity'), coalesce($4::uuid, {_FIRST_ID}))"""
+_PAGE = f"{_CONVERSATION}{_LISTED}\nORDER BY c.updated_at DESC, c.id DESC LIMIT $5"
+_POSITION = f"""SELECT c.updated_at, c.id FROM conversations AS c{_LISTED}
+ORDER BY c.updated_at DESC, c.id DESC OFFSET $5 LIMIT 1"""  # noqa: S608 - only constants are interpolated
+_TITLED = f"""{_CONVERSATION}{_LISTED}
+  AND (c.updated_at, c.id) >= (coalesce($6::timestamptz, '-infinity'), coalesce($7::uuid, {_FIRST_ID}))
+  AND strpos(folded_title(c.title), folded_title($8)) > 0
+ORDER BY c.updated_at DESC, c.id DESC LIMIT $5"""
 # No index has a user's conversations by id. OFFSET 0 keeps Postgres from reading those of all users in that order.
 _IDS = f"""
 SELECT id FROM (SELECT id FROM conversations WHERE user_id = $1 AND deleted_at IS NULL OFFSET 0) AS own
@@ -113,15 +117,21 @@ class PostgresConversationStore:
         row = await self._database.row(_FIND, conversation_id, user_id)
         return _conversation(row) if row else None
 
-    async def page(
-        self, wanted: ConversationFilter, after: tuple[datetime, UUID] | None, limit: int
+    async def page(self, wanted: ConversationFilter, after: ListPosition | None, limit: int) -> list[Conversation]:
+        """Return up to ``limit`` conversations, newest update first, whatever their titles."""
+        return [_conversation(row) for row in await self._database.fetch(_PAGE, *_listed(wanted, after), limit)]
+
+    async def position(self, wanted: ConversationFilter, after: ListPosition | None, ahead: int) -> ListPosition | None:
+        """Return the position so many conversations after another one, or None behind the end."""
+        row = await self._database.row(_POSITION, *_listed(wanted, after), ahead - 1)
+        return (row["updated_at"], row["id"]) if row else None
+
+    async def titled(
+        self, wanted: ConversationFilter, after: ListPosition | None, until: ListPosition | None, limit: int
     ) -> list[Conversation]:
-        """Return up to ``limit`` conversations, newest update first, after the given (updated_at, id)."""
-        updated_at, last_id = after or (None, None)
-        found = await self._database.fetch(
-            _PAGE, wanted.user_id, _ARCHIVED[wanted.archived], wanted.title_part, updated_at, last_id, limit
-        )
-        return [_conversation(row) for row in found]
+        """Return up to ``limit`` conversations whose title matches, newest update first, down to ``until``."""
+        bounds = *_listed(wanted, after), limit, *(until or (None, None))
+        return [_conversation(row) for row in await self._database.fetch(_TITLED, *bounds, wanted.title_part or "")]
 
     async def ids(self, user_id: UUID, after: UUID | None, limit: int) -> list[UUID]:
         """Return up to ``limit`` conversations in the order of their ids, which concurrent updates do not change."""
@@ -212,6 +222,10 @@ async def _publish(
 ) -> None:
     event_id = await outbox.append(connection, name, event, subject=event.conversation_id)
     await connection.execute("SELECT feed_own($1, $2, $3)", event_id, event.user_id, event.conversation_id)
+
+
+def _listed(wanted: ConversationFilter, after: ListPosition | None) -> tuple[object, ...]:
+    return wanted.user_id, _ARCHIVED[wanted.archived], *(after or (None, None))
 
 
 def _conversation(row: Row) -> Conversation:

@@ -13,6 +13,7 @@ from history.conversations.schemas import (
     ConversationPatch,
 )
 from history.conversations.store import ConversationFilter, ConversationStore, LockedConversation
+from history.conversations.title_search import TitleSearch
 from history.errors import ConversationNotFound, MessageNotFound
 from history.retention.policy import RetentionPolicy
 from parley.errors import PreconditionFailed
@@ -36,7 +37,7 @@ class ConversationService:
         retention: RetentionPolicy,
         wake_relay: Callable[[], None],
     ) -> None:
-        self._store, self._changes = store, changes
+        self._store, self._changes, self._titles = store, changes, TitleSearch(store)
         self._retention, self._wake_relay = retention, wake_relay
 
     async def get(self, user_id: UUID, conversation_id: UUID) -> Conversation:
@@ -70,17 +71,22 @@ class ConversationService:
         return await self.get(user_id, conversation_id), new
 
     async def page(self, wanted: ConversationFilter, cursor: str | None, limit: int) -> Page[Conversation]:
-        """Return a page of conversations, newest update first; raises InvalidCursor."""
+        """Return a page of conversations, newest update first; raises InvalidCursor.
+
+        A page by title can have fewer than ``limit``, or none, and still a cursor: see ``TitleSearch``.
+        """
         kind = f"conversations {wanted.archived} {wanted.title_part or ''}"
         after = None
         if cursor is not None:
             updated_at, last_id = cursors.decode(kind, cursor, (datetime, UUID))
             after = updated_at, last_id
-        found = await self._store.page(wanted, after, limit + 1)
-        next_cursor = None
+        if wanted.title_part is None:
+            found, stopped = await self._store.page(wanted, after, limit + 1), None
+        else:
+            found, stopped = await self._titles.find(wanted, after, limit + 1)
         if len(found) > limit:
-            last = found[limit - 1]
-            next_cursor = cursors.encode(kind, (last.updated_at.isoformat(), str(last.id)))
+            stopped = found[limit - 1].updated_at, found[limit - 1].id
+        next_cursor = cursors.encode(kind, (stopped[0].isoformat(), str(stopped[1]))) if stopped else None
         return Page(data=found[:limit], next_cursor=next_cursor)
 
     async def patch(

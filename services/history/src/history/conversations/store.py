@@ -3,11 +3,14 @@
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 from uuid import UUID
 
 from history.conversations.schemas import Archived, Conversation, ConversationDeletion, ConversationOwnerResponse
 from parley_events.models import ConversationDeleted
+
+ListPosition: TypeAlias = tuple[datetime, UUID]
+"""The ``updated_at`` and the ID of a conversation in a list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +47,18 @@ class ConversationStore(Protocol):
         """Return the user's conversation, or None when it does not exist or is deleted."""
         ...
 
-    async def page(
-        self, wanted: ConversationFilter, after: tuple[datetime, UUID] | None, limit: int
+    async def page(self, wanted: ConversationFilter, after: ListPosition | None, limit: int) -> list[Conversation]:
+        """Return up to ``limit`` conversations, newest update first, whatever their titles."""
+        ...
+
+    async def position(self, wanted: ConversationFilter, after: ListPosition | None, ahead: int) -> ListPosition | None:
+        """Return the position so many conversations after another one, or None behind the end."""
+        ...
+
+    async def titled(
+        self, wanted: ConversationFilter, after: ListPosition | None, until: ListPosition | None, limit: int
     ) -> list[Conversation]:
-        """Return up to ``limit`` conversations, newest update first, after the given (updated_at, id)."""
+        """Return up to ``limit`` conversations whose title matches, newest update first, down to ``until``."""
         ...
 
     def lock(self, user_id: UUID, conversation_id: UUID) -> AbstractAsyncContextManager[LockedConversation | None]:

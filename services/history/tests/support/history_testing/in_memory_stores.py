@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from history.conversations.schemas import Conversation, ConversationDeletion, ConversationOwnerResponse
-from history.conversations.store import ConversationFilter
+from history.conversations.store import ConversationFilter, ListPosition
 from history.messages.schemas import BranchMessage, BranchResponse, Message
 from history.messages.store import MAX_SIBLING_COUNT, MAX_SIBLING_IDS, BranchQuery, MessagePage, MessagePosition
 from history.search.normalization import fold
@@ -76,18 +76,25 @@ class InMemoryConversationStore:
     async def find(self, user_id: UUID, conversation_id: UUID) -> Conversation | None:
         return next((one for one in self._history.visible(user_id) if one.id == conversation_id), None)
 
-    async def page(
-        self, wanted: ConversationFilter, after: tuple[datetime, UUID] | None, limit: int
+    async def page(self, wanted: ConversationFilter, after: ListPosition | None, limit: int) -> list[Conversation]:
+        return self._listed(wanted, after)[:limit]
+
+    async def position(self, wanted: ConversationFilter, after: ListPosition | None, ahead: int) -> ListPosition | None:
+        listed = self._listed(wanted, after)
+        return _update_order(listed[ahead - 1]) if len(listed) >= ahead else None
+
+    async def titled(
+        self, wanted: ConversationFilter, after: ListPosition | None, until: ListPosition | None, limit: int
     ) -> list[Conversation]:
+        part, listed = fold(wanted.title_part or ""), self._listed(wanted, after)
+        within = [one for one in listed if until is None or _update_order(one) >= until]
+        return [one for one in within if part in fold(one.title or "")][:limit]
+
+    def _listed(self, wanted: ConversationFilter, after: ListPosition | None) -> list[Conversation]:
         archived = {"false": (False,), "true": (True,), "all": (False, True)}[wanted.archived]
-        part = fold(wanted.title_part or "")
-        found = [
-            one
-            for one in self._history.visible(wanted.user_id)
-            if one.archived in archived and part in fold(one.title or "")
-        ]
+        found = [one for one in self._history.visible(wanted.user_id) if one.archived in archived]
         found.sort(key=_update_order, reverse=True)
-        return [one for one in found if after is None or _update_order(one) < after][:limit]
+        return [one for one in found if after is None or _update_order(one) < after]
 
     async def ids(self, user_id: UUID, after: UUID | None, limit: int) -> list[UUID]:
         found = sorted(one.id for one in self._history.visible(user_id))

@@ -63,7 +63,9 @@ class HistoryStoreContract:
 
         async def titles(**wanted: str) -> set[str | None]:
             filters = ConversationFilter(user_id, **wanted)  # type: ignore[arg-type]  # the test passes literals
-            return {one.title for one in await stores.conversations.page(filters, None, 10)}
+            if filters.title_part is None:
+                return {one.title for one in await stores.conversations.page(filters, None, 10)}
+            return {one.title for one in await stores.conversations.titled(filters, None, None, 10)}
 
         assert await titles() == {"Number 1", "Number 3"}
         assert await titles(archived="true") == {"Number 2"}
@@ -83,7 +85,21 @@ class HistoryStoreContract:
             "caf\u00ad\u00e9",
         ):
             wanted = ConversationFilter(first.user_id, title_part=part)
-            assert len(await stores.conversations.page(wanted, None, 10)) == 1, part
+            assert len(await stores.conversations.titled(wanted, None, None, 10)) == 1, part
+
+    async def test_titles_are_compared_between_two_positions(self, stores: Stores) -> None:
+        turns = _three_conversations()
+        await stores.add(*turns)
+        wanted = ConversationFilter(turns[0].user_id, title_part="number")
+        first = await stores.conversations.position(wanted, None, 1)
+        second = await stores.conversations.position(wanted, first, 1)
+        assert [one.title for one in await stores.conversations.titled(wanted, None, second, 10)] == [
+            "Number 3",
+            "Number 2",
+        ]
+        assert [one.title for one in await stores.conversations.titled(wanted, first, None, 1)] == ["Number 2"]
+        assert await stores.conversations.position(wanted, None, 4) is None
+        assert await stores.conversations.position(wanted, None, 3) is not None
 
     async def test_pages_by_id_show_every_conversation_once(self, stores: Stores) -> None:
         turns = _three_conversations()
