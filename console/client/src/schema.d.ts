@@ -1347,6 +1347,9 @@ export interface paths {
         /**
          * Replace the secret
          * @description Replace the secret. For 24 hours, deliveries have a signature of each secret.
+         *
+         *     A second replacement ends the validity of the first secret: send an `Idempotency-Key`, so that you can repeat a
+         *     request whose response was lost.
          */
         post: operations["webhooks_rotate_webhook_secret"];
         delete?: never;
@@ -11176,7 +11179,13 @@ export interface operations {
     webhooks_create_webhook: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description 1 to 255 visible ASCII characters. A repetition within 24 hours with the same key and body returns the first response, with `Idempotency-Replayed: true`.
+                 * @example order-1017
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -11201,6 +11210,7 @@ export interface operations {
                      * @example /api/v1/webhooks/01a200ac-0000-7000-8000-000000000001
                      */
                     Location?: string;
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -11212,7 +11222,7 @@ export interface operations {
             403: components["responses"]["Forbidden-InsufficientScope"];
             413: components["responses"]["ContentTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
-            422: components["responses"]["UnprocessableContent"];
+            422: components["responses"]["UnprocessableContent-IdempotencyKeyReused"];
             429: components["responses"]["TooManyRequests"];
             431: components["responses"]["RequestHeaderFieldsTooLarge"];
             500: components["responses"]["InternalServerError"];
@@ -11504,7 +11514,13 @@ export interface operations {
     webhooks_rotate_webhook_secret: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description 1 to 255 visible ASCII characters. A repetition within 24 hours with the same key and body returns the first response, with `Idempotency-Replayed: true`.
+                 * @example order-1017
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+            };
             path: {
                 /** @example 01a200ac-0000-7000-8000-000000000001 */
                 webhook_id: string;
@@ -11523,6 +11539,7 @@ export interface operations {
                     "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
                     "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
                     "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -11533,7 +11550,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden-InsufficientScope"];
             404: components["responses"]["NotFound-NotFound"];
-            422: components["responses"]["UnprocessableContent"];
+            422: components["responses"]["UnprocessableContent-IdempotencyKeyReused"];
             429: components["responses"]["TooManyRequests"];
             431: components["responses"]["RequestHeaderFieldsTooLarge"];
             500: components["responses"]["InternalServerError"];

@@ -186,9 +186,9 @@ def webhook_routes() -> list[Route]:
     """Return the routes of webhooks, which requires the scope `webhooks` or `admin` itself."""
     base = "/api/v1/webhooks"
     found = [
-        route("GET POST", base, "webhooks", ANY),
+        route("GET POST", base, "webhooks", ANY, keyed=True),
         route("GET PATCH DELETE", f"{base}/{{id}}", "webhooks", ANY),
-        route("POST", f"{base}/{{id}}/secret", "webhooks", ANY, strict=True),
+        route("POST", f"{base}/{{id}}/secret", "webhooks", ANY, strict=True, keyed=True),
         route("POST", f"{base}/{{id}}/test", "webhooks", ANY, strict=True),
         route("GET", f"{base}/{{id}}/deliveries", "webhooks", ANY),
         route("POST", f"{base}/{{id}}/deliveries/{{id}}/redeliver", "webhooks", ANY),

@@ -14,6 +14,7 @@ from parley.web.runtime import Runtime
 from webhooks.database import Database
 from webhooks.deliveries.postgres import PostgresDeliveryLog
 from webhooks.deliveries.service import DeliveryService
+from webhooks.endpoints.keyed_responses import KeyedResponses
 from webhooks.endpoints.postgres import PostgresWebhookStore
 from webhooks.endpoints.service import WebhookService
 from webhooks.erasure.postgres import PostgresRedactions, PostgresUserWebhooks
@@ -46,7 +47,8 @@ async def wire(
 ) -> AsyncIterator[WebhookServices]:
     """Open the service for the duration of the context; pass ``bus`` when several services share a process."""
     key = derive_key(read_key(settings.webhooks_secret_key.get_secret_value()), "webhook secrets")
-    secrets = SecretBox(SecretCipher(key))
+    cipher = SecretCipher(key)
+    secrets = SecretBox(cipher)
     policy = TargetPolicy(settings.webhooks_allow_http, settings.networks())
     registry = runtime.metrics.registry
     async with contextlib.AsyncExitStack() as stack:
@@ -80,7 +82,8 @@ async def wire(
             wake_relay=infrastructure.relay.hint,
         )
         await stack.enter_async_context(consume_events(infrastructure.bus, intake))
-        webhooks = WebhookService(PostgresWebhookStore(database), secrets, policy, wake=worker.wake)
+        responses = KeyedResponses(database, cipher)
+        webhooks = WebhookService(PostgresWebhookStore(database), responses, secrets, policy, wake=worker.wake)
         yield WebhookServices(
             verifier=infrastructure.verifier,
             webhooks=webhooks,

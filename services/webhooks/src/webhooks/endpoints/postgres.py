@@ -73,20 +73,19 @@ class PostgresWebhookStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, webhook: Webhook, secret: bytes) -> bool:
-        """Store a webhook; False if its user is erased. Raise TooManyWebhooksError."""
-        async with self._database.transaction() as connection:
-            await connection.execute(_LOCK, "all" if webhook.scope == "all" else str(webhook.user_id))
-            await connection.execute(ERASURE_LOCK)
-            if await connection.fetchval(_ERASED, webhook.user_id):
-                return False
-            if await _has_maximum(connection, webhook):
-                raise TooManyWebhooksError
-            await connection.execute(
-                _INSERT,
-                *(webhook.id, webhook.user_id, webhook.scope, webhook.url, list(webhook.events)),
-                *(_patterns(webhook.events), webhook.description, webhook.ordered, secret),
-            )
+    async def add(self, connection: Connection, webhook: Webhook, secret: bytes) -> bool:
+        """Store a webhook within the caller's transaction; False if its user is erased. Raise TooManyWebhooksError."""
+        await connection.execute(_LOCK, "all" if webhook.scope == "all" else str(webhook.user_id))
+        await connection.execute(ERASURE_LOCK)
+        if await connection.fetchval(_ERASED, webhook.user_id):
+            return False
+        if await _has_maximum(connection, webhook):
+            raise TooManyWebhooksError
+        await connection.execute(
+            _INSERT,
+            *(webhook.id, webhook.user_id, webhook.scope, webhook.url, list(webhook.events)),
+            *(_patterns(webhook.events), webhook.description, webhook.ordered, secret),
+        )
         return True
 
     async def find(self, user_id: UUID, webhook_id: UUID, *, shared: bool) -> Webhook | None:
@@ -108,9 +107,17 @@ class PostgresWebhookStore:
         """Mark a webhook as deleted; False if there is no such webhook."""
         return bool(await self._database.execute(_DELETE, user_id, shared, webhook_id))
 
-    async def rotate(self, user_id: UUID, webhook_id: UUID, secret: bytes, *, shared: bool) -> bool:
-        """Replace the secret; the previous one stays valid for a while. False if there is no such webhook."""
-        return bool(await self._database.execute(_ROTATE, user_id, shared, webhook_id, secret, SECRET_OVERLAP_HOURS))
+    async def rotate(
+        self, connection: Connection, user_id: UUID, webhook_id: UUID, secret: bytes, *, shared: bool
+    ) -> Webhook | None:
+        """Replace the secret within the caller's transaction, and return the webhook; None if there is no such webhook.
+
+        The previous secret stays valid for a while.
+        """
+        if await connection.execute(_ROTATE, user_id, shared, webhook_id, secret, SECRET_OVERLAP_HOURS) == "UPDATE 0":
+            return None
+        row = await connection.fetchrow(_FIND, user_id, shared, webhook_id)
+        return to_webhook(row) if row else None
 
 
 async def _has_maximum(connection: Connection, webhook: Webhook) -> bool:

@@ -7,17 +7,14 @@ from parley.errors import NotFound, ValidationFailed
 from parley.field_errors import FieldError
 from parley.ids import new_id
 from parley.security.identity import Principal
+from parley.storage.postgres import Connection
 from parley.times import now
 from parley.web import cursors
 from parley.web.schemas import Page
-from webhooks.endpoints.model import (
-    MAX_OWN_WEBHOOKS,
-    MAX_SHARED_WEBHOOKS,
-    TooManyWebhooksError,
-    Webhook,
-)
+from webhooks.endpoints.keyed_responses import KeyedRequest, KeyedResponses
+from webhooks.endpoints.model import MAX_OWN_WEBHOOKS, MAX_SHARED_WEBHOOKS, TooManyWebhooksError, Webhook
 from webhooks.endpoints.postgres import PostgresWebhookStore
-from webhooks.endpoints.schemas import WebhookBody, WebhookPatch, WebhookView
+from webhooks.endpoints.schemas import WebhookBody, WebhookPatch, WebhookSecretView, WebhookView
 from webhooks.requests.signing import SecretBox, new_secret, shown
 from webhooks.requests.targets import TargetPolicy
 from webhooks.scopes import SCOPE_ALL, SCOPE_OWN
@@ -32,13 +29,22 @@ class WebhookService:
     """Webhooks of the caller, and for administrators those for all users."""
 
     def __init__(
-        self, store: PostgresWebhookStore, secrets: SecretBox, targets: TargetPolicy, *, wake: Callable[[], None]
+        self,
+        store: PostgresWebhookStore,
+        responses: KeyedResponses,
+        secrets: SecretBox,
+        targets: TargetPolicy,
+        *,
+        wake: Callable[[], None],
     ) -> None:
         """``wake`` tells the sender that a webhook was activated."""
-        self._store, self._secrets, self._targets, self._wake = store, secrets, targets, wake
+        self._store, self._responses, self._secrets, self._targets = store, responses, secrets, targets
+        self._wake = wake
 
-    async def create(self, principal: Principal, body: WebhookBody) -> tuple[Webhook, str]:
-        """Return a new webhook and its secret."""
+    async def create(
+        self, principal: Principal, body: WebhookBody, request: KeyedRequest | None
+    ) -> tuple[WebhookSecretView, bool]:
+        """Return a new webhook with its secret, or that of the first such request, and whether it is that one."""
         principal.require(SCOPE_ALL if body.scope == "all" else SCOPE_OWN)
         secret = new_secret()
         webhook = Webhook(
@@ -53,13 +59,16 @@ class WebhookService:
             disabled_reason=None,
             created_at=now(),
         )
+
+        async def add(connection: Connection) -> WebhookSecretView:
+            if not await self._store.add(connection, webhook, self._secrets.seal(secret, webhook.id)):
+                raise NotFound
+            return WebhookSecretView.with_secret(webhook, shown(secret))
+
         try:
-            stored = await self._store.add(webhook, self._secrets.seal(secret, webhook.id))
+            return await self._responses.once(request, add)
         except TooManyWebhooksError:
             raise ValidationFailed([FieldError("", "too_many", TOO_MANY[body.scope])]) from None
-        if not stored:
-            raise NotFound
-        return webhook, shown(secret)
 
     async def page(self, principal: Principal, cursor: str | None, limit: int) -> Page[WebhookView]:
         """Return a page of webhooks, the newest first."""
@@ -92,13 +101,23 @@ class WebhookService:
         if not await self._store.delete(principal.user_id, webhook_id, shared=sees_shared(principal)):
             raise NotFound
 
-    async def rotate_secret(self, principal: Principal, webhook_id: UUID) -> tuple[Webhook, str]:
-        """Return the webhook and its new secret; raises NotFound."""
-        secret = new_secret()
+    async def rotate_secret(
+        self, principal: Principal, webhook_id: UUID, request: KeyedRequest | None
+    ) -> tuple[WebhookSecretView, bool]:
+        """Return the webhook with its new secret, or with that of the first such request, and whether it is that one.
+
+        Raises NotFound.
+        """
+        secret, shared = new_secret(), sees_shared(principal)
         sealed = self._secrets.seal(secret, webhook_id)
-        if not await self._store.rotate(principal.user_id, webhook_id, sealed, shared=sees_shared(principal)):
-            raise NotFound
-        return await self.get(principal, webhook_id), shown(secret)
+
+        async def rotate(connection: Connection) -> WebhookSecretView:
+            webhook = await self._store.rotate(connection, principal.user_id, webhook_id, sealed, shared=shared)
+            if webhook is None:
+                raise NotFound
+            return WebhookSecretView.with_secret(webhook, shown(secret))
+
+        return await self._responses.once(request, rotate)
 
     def _valid_url(self, text: str) -> str:
         try:

@@ -15,7 +15,7 @@ from webhooks.endpoints.disabling import disable_webhooks
 from webhooks.scopes import SCOPE_ALL, SCOPE_OWN
 
 ROW_BATCH_SIZE = 5000
-"""Deliveries or deletions that one transaction deletes."""
+"""Rows of other tables that one transaction deletes."""
 EVENT_BATCH_SIZE = 200
 """Events that one transaction deletes, with the delivery of each to every webhook for all users."""
 
@@ -43,6 +43,11 @@ _HAS_REDACTIONS = "SELECT EXISTS (SELECT FROM redactions WHERE user_id = $1)"
 _ERASE_REDACTIONS = """
 DELETE FROM redactions WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM redactions WHERE user_id = $1 LIMIT $2 FOR UPDATE
+))"""
+_HAS_KEYS = "SELECT EXISTS (SELECT FROM idempotency_keys WHERE user_id = $1)"
+_ERASE_KEYS = """
+DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM idempotency_keys WHERE user_id = $1 LIMIT $2 FOR UPDATE
 ))"""
 _OF_USER = """
 SELECT id FROM webhooks WHERE user_id = $1 AND scope = ANY ($2) AND status <> 'disabled'
@@ -130,9 +135,10 @@ class PostgresUserWebhooks:
         while await self._database.value(_HAS_EVENTS, user_id, kept):
             await self._execute(_ERASE_EVENTS, user_id, kept, self._events)
             time.check()
-        while await self._database.value(_HAS_REDACTIONS, user_id):
-            await self._execute(_ERASE_REDACTIONS, user_id, self._rows)
-            time.check()
+        for has_rows, erase in ((_HAS_REDACTIONS, _ERASE_REDACTIONS), (_HAS_KEYS, _ERASE_KEYS)):
+            while await self._database.value(has_rows, user_id):
+                await self._execute(erase, user_id, self._rows)
+                time.check()
         confirmed = UserErasureConfirmed(user_id=user_id, erasure_id=data.erasure_id, service="webhooks", at=now())
         async with self._database.transaction() as connection:
             await outbox.append(connection, "user.erasure_confirmed", confirmed, subject=user_id)

@@ -1,4 +1,4 @@
-"""Purge of events, with their deliveries, of deleted webhooks, of deletions of items, and of outbox rows."""
+"""Purge of events, with their deliveries, of deleted webhooks, of deletions of items, of keys, and of outbox rows."""
 
 import asyncio
 from functools import partial
@@ -45,6 +45,12 @@ DELETE FROM webhooks WHERE ctid = ANY (ARRAY(
     ORDER BY deleted_at LIMIT $1 FOR UPDATE SKIP LOCKED
 ))"""
 
+_PURGE_KEYS = """
+DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM idempotency_keys WHERE created_at < now() - interval '24 hours'
+    ORDER BY created_at LIMIT $1 FOR UPDATE SKIP LOCKED
+))"""
+
 
 class EventPurger:
     """Deletes rows whose retention time is over. Several processes may purge at the same time."""
@@ -62,7 +68,7 @@ class EventPurger:
     async def _purge_all(self) -> None:
         for statement, size in ((_PURGE_EVENTS, EVENT_BATCH_SIZE), (_PURGE_REDACTIONS, self._batch_size)):
             await run_batches(partial(self._database.execute, statement, self._retention_days, size))
-        for statement in (_PURGE_DELIVERIES, _PURGE_WEBHOOKS):
+        for statement in (_PURGE_DELIVERIES, _PURGE_WEBHOOKS, _PURGE_KEYS):
             await run_batches(partial(self._database.execute, statement, self._batch_size))
         async with self._database.connection() as connection:
             await run_batches(partial(purge, connection, retention=OUTBOX_RETENTION, confirmed_only=False))

@@ -59,9 +59,13 @@ class WebhookOwner:
 
     async def send(self, method: str, path: str = "", *, status: int = 200, **options: Any) -> Any:
         """Return the JSON body of a response; asserts its status."""
-        response = await self._client.request(method, f"/api/v1/webhooks{path}", **options)
+        response = await self.request(method, path, **options)
         assert response.status_code == status, response.text
         return response.json() if response.content else None
+
+    async def request(self, method: str, path: str = "", **options: Any) -> httpx2.Response:
+        """Return a response."""
+        return await self._client.request(method, f"/api/v1/webhooks{path}", **options)
 
     async def create(self, url: str, *events: str, **members: Any) -> dict[str, Any]:
         """Create a webhook."""
