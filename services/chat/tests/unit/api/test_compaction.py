@@ -59,6 +59,12 @@ def sent(bench: ServiceBench) -> list[tuple[str, Any]]:
     return [(message["role"], message["content"]) for message in bench.engine.generator.prompts[-1].messages]
 
 
+async def test_the_key_of_a_prompt_cache_is_short(http: httpx2.AsyncClient) -> None:
+    body = {"model": "default", "input": [ASKED, ANSWERED], "prompt_cache_key": "x" * 513}
+    refused = await http.post("/v1/responses/compact", json=body)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (422, "prompt_cache_key")
+
+
 async def test_a_compaction_is_a_summary_of_the_model_and_stands_for_the_input_later(
     bench: ServiceBench, http: httpx2.AsyncClient
 ) -> None:

@@ -18,6 +18,7 @@ from chat.model import LogEntry
 from chat.past_exchanges import PastExchange
 from chat.protocols.openai_responses.conversation_items import items_of
 from chat.protocols.openai_responses.resource import input_item
+from chat.protocols.openai_responses.schemas import MAX_IDENTIFIER
 from chat_testing.api import open_api, shared_app
 from chat_testing.asgi_socket import open_socket
 from chat_testing.bench import EngineBench
@@ -222,3 +223,22 @@ async def test_a_member_that_a_response_repeats_as_a_string_is_one(
     refused = await http.post(PATH, json={"model": "default", "input": "Hi", member: 5})
     assert (refused.status_code, refused.json()["error"]["param"]) == (422, member)
     check_body(refused.json())
+
+
+@pytest.mark.parametrize("member", ["user", "safety_identifier", "prompt_cache_key"])
+async def test_a_member_that_is_no_token_of_the_prompt_is_short_because_it_is_stored_and_repeated(
+    bench: ServiceBench, http: httpx2.AsyncClient, member: str
+) -> None:
+    bench.engine.generator.chunks = answer_of("Hi")
+    longest = await http.post(PATH, json={"model": "default", "input": "Hi", member: "x" * MAX_IDENTIFIER})
+    assert (longest.status_code, longest.json()[member]) == (200, "x" * MAX_IDENTIFIER)
+    refused = await http.post(PATH, json={"model": "default", "input": "Hi", member: "x" * (MAX_IDENTIFIER + 1)})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (422, member)
+    assert len(bench.engine.turns.turns) == 1
+
+
+@pytest.mark.parametrize("options", [{"text": {"verbosity": "x" * 65}}, {"reasoning": {"effort": "x" * 65}}])
+async def test_an_option_is_a_short_name(bench: ServiceBench, http: httpx2.AsyncClient, options: Any) -> None:
+    refused = await http.post(PATH, json={"model": "default", "input": "Hi", **options})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (422, "validation_failed")
+    assert not bench.engine.turns.turns

@@ -9,7 +9,7 @@ from chat.protocols.json_values import Json
 from chat.protocols.openai_chat.schemas import OpenModel
 from chat.protocols.openai_responses import ids
 from chat.protocols.openai_responses.resource import usage
-from chat.protocols.openai_responses.schemas import MAX_ITEMS, NEUTRAL, InputItem, ResponseRequest
+from chat.protocols.openai_responses.schemas import MAX_IDENTIFIER, MAX_ITEMS, NEUTRAL, InputItem, ResponseRequest
 from parley.web.schemas import Text
 
 COMPACTION = "compaction"
@@ -33,7 +33,7 @@ class CompactRequest(OpenModel):
     input: Text | Annotated[list[InputItem], Field(max_length=MAX_ITEMS, fail_fast=True)] | None = None
     instructions: Text | None = None
     previous_response_id: Text | None = Field(None, max_length=100)
-    prompt_cache_key: Text | None = None
+    prompt_cache_key: Text | None = Field(None, max_length=MAX_IDENTIFIER)
     prompt_cache_retention: Json = None
 
     def as_response_request(self) -> ResponseRequest:

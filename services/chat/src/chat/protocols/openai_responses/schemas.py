@@ -17,6 +17,10 @@ MAX_NEW_ITEMS = 20
 MAX_TOOLS = 128
 MAX_FILENAME = 1000
 """Characters of the name of a file whose data is sent. Its last 255 are used."""
+MAX_IDENTIFIER = 512
+"""Characters of the identifier of an end user or of a prompt cache. They are stored, and are no tokens."""
+MAX_OPTION = 64
+"""Characters of an option of the reasoning or of the text, which are names such as `low`."""
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "max_tool_calls": (0,),
     "service_tier": ("auto", "default"),
@@ -90,14 +94,14 @@ class TextOptions(OpenModel):
     """Options of the answer's text."""
 
     format: TextFormat | None = None
-    verbosity: Text | None = None
+    verbosity: Text | None = Field(None, max_length=MAX_OPTION)
 
 
 class ReasoningOptions(OpenModel):
     """Options of the model's reasoning."""
 
-    effort: Text | None = None
-    summary: Text | None = None
+    effort: Text | None = Field(None, max_length=MAX_OPTION)
+    summary: Text | None = Field(None, max_length=MAX_OPTION)
 
 
 class ResponseStreamOptions(OpenModel):
@@ -138,9 +142,9 @@ class ResponseRequest(OpenModel):
     top_logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS, strict=True, exclude_if=is_absent)
     include: Annotated[list[Text], max_entries(MAX_MEMBERS)] | None = None
     truncation: Literal["auto", "disabled"] | None = None
-    user: Text | None = None
-    safety_identifier: Text | None = None
-    prompt_cache_key: Text | None = None
+    user: Text | None = Field(None, max_length=MAX_IDENTIFIER)
+    safety_identifier: Text | None = Field(None, max_length=MAX_IDENTIFIER)
+    prompt_cache_key: Text | None = Field(None, max_length=MAX_IDENTIFIER)
     prompt_cache_retention: Json = None
 
     @model_validator(mode="before")
