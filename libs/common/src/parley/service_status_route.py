@@ -25,7 +25,7 @@ class DependencyStatus(ResponseBody):
 class OutboxStatus(ResponseBody):
     """Events that are not published yet."""
 
-    pending: int
+    pending: Annotated[int, Field(description="Their number, at most 10,000.")]
     oldest_age_s: Annotated[float, Field(description="Age of the oldest of them in seconds; 0 without any.")]
 
 
@@ -39,7 +39,7 @@ class QueueStatus(ResponseBody):
 class DeliveryBacklog(ResponseBody):
     """Deliveries of webhooks whose time has come."""
 
-    due: int
+    due: Annotated[int, Field(description="Their number, at most 10,000.")]
     oldest_due_s: Annotated[float, Field(description="Seconds for which the oldest of them has been due.")]
 
 

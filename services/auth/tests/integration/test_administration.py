@@ -11,6 +11,7 @@ import pytest
 
 from auth_testing.app import MakeSettings, RunningAuth, StartAuth
 from parley.messaging.memory_bus import MemoryBus
+from parley_events.cloudevents import CloudEvent
 from parley_events.subscription import Subscription
 from parley_testing import eventually
 from parley_testing.contracts.bus import make_event, publish_until_confirmed
@@ -220,9 +221,7 @@ async def test_a_pending_erasure_is_published_again_at_growing_intervals(auth: R
 
     async def republished(*, requested: int, asked: int, sent: bool = True) -> int:
         await auth.rows(
-            "UPDATE outbox SET sent_at = CASE WHEN $2 THEN now() END, next_attempt_at = now() + interval '1 hour'"
-            " WHERE subject = $1 RETURNING id",
-            *(person.id, sent),
+            "UPDATE outbox SET sent_at = CASE WHEN $2 THEN now() END WHERE subject = $1 RETURNING id", *(person.id, sent)
         )
         await auth.rows(
             "UPDATE erasures SET requested_at = now() - make_interval(secs => $2),"
@@ -233,7 +232,14 @@ async def test_a_pending_erasure_is_published_again_at_growing_intervals(auth: R
 
     assert await republished(requested=59, asked=59) == 0
     assert await republished(requested=61, asked=61) == 1
-    assert await republished(requested=300, asked=201, sent=False) == 0, "the event still waits in the outbox"
+    arrived = asyncio.Event()
+
+    async def handle(_: CloudEvent) -> None:
+        await arrived.wait()
+
+    async with auth.bus.consume(Subscription("test.slow", ("user.#",), handle)):
+        assert await republished(requested=300, asked=201, sent=False) == 0, "the event still waits in the outbox"
+        arrived.set()
     assert await republished(requested=300, asked=99) == 0, "200 s passed before it was published"
     assert await republished(requested=300, asked=201) == 1
     assert await republished(requested=5000, asked=601) == 1

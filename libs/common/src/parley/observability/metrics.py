@@ -62,7 +62,9 @@ class Metrics:
         self.consumer_up = Gauge(
             "consumer_up", "Whether events of the queue are delivered: 1 or 0.", ["queue"], registry=self.registry
         )
-        self.outbox_pending = Gauge("outbox_pending", "Events waiting to be published.", registry=self.registry)
+        self.outbox_pending = Gauge(
+            "outbox_pending", "Events waiting to be published, at most 10,000.", registry=self.registry
+        )
         self.outbox_lag = Gauge(
             "outbox_lag_seconds", "Age of the oldest event waiting to be published.", registry=self.registry
         )

@@ -8,11 +8,12 @@ import asyncpg
 import pytest
 
 from parley.messaging.outbox.relay import LOCK_KEY, PLANNER_SETTINGS, OutboxRelay
-from parley.messaging.outbox.store import _WAITING, backlog, fetch_waiting, prepare, purge, record
+from parley.messaging.outbox.store import _WAITING, MAX_COUNTED, backlog, fetch_waiting, prepare, purge, record
 from parley.observability.metrics import Metrics
 from parley.process.tasks import background
 from parley.storage.postgres import Pool
 from parley_testing.fakes.recording_bus import RecordingBus
+from parley_testing.telemetry.query_plans import PLAN_MODES, PlanMode, explain
 from parley_testing.waiting import eventually
 
 pytestmark = pytest.mark.integration
@@ -200,6 +201,11 @@ async def test_the_backlog_has_the_number_and_the_age_of_the_waiting_events(pool
     assert found["oldest_age_s"] == pytest.approx(7, abs=2)
 
 
+async def test_a_long_backlog_is_counted_up_to_a_bound(pool: Pool) -> None:
+    await _append_many(pool, MAX_COUNTED + 500)
+    assert (await backlog(pool))["pending"] == MAX_COUNTED
+
+
 async def test_the_leader_reports_the_backlog_as_metrics(
     relay: OutboxRelay, bus: RecordingBus, metrics: Metrics, append: Append
 ) -> None:
@@ -231,3 +237,27 @@ async def test_a_fetch_does_not_visit_the_events_that_were_sent(dsn: str, append
     plan = await connection.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {_WAITING}", 100, [])
     await connection.close()
     assert json.loads(plan)[0]["Plan"]["Shared Hit Blocks"] < 5
+
+
+@pytest.mark.parametrize("mode", PLAN_MODES)
+async def test_a_fetch_reads_its_batch_and_not_the_backlog_of_a_long_outage(
+    dsn: str, pool: Pool, mode: PlanMode
+) -> None:
+    await _append_many(pool, 3000)
+    await pool.execute("UPDATE outbox SET sent_at = now()")
+    await pool.execute("VACUUM ANALYZE outbox")  # from now on, Postgres expects no waiting event
+    await _append_many(pool, 3000)
+    await pool.execute("UPDATE outbox SET next_attempt_at = now() + interval '1 hour' WHERE sequence % 10 = 0")
+    connection = await asyncpg.connect(dsn, server_settings=PLANNER_SETTINGS)
+    plan = await explain(connection, _WAITING, [250, [f"k{number}" for number in range(30)]], mode)
+    await connection.close()
+    assert plan.work <= 1000, plan.summary
+
+
+async def _append_many(pool: Pool, count: int) -> None:
+    """Append events of a hundred keys in one transaction."""
+    await pool.execute(
+        "SELECT outbox_append(gen_random_uuid(), 'user.updated', 'k' || n % 100, 'k' || n % 100, '{}'::jsonb)"
+        " FROM generate_series(1, $1::int) AS n",
+        count,
+    )

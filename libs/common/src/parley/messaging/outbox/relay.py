@@ -58,6 +58,8 @@ class OutboxRelay:
         self._wake = asyncio.Event()
         self._fetched_at = float("-inf")
         self._reported_at = 0.0
+        self._retry_at: dict[str, float] = {}
+        """Keys with a failed event, and when their events are published again. Another leader does not wait."""
         self.leads = False
         """Whether this relay holds the lock."""
 
@@ -91,6 +93,7 @@ class OutboxRelay:
         """Fetch and record on the connection that holds the lock: without the lock, nothing can be recorded."""
         publisher = OutboxPublisher(self._bus, source=self._source, metrics=self._metrics, needs_attention=self._wake)
         self.leads = True
+        self._retry_at.clear()
         try:
             async with publisher.cancelled_at_exit():
                 while True:
@@ -102,7 +105,8 @@ class OutboxRelay:
 
     async def _publish_batch(self, connection: Connection, publisher: OutboxPublisher) -> None:
         results = publisher.take_results()
-        await store.record(connection, results.sent, results.failed)
+        delays = await store.record(connection, results.sent, results.failed)
+        self._retry_at |= {key: time.monotonic() + delay for key, delay in delays.items()}
         publisher.release(results)
         await self._report(connection)
         if publisher.bus_is_down and not publisher.keys:
@@ -118,7 +122,8 @@ class OutboxRelay:
         if limit <= 0 or publisher.bus_is_down:
             return []
         self._fetched_at = time.monotonic()
-        return await store.fetch_waiting(connection, limit, without=publisher.keys)
+        self._retry_at = {key: at for key, at in self._retry_at.items() if at > self._fetched_at}
+        return await store.fetch_waiting(connection, limit, without=publisher.keys | self._retry_at.keys())
 
     async def _wait(self) -> None:
         """Wait for the next poll, a hint, or results to record."""

@@ -12,15 +12,16 @@ OutboxRow: TypeAlias = Any
 FIRST_RETRY_DELAY, MAX_RETRY_DELAY = 0.2, 10.0
 """Seconds until a failed event is published again: doubled after each attempt, up to the maximum."""
 
-# Selects by "not sent", never by "position > last seen": transactions do not commit in the order of their positions.
+MAX_COUNTED = 10_000
+"""Waiting events that are counted: a leader counts each second, also after a day without a broker."""
+
+# Selects by "not sent", never by "position > last seen": transactions do not commit in the order of their positions. The
+# hashed keys are the only condition, so that no plan joins waiting events with each other: with statistics from before a
+# long outage, Postgres would read the whole backlog for each event of a batch.
 _WAITING = """
 SELECT id, name, version, subject, partition_key, sequence, time, traceparent, data::text AS data
-FROM outbox AS o
-WHERE sent_at IS NULL AND partition_key <> ALL($2::text[]) AND NOT EXISTS (
-    SELECT FROM outbox AS w
-    WHERE w.partition_key = o.partition_key AND w.sequence <= o.sequence
-      AND w.sent_at IS NULL AND w.next_attempt_at > now()
-)
+FROM outbox
+WHERE sent_at IS NULL AND partition_key NOT IN (SELECT unnest($2::text[]))
 ORDER BY position LIMIT $1"""
 # Statements on several rows lock them in the order of their ids first: see docs/locks.md.
 _SENT = """
@@ -30,11 +31,12 @@ _FAILED = """
 WITH locked AS (SELECT id FROM outbox WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE)
 UPDATE outbox AS o SET attempts = attempts + 1,
     next_attempt_at = now() + make_interval(secs => least($2 * 2 ^ least(attempts, 20), $3))
-FROM locked WHERE o.id = locked.id"""
-_BACKLOG = """
+FROM locked WHERE o.id = locked.id
+RETURNING o.partition_key, extract(epoch FROM o.next_attempt_at - now())::float8 AS delay"""
+_BACKLOG = f"""
 SELECT count(*) AS pending,
     (SELECT extract(epoch FROM now() - time) FROM outbox WHERE sent_at IS NULL ORDER BY position LIMIT 1) AS age
-FROM outbox WHERE sent_at IS NULL"""
+FROM (SELECT FROM outbox WHERE sent_at IS NULL LIMIT {MAX_COUNTED}) AS waiting"""  # noqa: S608 - only a constant
 # The physical places of the locked rows: no plan but to go there, see docs/query-plans.md.
 _PURGE = """
 DELETE FROM outbox WHERE ctid = ANY (ARRAY(
@@ -53,22 +55,25 @@ async def prepare(connection: Any) -> None:
     nothing: list[Any] = []
     await connection.fetch(_WAITING, 0, nothing)
     await connection.execute(_SENT, nothing)
-    await connection.execute(_FAILED, nothing, FIRST_RETRY_DELAY, MAX_RETRY_DELAY)
+    await connection.fetch(_FAILED, nothing, FIRST_RETRY_DELAY, MAX_RETRY_DELAY)
     await connection.fetchrow(_BACKLOG)
 
 
 async def fetch_waiting(connection: Any, limit: int, *, without: Collection[str]) -> list[OutboxRow]:
-    """Return the oldest events that are due, in order within each key, without the events of the given keys."""
+    """Return the oldest waiting events, in order within each key, without the events of the given keys."""
     found: list[OutboxRow] = await connection.fetch(_WAITING, limit, list(without))
     return found
 
 
-async def record(connection: Any, sent: Sequence[UUID], failed: Sequence[UUID]) -> None:
-    """Record which events the bus has confirmed, and which have failed."""
+async def record(connection: Any, sent: Sequence[UUID], failed: Sequence[UUID]) -> dict[str, float]:
+    """Record which events the bus has confirmed, and which have failed.
+
+    Returns the keys of the failed ones, with the seconds until their events may be published again.
+    """
     if sent:
         await connection.execute(_SENT, sent)
-    if failed:
-        await connection.execute(_FAILED, failed, FIRST_RETRY_DELAY, MAX_RETRY_DELAY)
+    rows = await connection.fetch(_FAILED, failed, FIRST_RETRY_DELAY, MAX_RETRY_DELAY) if failed else ()
+    return {row["partition_key"]: row["delay"] for row in rows}
 
 
 def to_event(row: OutboxRow, source: str) -> CloudEvent:
@@ -88,7 +93,7 @@ def to_event(row: OutboxRow, source: str) -> CloudEvent:
 
 
 async def backlog(connection: Any) -> dict[str, Any]:
-    """Return the number of waiting events and the age of the oldest in seconds, as shown in ``/status``."""
+    """Return the number of waiting events, at most ``MAX_COUNTED``, and the age of the oldest in seconds."""
     row = await connection.fetchrow(_BACKLOG)
     return {"pending": row["pending"], "oldest_age_s": round(float(row["age"] or 0), 1)}
 
