@@ -221,7 +221,8 @@ async def test_a_pending_erasure_is_published_again_at_growing_intervals(auth: R
 
     async def republished(*, requested: int, asked: int, sent: bool = True) -> int:
         await auth.rows(
-            "UPDATE outbox SET sent_at = CASE WHEN $2 THEN now() END WHERE subject = $1 RETURNING id", *(person.id, sent)
+            "UPDATE outbox SET sent_at = CASE WHEN $2 THEN now() END WHERE subject = $1 RETURNING id",
+            *(person.id, sent),
         )
         await auth.rows(
             "UPDATE erasures SET requested_at = now() - make_interval(secs => $2),"

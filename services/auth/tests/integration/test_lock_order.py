@@ -49,7 +49,7 @@ async def end_everything(stores: AuthStores, user: User, keys: Sequence[ApiKey])
         await stores.erasures.erase(user.id, secrets.token_urlsafe(), ORIGIN)
 
     async def keep_pushing() -> None:
-        await stores.revocations.mark_pushed(await stores.revocations.live())
+        await stores.revocations.mark_pushed(await stores.revocations.live(None, 1000))
         await stores.revocations.purge()
 
     await asyncio.gather(

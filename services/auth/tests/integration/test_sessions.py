@@ -8,6 +8,8 @@ import httpx2
 import pytest
 
 from auth.audit.model import SYSTEM
+from auth.revocations.redis_cache import RedisRevocationCache
+from auth.revocations.service import RevocationService
 from auth_testing.app import GATEWAY_SECRET, RunningAuth
 from parley.storage.redis import RedisClient, open_redis
 from parley_testing import eventually
@@ -115,8 +117,26 @@ async def test_unpushed_revocations_are_pushed_in_the_background(auth: RunningAu
     person = await auth.person()
     await auth.services.stores.sessions.end_all(UUID(person.id), "logout", SYSTEM)
     await eventually(lambda: redis.exists(f"parley:revoked:{person.claims['sid']}"), within=20)
-    left = await auth.rows("SELECT FROM revocations WHERE NOT pushed AND subject = $1", person.claims["sid"])
-    assert left == []
+    await eventually(lambda: is_marked(auth, person.claims["sid"]))
+
+
+async def test_a_replica_that_starts_copies_marked_revocations_without_writing_them_again(
+    auth: RunningAuth, redis: RedisClient
+) -> None:
+    person = await auth.person()
+    session = person.claims["sid"]
+    await auth.services.stores.sessions.end_all(UUID(person.id), "logout", SYSTEM)
+    await eventually(lambda: is_marked(auth, session), within=20)
+    version = "SELECT xmin::text FROM revocations WHERE subject = $1"
+    before = await auth.rows(version, session)
+    await redis.delete(f"parley:revoked:{session}")
+    await RevocationService(auth.services.stores.revocations, RedisRevocationCache(redis)).synchronise()
+    assert await redis.exists(f"parley:revoked:{session}")
+    assert await auth.rows(version, session) == before
+
+
+async def is_marked(auth: RunningAuth, session: str) -> bool:
+    return bool(await auth.rows("SELECT FROM revocations WHERE pushed AND subject = $1", session))
 
 
 async def service_token(auth: RunningAuth) -> str:

@@ -22,10 +22,14 @@ class UnreliableCache(MemoryRevocationCache):
         self.available = True
         self.refused = 0
         self.batches: list[int] = []
+        self.fails_after: int | None = None
 
     async def write(self, revocations: Sequence[Revocation]) -> None:
         if not self.available:
             self.refused += 1
+            raise DependencyUnavailable
+        if len(self.batches) == self.fails_after:
+            self.fails_after = None
             raise DependencyUnavailable
         self.batches.append(len(revocations))
         await super().write(revocations)
@@ -92,12 +96,12 @@ async def test_a_restarted_cache_gets_every_live_revocation_again(
 ) -> None:
     database.revoke("session", new_id())
     await service.synchronise()
-    assert await cache.instance() is not None
+    assert (await cache.state()).is_complete
     before = dict(cache.entries)
     cache.restart()
     await service.synchronise()
     assert cache.entries == before
-    assert await cache.instance() is not None
+    assert (await cache.state()).is_complete
 
 
 async def test_many_revocations_are_copied_in_batches(
@@ -107,6 +111,34 @@ async def test_many_revocations_are_copied_in_batches(
         database.revoke("session", new_id())
     await service.push()
     assert cache.batches == [BATCH_SIZE, BATCH_SIZE, 1]
+
+
+async def test_a_copy_of_everything_goes_on_after_a_failure_where_it_has_come_to(
+    database: MemoryDatabase, cache: UnreliableCache, service: RevocationService
+) -> None:
+    for _ in range(3 * BATCH_SIZE):
+        database.revoke("session", new_id())
+    cache.fails_after = 2
+    with pytest.raises(DependencyUnavailable):
+        await service.synchronise()
+    assert not (await cache.state()).is_complete
+    await service.synchronise()
+    assert cache.batches == [BATCH_SIZE] * 3
+    assert len(cache.entries) == 3 * BATCH_SIZE
+    assert (await cache.state()).is_complete
+
+
+async def test_a_cache_that_restarts_while_everything_is_copied_is_copied_to_again(
+    database: MemoryDatabase, cache: UnreliableCache, service: RevocationService
+) -> None:
+    for _ in range(2 * BATCH_SIZE):
+        database.revoke("session", new_id())
+    cache.fails_after = 1
+    with pytest.raises(DependencyUnavailable):
+        await service.synchronise()
+    cache.restart()
+    await service.synchronise()
+    assert len(cache.entries) == 2 * BATCH_SIZE
 
 
 async def test_a_check_finds_sessions_and_users_and_ignores_malformed_ids(

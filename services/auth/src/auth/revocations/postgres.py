@@ -37,12 +37,17 @@ RETURNING id"""
 _NOTE_CHANGE = """
 INSERT INTO password_times (user_id) VALUES ($1) ON CONFLICT (user_id) DO UPDATE SET set_at = now()"""
 _UNPUSHED = "SELECT * FROM revocations WHERE NOT pushed AND expires_at > now() ORDER BY expires_at LIMIT 5000"
-_LIVE = "SELECT * FROM revocations WHERE expires_at > now()"
+_LIVE = """
+SELECT * FROM revocations
+WHERE (kind, subject) > ($1::text, coalesce($2::uuid, '00000000-0000-0000-0000-000000000000')) AND expires_at > now()
+ORDER BY kind, subject LIMIT $3"""
+# Those that are marked already, as nearly all are when a replica starts, are not written again.
 _MARK = """
 WITH locked AS (
     SELECT r.kind, r.subject FROM revocations AS r
     JOIN unnest($1::text[], $2::uuid[], $3::bigint[]) AS d (kind, subject, not_before)
         ON r.kind = d.kind AND r.subject = d.subject AND r.not_before = d.not_before
+    WHERE NOT r.pushed
     ORDER BY r.kind, r.subject FOR NO KEY UPDATE OF r
 )
 UPDATE revocations AS r SET pushed = true FROM locked WHERE r.kind = locked.kind AND r.subject = locked.subject"""
@@ -133,8 +138,9 @@ class PostgresRevocationStore:
     async def unpushed(self) -> Sequence[Revocation]:
         return [_revocation(row) for row in await self._database.fetch(_UNPUSHED)]
 
-    async def live(self) -> Sequence[Revocation]:
-        return [_revocation(row) for row in await self._database.fetch(_LIVE)]
+    async def live(self, after: Revocation | None, limit: int) -> Sequence[Revocation]:
+        position = (after.kind, after.subject) if after else ("", None)
+        return [_revocation(row) for row in await self._database.fetch(_LIVE, *position, limit)]
 
     async def mark_pushed(self, done: Sequence[Revocation]) -> None:
         # A revocation that was renewed in the meantime stays unpushed.

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 
 from auth.revocations.model import Revocation
+from auth.revocations.store import CacheState
 from parley.storage.redis import RedisClient
 
 COMPLETE_KEY = "parley:revocations"
@@ -16,12 +17,12 @@ class RedisRevocationCache:
     def __init__(self, client: RedisClient) -> None:
         self._client = client
 
-    async def instance(self) -> str | None:
+    async def state(self) -> CacheState:
         pipeline = self._client.pipeline(transaction=False)
         pipeline.exists(COMPLETE_KEY)
         pipeline.info("server")
         marked, server = await pipeline.execute()
-        return str(server["run_id"]) if marked else None
+        return CacheState(str(server["run_id"]), bool(marked))
 
     async def write(self, revocations: Sequence[Revocation]) -> None:
         pipeline = self._client.pipeline(transaction=False)

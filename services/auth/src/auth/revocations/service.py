@@ -29,7 +29,10 @@ class RevocationService:
         self, store: RevocationStore, cache: RevocationCache, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._store, self._cache = store, cache
-        self._instance: str | None = None
+        self._complete_run: str | None = None
+        """The run of the cache server to which this process has copied every revocation."""
+        self._copied_run: str | None = None
+        self._copied_last: Revocation | None = None
         self._pause = OutagePause(COPY_INTERVAL, clock=clock)
         self._lock = asyncio.Lock()
 
@@ -49,20 +52,31 @@ class RevocationService:
             try:
                 await self.synchronise()
             except COPY_ERRORS as error:
-                self._instance = None
+                self._complete_run = None
                 log.warning("revocation_copy_failed", reason=type(error).__name__)
             await asyncio.sleep(interval)
 
     async def synchronise(self) -> None:
-        """Copy new revocations, or all of them if the cache is incomplete or was restarted."""
-        instance = await self._cache.instance()
-        if instance is None or instance != self._instance:
-            await self._write(await self._store.live())
+        """Copy new revocations, or all of them if the cache is incomplete or was restarted.
+
+        After a failure, the next call goes on where the copy of all of them has come to.
+        """
+        state = await self._cache.state()
+        if not state.is_complete or state.run != self._complete_run:
+            await self._copy_all(state.run)
+        async with self._lock:
+            await self._write(await self._store.unpushed())
+
+    async def _copy_all(self, run: str) -> None:
+        if run != self._copied_run:
+            self._copied_run, self._copied_last = run, None
+        while page := await self._store.live(self._copied_last, BATCH_SIZE):
+            await self._write(page)
+            self._copied_last = page[-1]
+        self._copied_run = None
+        if (await self._cache.state()).run == run:
             await self._cache.complete()
-            self._instance = instance or await self._cache.instance()
-        else:
-            async with self._lock:
-                await self._write(await self._store.unpushed())
+            self._complete_run = run
 
     async def find_revoked(self, sessions: Sequence[str], users: Mapping[str, int]) -> tuple[list[str], list[str]]:
         """Return the revoked sessions, and the users whose token issued at that second is revoked."""

@@ -1,6 +1,7 @@
 """Interface of the revocation store, and of the cache that gateways read."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
@@ -14,8 +15,8 @@ class RevocationStore(Protocol):
         """Return unexpired revocations that may be missing from the cache."""
         ...
 
-    async def live(self) -> Sequence[Revocation]:
-        """Return all unexpired revocations."""
+    async def live(self, after: Revocation | None, limit: int) -> Sequence[Revocation]:
+        """Return a page of the unexpired revocations, by kind and subject: the first one, or those after another."""
         ...
 
     async def mark_pushed(self, done: Sequence[Revocation]) -> None:
@@ -31,11 +32,19 @@ class RevocationStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class CacheState:
+    """The run of the cache server, and whether it is marked as having every live revocation."""
+
+    run: str
+    is_complete: bool
+
+
 class RevocationCache(Protocol):
     """The copy of the revocations that gateways read."""
 
-    async def instance(self) -> str | None:
-        """Return the id of the running cache server; None if the cache is not marked complete."""
+    async def state(self) -> CacheState:
+        """Return the state of the cache."""
         ...
 
     async def write(self, revocations: Sequence[Revocation]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from auth.revocations.model import Revocation
+from auth.revocations.store import CacheState
 from auth_testing.memory_database import MemoryDatabase
 
 
@@ -14,11 +15,11 @@ class MemoryRevocationStore:
         self._database = database
 
     async def unpushed(self) -> Sequence[Revocation]:
-        return [found for found in await self.live() if (found.kind, found.subject) in self._database.unpushed]
+        return [found for found in self._live() if (found.kind, found.subject) in self._database.unpushed]
 
-    async def live(self) -> Sequence[Revocation]:
-        now = self._database.clock()
-        return [found for found in self._database.revocations.values() if found.expires_at > now]
+    async def live(self, after: Revocation | None, limit: int) -> Sequence[Revocation]:
+        found = sorted(self._live(), key=_position)
+        return [one for one in found if after is None or _position(one) > _position(after)][:limit]
 
     async def mark_pushed(self, done: Sequence[Revocation]) -> None:
         for found in done:
@@ -27,7 +28,7 @@ class MemoryRevocationStore:
                 self._database.unpushed.discard((found.kind, found.subject))
 
     async def find_revoked(self, sessions: Sequence[UUID], users: Mapping[UUID, int]) -> tuple[list[UUID], list[UUID]]:
-        live = {(found.kind, found.subject): found for found in await self.live()}
+        live = {(found.kind, found.subject): found for found in self._live()}
         ended = [session for session in sessions if ("session", session) in live]
         cutoffs = {user: live["user", user].not_before for user in users if ("user", user) in live}
         return ended, [user for user, cutoff in cutoffs.items() if users[user] <= cutoff]
@@ -38,6 +39,14 @@ class MemoryRevocationStore:
         for key in expired:
             del self._database.revocations[key]
         return len(expired)
+
+    def _live(self) -> list[Revocation]:
+        now = self._database.clock()
+        return [found for found in self._database.revocations.values() if found.expires_at > now]
+
+
+def _position(found: Revocation) -> tuple[str, UUID]:
+    return found.kind, found.subject
 
 
 class MemoryRevocationCache:
@@ -50,8 +59,8 @@ class MemoryRevocationCache:
     def restart(self) -> None:
         self.entries, self._run, self._complete = {}, self._run + 1, False
 
-    async def instance(self) -> str | None:
-        return str(self._run) if self._complete else None
+    async def state(self) -> CacheState:
+        return CacheState(str(self._run), self._complete)
 
     async def write(self, revocations: Sequence[Revocation]) -> None:
         self.entries |= {(found.kind, found.subject): found.not_before for found in revocations}

@@ -1,6 +1,7 @@
 """Behaviour that every implementation of the stores has. Subclasses provide the fixture ``stores``."""
 
 import secrets
+from uuid import UUID
 
 import pytest
 
@@ -195,7 +196,18 @@ class StoreContract(TakeoverContract, PeopleContract):
         assert [found.kind for found in pending] == ["session"]
         await stores.revocations.mark_pushed(pending)
         assert session.id not in {found.subject for found in await stores.revocations.unpushed()}
-        assert session.id in {found.subject for found in await stores.revocations.live()}
+        assert session.id in {found.subject for found in await stores.revocations.live(None, 1_000_000)}
+
+    async def test_live_revocations_are_read_page_by_page(self, stores: AuthStores) -> None:
+        user = await add_user(stores)
+        sessions = {(await start_session(stores, user)).id for _ in range(3)}
+        await stores.sessions.end_all(user.id, "logout", ORIGIN)
+        found, last = set[UUID](), None
+        while page := await stores.revocations.live(last, 2):
+            assert len(page) <= 2
+            last = page[-1]
+            found |= {one.subject for one in page}
+        assert found >= sessions
 
     async def test_the_audit_log_is_filtered_and_read_newest_first(self, stores: AuthStores) -> None:
         user = await add_user(stores)
