@@ -2575,7 +2575,10 @@ export interface components {
          * @description Deliveries of webhooks whose time has come.
          */
         DeliveryBacklog: {
-            /** Due */
+            /**
+             * Due
+             * @description Their number, at most 10,000.
+             */
             due: number;
             /**
              * Oldest Due S
@@ -3670,7 +3673,10 @@ export interface components {
          * @description Events that are not published yet.
          */
         OutboxStatus: {
-            /** Pending */
+            /**
+             * Pending
+             * @description Their number, at most 10,000.
+             */
             pending: number;
             /**
              * Oldest Age S

@@ -8,7 +8,8 @@ from parley.ids import new_id
 from parley.storage.postgres import Pool
 from parley_testing.telemetry.query_plans import PLAN_MODES, PlanMode, explain
 from webhooks.database import Database
-from webhooks.sending.postgres import CLAIM, AttemptOutcome, PostgresDeliveryQueue
+from webhooks.sending.claim_statements import BACKLOG, CLAIM, MAX_COUNTED, MAX_WALKED_KEYS, WEBHOOKS
+from webhooks.sending.postgres import AttemptOutcome, PostgresDeliveryQueue
 from webhooks_testing.stored_deliveries import store_deliveries, store_webhook
 
 pytestmark = pytest.mark.integration
@@ -19,6 +20,8 @@ MAX_WORK = 100
 _FAIL_FIRST = """
 UPDATE deliveries SET status = 'failed', next_attempt_at = now() + interval '1 hour' WHERE position IN (
     SELECT min(position) FROM deliveries WHERE webhook_id = $1 GROUP BY partition_key)"""
+
+_SPREAD = "UPDATE deliveries SET partition_key = 'k' || lpad((position % $1::int)::text, 6, '0')"
 
 
 async def ordered_webhook(pool: Pool, deliveries: int) -> UUID:
@@ -59,3 +62,38 @@ async def test_a_claim_reads_no_delivery_that_waits_behind_a_failed_one_of_its_k
     async with pool.acquire() as connection:
         plan = await explain(connection, CLAIM, [[webhook], 5, 50, new_id(), 12.0, [""], 1_000, []], mode)
     assert plan.work < MAX_WORK, plan.summary
+
+
+async def test_a_claim_looks_at_a_part_of_many_keys_and_the_next_one_goes_on_behind_it(pool: Pool) -> None:
+    keys = 2 * MAX_WALKED_KEYS + 100
+    webhook = await ordered_webhook(pool, keys)
+    await pool.execute(_SPREAD, keys)
+    await pool.execute("UPDATE deliveries SET status = 'failed', next_attempt_at = now() + interval '1 hour'")
+    last = f"k{keys - 1:06}"
+    await pool.execute("UPDATE deliveries SET next_attempt_at = now() WHERE partition_key = $1", last)
+    queue = PostgresDeliveryQueue(Database(pool), max_in_flight=5, disable_after=60)
+    found = [len(await queue.claim(50, 1_000, only_healthy=False)) for _ in range(3)]
+    assert found == [0, 0, 1]
+    async with pool.acquire() as connection:
+        arguments = [[webhook], 5, 50, new_id(), 12.0, [""], 1_000, []]
+        plan = await explain(connection, CLAIM, arguments, "force_custom_plan")
+    assert plan.work < 5 * MAX_WALKED_KEYS, plan.summary
+
+
+@pytest.mark.parametrize("mode", PLAN_MODES)
+async def test_a_backlog_that_statistics_do_not_know_is_not_read(pool: Pool, mode: PlanMode) -> None:
+    webhook = await store_webhook(pool)
+    await store_deliveries(pool, webhook, 5000, "delivered")
+    await pool.execute("UPDATE deliveries SET status = 'pending', next_attempt_at = now()")
+    await pool.execute("UPDATE deliveries SET next_attempt_at = now() + interval '1 hour' WHERE position % 2 = 0")
+    async with pool.acquire() as connection:
+        plans = [await explain(connection, WEBHOOKS, [False, 5], mode), await explain(connection, BACKLOG, [], mode)]
+    assert plans[0].work < MAX_WORK, plans[0].summary
+    assert plans[1].work < 2500 + MAX_WORK, plans[1].summary
+
+
+async def test_due_deliveries_are_counted_up_to_a_bound(pool: Pool) -> None:
+    for _ in range(2):
+        await store_deliveries(pool, await store_webhook(pool), MAX_COUNTED // 2 + 100)
+    queue = PostgresDeliveryQueue(Database(pool), max_in_flight=5, disable_after=60)
+    assert (await queue.backlog())["due"] == MAX_COUNTED

@@ -15,7 +15,9 @@ FRAGMENTS = {
     "history.messages.postgres._TREE",
     "webhooks.deliveries.postgres._SELECT",
     "webhooks.endpoints.postgres._SELECT",
-    "webhooks.sending.postgres._HEADS",
+    "webhooks.sending.claim_statements._HEADS",
+    "webhooks.sending.claim_statements._WAITING",
+    "webhooks.sending.claim_statements._WALK",
 }
 """Constants that are parts of statements."""
 _STATEMENT = re.compile(r"\s*(WITH|SELECT|INSERT|UPDATE|DELETE)\b")

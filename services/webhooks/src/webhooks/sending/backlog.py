@@ -15,7 +15,9 @@ class BacklogReporter:
 
     def __init__(self, queue: PostgresDeliveryQueue, registry: CollectorRegistry) -> None:
         self._queue = queue
-        self._due = Gauge("webhooks_deliveries_due", "Deliveries that are due and not sent yet.", registry=registry)
+        self._due = Gauge(
+            "webhooks_deliveries_due", "Deliveries that are due and not sent yet, at most 10,000.", registry=registry
+        )
         self._oldest = Gauge(
             "webhooks_oldest_due_seconds",
             "Time for which the oldest delivery has been due, without ordered webhooks and receivers that fail.",

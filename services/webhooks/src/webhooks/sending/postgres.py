@@ -1,91 +1,21 @@
 """The queue of due deliveries in Postgres: claims with a lease, and outcomes."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
 
+from parley.storage.postgres import Connection
 from webhooks.database import Database, Row
 from webhooks.deliveries.model import ALWAYS_DELIVERED
 from webhooks.endpoints.disabling import disable_webhooks
+from webhooks.sending import claim_statements as sql
 
 LEASE = 12.0
 """Seconds until the deliveries of a process that ended are sent by another one."""
 RENEWAL_INTERVAL = LEASE / 3
-MAX_WEBHOOKS = 50
-"""Webhooks that one claim looks at."""
 MAX_LAST_KEYS = 1000
 """Ordered webhooks whose last key is kept in memory. Without it, a claim starts at the first key."""
 
-_OPEN = "d.status IN ('pending', 'failed')"
-_DUE = f"{_OPEN} AND d.next_attempt_at <= now()"
-# Requests that a webhook may get now, at most $2 at once. A webhook that fails gets one at a time.
-_FREE = """CASE WHEN w.failing_since IS NULL THEN $2 ELSE 1 END - (
-        SELECT count(*) FROM deliveries AS d
-        WHERE d.webhook_id = w.id AND d.claim IS NOT NULL AND d.claimed_until > now())"""
-# Locked, so that two processes never count the claims of one webhook at the same time. Webhooks that fail come last.
-_WEBHOOKS = f"""
-SELECT w.id FROM webhooks AS w
-WHERE w.status = 'active' AND (w.failing_since IS NULL OR NOT $1)
-  AND EXISTS (SELECT FROM deliveries AS d WHERE d.webhook_id = w.id AND {_DUE})
-  AND {_FREE} > 0
-ORDER BY w.failing_since IS NOT NULL, random() LIMIT {MAX_WEBHOOKS} FOR NO KEY UPDATE SKIP LOCKED"""  # noqa: S608
-# Walks over the keys with open deliveries, from the key after the last one claimed, so that each key has its turn.
-# It reads one delivery of each key, however many wait behind a first one that is retried later.
-_HEADS = f"""
-WITH RECURSIVE walk AS (
-    SELECT r.last_key AS key, 0 AS step, false AS wrapped
-    UNION ALL
-    SELECT next.key, walk.step + 1, next.wrapped FROM walk CROSS JOIN LATERAL (
-        (SELECT d.partition_key AS key, walk.wrapped FROM deliveries AS d
-         WHERE d.webhook_id = r.id AND {_OPEN} AND d.partition_key > walk.key ORDER BY d.partition_key LIMIT 1)
-        UNION ALL
-        (SELECT d.partition_key, true FROM deliveries AS d
-         WHERE NOT walk.wrapped AND d.webhook_id = r.id AND {_OPEN} ORDER BY d.partition_key LIMIT 1)
-        LIMIT 1
-    ) AS next WHERE NOT (next.wrapped AND next.key > r.last_key)
-)
-SELECT head.id FROM walk CROSS JOIN LATERAL (
-    SELECT d.id, d.next_attempt_at FROM deliveries AS d
-    WHERE d.webhook_id = r.id AND d.partition_key = walk.key AND {_OPEN} ORDER BY d.position LIMIT 1
-) AS head WHERE walk.step > 0 AND head.next_attempt_at <= now() LIMIT greatest(r.free, 0)"""  # noqa: S608 - constants
-# An event about an erased user is never sent: its delivery is deleted, and the event soon after it.
-CLAIM = f"""
-WITH room AS (
-    SELECT w.*, given.last_key, {_FREE} AS free
-    FROM unnest($1::uuid[], $6::text[]) AS given (id, last_key) JOIN webhooks AS w ON w.id = given.id
-), found AS (
-    SELECT found.* FROM (
-        SELECT free.* FROM room AS r CROSS JOIN LATERAL (
-            SELECT d.id, d.event_id, d.next_attempt_at FROM deliveries AS d WHERE d.webhook_id = r.id AND {_DUE}
-            ORDER BY d.next_attempt_at, d.position LIMIT greatest(r.free, 0) FOR NO KEY UPDATE OF d SKIP LOCKED
-        ) AS free WHERE NOT r.ordered
-        UNION ALL
-        SELECT first.* FROM room AS r CROSS JOIN LATERAL (
-            SELECT d.id, d.event_id, d.next_attempt_at FROM ({_HEADS}) AS head JOIN deliveries AS d ON d.id = head.id
-            WHERE {_DUE} FOR NO KEY UPDATE OF d SKIP LOCKED
-        ) AS first WHERE r.ordered
-    ) AS found ORDER BY found.next_attempt_at LIMIT $3
-), read AS (
-    SELECT f.id, f.next_attempt_at, e.size, EXISTS (
-        SELECT FROM user_tombstones AS t WHERE t.user_id = e.user_id AND e.name <> ALL ($8) OFFSET 0
-    ) AS erased
-    FROM found AS f CROSS JOIN LATERAL (
-        SELECT octet_length(body) AS size, user_id, name FROM events WHERE id = f.event_id OFFSET 0
-    ) AS e
-), dropped AS (
-    DELETE FROM deliveries AS d USING read WHERE d.id = read.id AND read.erased
-), due AS (
-    SELECT id, sum(size) OVER (ORDER BY next_attempt_at, id) - size AS size_before FROM read WHERE NOT erased
-), claimed AS (
-    UPDATE deliveries AS d SET claim = $4, claimed_until = now() + make_interval(secs => $5),
-        next_attempt_at = now() + make_interval(secs => $5)
-    FROM due WHERE d.id = due.id AND due.size_before < $7
-    RETURNING d.id, d.webhook_id, d.event_id, d.attempt, d.position, d.partition_key
-)
-SELECT c.*, e.body, r.url, r.user_id, r.secret, r.ordered,
-    CASE WHEN r.previous_secret_until > now() THEN r.previous_secret END AS previous_secret
-FROM claimed AS c JOIN room AS r ON r.id = c.webhook_id JOIN events AS e ON e.id = c.event_id
-ORDER BY c.position"""  # noqa: S608 - only constants are interpolated
 # A locked row gets its outcome now.
 _RENEW = """
 WITH mine AS (SELECT id FROM deliveries WHERE claim = ANY ($1) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
@@ -108,12 +38,6 @@ _FAILING = "UPDATE webhooks SET failing_since = now() WHERE id = $1 AND failing_
 _FAILING_TOO_LONG = """
 SELECT id FROM webhooks
 WHERE id = $1 AND status = 'active' AND failing_since < now() - make_interval(secs => $2) FOR NO KEY UPDATE"""
-_BACKLOG = f"""
-SELECT count(*) AS waiting, coalesce(extract(epoch FROM now() - min(d.next_attempt_at)), 0) AS age,
-    coalesce(extract(epoch FROM now() - min(d.next_attempt_at)
-        FILTER (WHERE w.failing_since IS NULL AND NOT w.ordered)), 0) AS healthy_age
-FROM deliveries AS d JOIN webhooks AS w ON w.id = d.webhook_id AND w.status = 'active'
-WHERE {_DUE}"""  # noqa: S608 - only constants are interpolated
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +76,7 @@ class PostgresDeliveryQueue:
         self._database, self._lease = database, lease
         self._max_in_flight, self._disable_after = max_in_flight, disable_after
         self._last_keys: dict[UUID, str] = {}
-        """The last claimed key of each ordered webhook. The next claim starts at the key after it."""
+        """The last key of each ordered webhook that a claim has looked at. The next one starts at the key after it."""
 
     async def claim(self, limit: int, size: int, *, only_healthy: bool) -> Sequence[ClaimedDelivery]:
         """Claim deliveries that are due, at most ``limit``, until their bodies have ``size`` bytes together.
@@ -161,20 +85,28 @@ class PostgresDeliveryQueue:
         """
         claim = uuid4()
         async with self._database.transaction() as connection:
-            webhooks = await connection.fetch(_WEBHOOKS, only_healthy, self._max_in_flight)
+            webhooks = await connection.fetch(sql.WEBHOOKS, only_healthy, self._max_in_flight)
             if not webhooks:
                 return []
             ids = [row["id"] for row in webhooks]
             last_keys = [self._last_keys.get(each, "") for each in ids]
             values = (ids, self._max_in_flight, limit, claim, self._lease, last_keys, size, list(ALWAYS_DELIVERED))
-            rows = await connection.fetch(CLAIM, *values)
-        self._note_keys(rows)
+            rows = await connection.fetch(sql.CLAIM, *values)
+            claimed = {row["webhook_id"] for row in rows}
+            idle = [row["id"] for row in webhooks if row["ordered"] and row["id"] not in claimed]
+            walked = await self._walked(connection, idle) if idle and len(rows) < limit else {}
+        self._note_keys({row["webhook_id"]: row["partition_key"] for row in rows if row["ordered"]} | walked)
         return [_claimed(row, claim) for row in rows]
 
-    def _note_keys(self, rows: Sequence[Row]) -> None:
+    async def _walked(self, connection: Connection, webhooks: Sequence[UUID]) -> dict[UUID, str]:
+        """Return the last key of each webhook whose next keys have nothing that is due."""
+        last_keys = [self._last_keys.get(each, "") for each in webhooks]
+        return {row["id"]: row["key"] for row in await connection.fetch(sql.WALKED, webhooks, last_keys)}
+
+    def _note_keys(self, keys: Mapping[UUID, str]) -> None:
         if len(self._last_keys) > MAX_LAST_KEYS:
             self._last_keys.clear()
-        self._last_keys |= {row["webhook_id"]: row["partition_key"] for row in rows if row["ordered"]}
+        self._last_keys |= keys
 
     async def renew(self, claims: Collection[UUID]) -> None:
         """Keep claims whose requests have no outcome yet."""
@@ -201,11 +133,11 @@ class PostgresDeliveryQueue:
                 await disable_webhooks(connection, [row["id"] for row in late], "failing")
 
     async def backlog(self) -> dict[str, float]:
-        """Return the number of deliveries that are due, and the seconds for which the oldest has been.
+        """Return the number of due deliveries, at most ``MAX_COUNTED``, and the seconds for which the oldest has been.
 
         The last number leaves out webhooks whose receiver fails, and ordered ones, whose events wait for each other.
         """
-        row = await self._database.row(_BACKLOG)
+        row = await self._database.row(sql.BACKLOG)
         assert row is not None
         return {
             "due": row["waiting"],

@@ -15,9 +15,9 @@ FIRST_RETRY_DELAY, MAX_RETRY_DELAY = 0.2, 10.0
 MAX_COUNTED = 10_000
 """Waiting events that are counted: a leader counts each second, also after a day without a broker."""
 
-# Selects by "not sent", never by "position > last seen": transactions do not commit in the order of their positions. The
-# hashed keys are the only condition, so that no plan joins waiting events with each other: with statistics from before a
-# long outage, Postgres would read the whole backlog for each event of a batch.
+# Selects by "not sent", never by "position > last seen": transactions do not commit in the order of their positions.
+# The hashed keys are the only other condition. A join of waiting events with each other reads the whole backlog for
+# each event of a batch, when the statistics are from before the outage: see docs/query-plans.md.
 _WAITING = """
 SELECT id, name, version, subject, partition_key, sequence, time, traceparent, data::text AS data
 FROM outbox
