@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterable, Iterator
 
-from gateway.openai_endpoints import NOT_OFFERED_PATHS, openai_hint
+from gateway.openai_endpoints import NOT_OFFERED_PATHS
+from gateway.path_hints import path_hint
 from gateway.routes import Route
 from parley import errors
 from parley.web.middleware import UNMATCHED_ROUTE
@@ -38,7 +39,7 @@ class RouteTable:
         allowed = self.allowed_methods(path)
         if allowed and path not in NOT_OFFERED_PATHS:
             raise errors.MethodNotAllowed(headers={"Allow": ", ".join(allowed)})
-        raise errors.NotFound(openai_hint(path))
+        raise errors.NotFound(path_hint(path))
 
     def allowed_methods(self, path: str) -> list[str]:
         """Return the methods of a path, with OPTIONS. Empty if there is no route. ``*`` stands for all paths."""
