@@ -1,6 +1,9 @@
 """HTTP header lists and the ASGI callables of one request."""
 
+import functools
+import time
 from collections.abc import Awaitable, Callable, Iterable
+from email.utils import formatdate
 from typing import Any
 
 Header = tuple[bytes, bytes]
@@ -18,6 +21,16 @@ def has_header(headers: Iterable[Header], wanted: bytes) -> bool:
         if name == wanted:
             return True
     return False
+
+
+def date_header() -> Header:
+    """Return the ``Date`` of a response that is made now."""
+    return b"date", _date(int(time.time()))
+
+
+@functools.lru_cache(maxsize=1)
+def _date(second: int) -> bytes:
+    return formatdate(second, usegmt=True).encode()
 
 
 def connection_options(connection: bytes) -> frozenset[bytes]:

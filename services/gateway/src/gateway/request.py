@@ -22,7 +22,7 @@ _LIST_HEADERS = frozenset({b"x-forwarded-for", b"connection", b"access-control-r
 _USED_HEADERS = frozenset({
     b"authorization", b"x-api-key", b"origin", b"x-request-id", b"content-length", b"transfer-encoding", b"connection",
     b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"host", b"idempotency-key", b"traceparent",
-    b"accept-encoding", b"access-control-request-method", b"access-control-request-headers",
+    b"accept-encoding", b"if-none-match", b"access-control-request-method", b"access-control-request-headers",
 })  # fmt: skip
 
 

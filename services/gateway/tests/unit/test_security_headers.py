@@ -1,7 +1,8 @@
-"""Security headers on every response of the gateway: of every route, page, error and handshake."""
+"""Security headers and the date on every response of the gateway: of every route, page, error and handshake."""
 
 from collections import Counter
 from collections.abc import AsyncIterator
+from email.utils import parsedate_to_datetime
 
 import pytest
 
@@ -14,6 +15,7 @@ from gateway.security_headers import DEFAULT_HEADERS, HSTS
 from gateway.server.request_cycle import error_response
 from gateway_testing.pipeline import AsgiClient, TestPipeline, open_pipeline
 from parley import errors
+from parley.times import now
 from parley_testing.http.scripted_server import respond
 
 HTTPS = "https://chat.example"
@@ -28,7 +30,7 @@ EXPECTED = {
     "x-permitted-cross-domain-policies": "none",
     "x-dns-prefetch-control": "off",
 }
-ON_EVERY_RESPONSE = {*EXPECTED, "permissions-policy", "content-security-policy", "cache-control"}
+ON_EVERY_RESPONSE = {*EXPECTED, "permissions-policy", "content-security-policy", "cache-control", "date"}
 PAGES = ["/health", "/ready", *docs_pages(), *account_pages()]
 ROUTES = [(method, route) for route in all_routes() if not route.websocket for method in sorted(route.methods)]
 SOCKET = "/api/v1/chat/ws"
@@ -117,6 +119,13 @@ def test_responses_to_invalid_http_have_them() -> None:
     head, _, _ = error_response(errors.InvalidRequest(), HTTPS).partition(b"\r\n\r\n")
     lines = [line.partition(b": ") for line in head.split(b"\r\n")[1:]]
     assert_secure([(name, value) for name, _, value in lines])
+
+
+async def test_the_date_is_that_of_the_response(pipeline: TestPipeline) -> None:
+    before = now().replace(microsecond=0)
+    for path in ("/health", "/docs", "/nothing", "/nothing"):
+        date = parsedate_to_datetime((await pipeline.request(path)).headers["date"])
+        assert before <= date <= now()
 
 
 async def test_values_of_services_are_replaced_except_for_caching(own_pipeline: TestPipeline) -> None:

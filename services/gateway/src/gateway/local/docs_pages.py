@@ -2,17 +2,21 @@
 
 import functools
 import gzip
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 
 from gateway.http import Header
+from gateway.proxy.compression import MIN_SIZE
 
 CONTENT_SECURITY_POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     b"font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; "
     b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+REVALIDATE = b"no-cache"
+"""For pages that a browser keeps, and asks about each time."""
 CACHE_FOR_A_DAY = b"public, max-age=86400"
 HTML, _CSS, JAVASCRIPT = b"text/html; charset=utf-8", b"text/css", b"text/javascript"
 
@@ -61,12 +65,22 @@ def _reference() -> LocalPage:
     return _html("redoc", [], ["redoc.standalone.js", "redoc.js"])
 
 
+def revalidated(page: LocalPage) -> LocalPage:
+    """Return a page that changes with the release: with an ETag, and compressed if that is useful."""
+    # Weak, because the compressed and the plain page have the same one.
+    headers = [*page.headers, (b"etag", b'W/"%b"' % hashlib.sha256(page.body).hexdigest()[:32].encode())]
+    if len(page.body) < MIN_SIZE:
+        return LocalPage(page.status, page.body, tuple(headers))
+    headers += [(b"content-encoding", b"gzip"), (b"vary", b"accept-encoding")]
+    return LocalPage(page.status, gzip.compress(page.body, mtime=0), tuple(headers))
+
+
 def decompressed(page: LocalPage) -> LocalPage:
     """Return the page for a client that does not accept gzip."""
     return _decompress(page) if (b"content-encoding", b"gzip") in page.headers else page
 
 
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache(maxsize=128)
 def _decompress(page: LocalPage) -> LocalPage:
     kept = tuple(pair for pair in page.headers if pair[0] != b"content-encoding")
     return LocalPage(page.status, gzip.decompress(page.body), kept)  # nosemgrep: decompression-bomb - our page
@@ -80,13 +94,21 @@ def _html(body_class: str, styles: list[str], scripts: list[str]) -> LocalPage:
         f'<meta name="viewport" content="width=device-width, initial-scale=1">{links}{tags}</head>'
         f'<body class="{body_class}"><div id="page"></div></body></html>'
     )
-    return LocalPage(
-        200, body.encode(), ((b"content-type", HTML), (b"content-security-policy", CONTENT_SECURITY_POLICY))
+    return revalidated(
+        LocalPage(
+            200,
+            body.encode(),
+            (
+                (b"content-type", HTML),
+                (b"cache-control", REVALIDATE),
+                (b"content-security-policy", CONTENT_SECURITY_POLICY),
+            ),
+        )
     )
 
 
 def packaged_file(
-    name: str, media_type: bytes, *, policy: bytes = CONTENT_SECURITY_POLICY, cache: bytes = b"no-cache"
+    name: str, media_type: bytes, *, policy: bytes = CONTENT_SECURITY_POLICY, cache: bytes = REVALIDATE
 ) -> LocalPage:
     """Return a file of this package as a page; 404 if it is missing."""
     found = resources.files("gateway.local").joinpath(name)
@@ -97,7 +119,8 @@ def packaged_file(
         (b"cache-control", cache),
         (b"content-security-policy", policy),
     )
-    return LocalPage(200, found.read_bytes(), headers)
+    page = LocalPage(200, found.read_bytes(), headers)
+    return revalidated(page) if cache == REVALIDATE else page
 
 
 def _compressed_file(name: str, media_type: bytes) -> LocalPage:

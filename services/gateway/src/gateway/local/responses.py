@@ -6,6 +6,7 @@ from gateway.access.cors import Cors
 from gateway.access.policy import AccessPolicy
 from gateway.http import Header, Send, has_header
 from gateway.local.docs_pages import LocalPage, Render, decompressed
+from gateway.proxy.compression import accepts_gzip
 from gateway.proxy.relaying import send_response
 from gateway.proxy.response_headers import ResponseHeaders
 from gateway.proxy.websocket import INTERNAL_ERROR, UNAUTHENTICATED, accept_message
@@ -18,6 +19,7 @@ from parley.web import problems
 
 PAGE_ROUTE = route("GET", "/docs", "auth", None)
 """The route under which preflights and requests for pages and probes count on the limit of the client's address."""
+_KEPT_BY_304 = frozenset({b"cache-control", b"content-security-policy", b"etag", b"vary"})
 READ_METHODS, PAGE_METHODS = frozenset({"GET", "HEAD"}), "GET, HEAD, OPTIONS"
 
 
@@ -107,7 +109,10 @@ class LocalResponses:
     async def _send_page(self, request: Request, page: LocalPage, send: Send) -> None:
         if page.status == errors.NotFound.status:
             raise errors.NotFound
-        if b"gzip" not in request.used_headers.get(b"accept-encoding", b""):
+        if _is_unchanged(request, page):
+            await self._send(request, 304, [pair for pair in page.headers if pair[0] in _KEPT_BY_304], b"", send)
+            return
+        if not accepts_gzip(request.used_headers.get(b"accept-encoding", b"")):
             page = decompressed(page)
         headers = [*page.headers, (b"content-length", b"%d" % len(page.body))]
         await self._send(request, page.status, headers, page.body, send)
@@ -115,3 +120,10 @@ class LocalResponses:
     async def _send(self, request: Request, status: int, headers: list[Header], body: bytes, send: Send) -> None:
         request.status, request.bytes_sent = status, len(body)
         await send_response(request, status, self._common.add(request, headers), body, send)
+
+
+def _is_unchanged(request: Request, page: LocalPage) -> bool:
+    """Return whether the client has the page: ``If-None-Match`` names its ETag."""
+    known = request.used_headers.get(b"if-none-match")
+    etag = dict(page.headers).get(b"etag")
+    return known is not None and etag is not None and etag in map(bytes.strip, known.split(b","))

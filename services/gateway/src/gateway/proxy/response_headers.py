@@ -3,7 +3,7 @@
 import time
 
 from gateway.access.cors import Cors
-from gateway.http import Header, has_header
+from gateway.http import Header, date_header, has_header
 from gateway.request import Request
 from gateway.security_headers import DEFAULT_HEADERS, security_headers
 from parley.web.lifecycle import Lifecycle
@@ -21,6 +21,8 @@ class ResponseHeaders:
         for pair in DEFAULT_HEADERS:
             if not has_header(headers, pair[0]):
                 headers.append(pair)
+        if not has_header(headers, b"date"):
+            headers.append(date_header())
         headers += (
             (b"x-request-id", request.request_id.encode()),
             (b"x-process-time", b"%.4f" % (time.perf_counter() - request.started)),

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import httptools
 
-from gateway.http import Header
+from gateway.http import Header, date_header
 from gateway.security_headers import DEFAULT_HEADERS, security_headers
 from gateway.server.uvicorn_internals import STATUS_LINE, RequestResponseCycle
 from parley import errors
@@ -155,5 +155,6 @@ def error_response(error: ParleyError, base_url: str, request_id: str = "", inst
         request_id.encode(),
     )
     own = [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
-    head += b"".join(b"%b: %b\r\n" % pair for pair in (*own, *security_headers(base_url), *DEFAULT_HEADERS)) + b"\r\n"
+    fields = (*own, date_header(), *security_headers(base_url), *DEFAULT_HEADERS)
+    head += b"".join(b"%b: %b\r\n" % pair for pair in fields) + b"\r\n"
     return STATUS_LINE[error.status] + head + body
