@@ -32,6 +32,21 @@ def test_only_utf_8_is_read(data: bytes) -> None:
         strict_json.loads(data)
 
 
+@pytest.mark.parametrize(
+    ("data", "detail"),
+    [
+        (b'{"a": 1,\n "b": }', "The JSON is not valid at line 2, column 7."),
+        (b"", "The JSON is not valid at line 1, column 1."),
+        (b"\xef\xbb\xbf{}", "The JSON begins with a byte order mark. Send it without."),
+        (b'{"a": "\xe9"}', "The JSON is not encoded as UTF-8."),
+    ],
+)
+def test_a_refusal_says_where_the_text_is_wrong(data: bytes, detail: str) -> None:
+    with pytest.raises(InvalidJson) as refused:
+        strict_json.loads(data)
+    assert refused.value.detail == detail
+
+
 @pytest.mark.parametrize("value", ["{}", "[]", "1", '"a"', '{"a":{}}'])
 def test_a_text_of_too_many_values_is_refused_before_it_is_parsed(value: str) -> None:
     with pytest.raises(InvalidJson, match="at most"):

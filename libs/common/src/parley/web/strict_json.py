@@ -15,15 +15,21 @@ _BRACKET = re.compile(r"[\[\]{}]")
 
 
 def loads(data: str | bytes) -> Any:
-    """Return the value of a JSON text; raise InvalidJson.
+    """Return the value of a JSON text; raise InvalidJson, which says where the text is wrong.
 
     The standard parser also accepts NaN, Infinity, repeated names and UTF-16. Other parsers read these differently or
     refuse them, so they are refused here.
     """
     try:
         text = data if isinstance(data, str) else data.decode()
+        if text.startswith("\ufeff"):
+            raise InvalidJson("The JSON begins with a byte order mark. Send it without.")
         _check_size(text)
         return json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse).decode(text)
+    except UnicodeDecodeError:
+        raise InvalidJson("The JSON is not encoded as UTF-8.") from None
+    except json.JSONDecodeError as error:
+        raise InvalidJson(f"The JSON is not valid at line {error.lineno}, column {error.colno}.") from None
     except (ValueError, RecursionError):
         raise InvalidJson from None
 
