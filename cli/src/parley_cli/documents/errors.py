@@ -22,7 +22,8 @@ texts, which may change. Use `request_id` to find the request in the logs. `erro
 request. The `error` object repeats the error in the form that OpenAI's SDKs read; below `/v1` it is the whole body, as
 `application/json`. The token endpoints
 (`/api/v1/auth/token`, `/revoke`, `/introspect`) return errors in the form of RFC 6749 instead:
-`{"error": "invalid_grant", "error_description": "…"}`.
+`{"error": "invalid_grant", "error_description": "…"}`. What is not about OAuth is a problem there too: JSON in place of
+a form (415), too many attempts (429), an outage (503).
 
 A client may retry a request after 408, 429, 502, 503 or 504 once the time in `Retry-After` has passed, unless the
 response has the header `x-should-retry: false`.
