@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from chat.file_references import data_part, file_part, openai_id, parse_openai_id, reference
 from chat.model import ToolResult, Turn
 
@@ -91,6 +93,11 @@ def text_of(content: str | Sequence[Item] | None) -> str:
     return "".join(_text(part) for part in content)
 
 
+def unread_length(items: Iterable[Item]) -> int:
+    """Return the bytes of what is stored of items and no model reads: reasoning, annotations, log probabilities."""
+    return sum(map(_unread, items))
+
+
 def latest_user_items(items: Iterable[Item]) -> list[Item]:
     """Return the messages of the user after the last answer, or the last ones if there is none, also deleted ones."""
     latest: list[Item] = []
@@ -111,6 +118,15 @@ def user_text(items: Iterable[Item]) -> str:
 def is_answer(item: Item) -> bool:
     """Tell whether an item is part of a model's answer."""
     return item["type"] in {"function_call", "reasoning"} or item.get("role") == "assistant"
+
+
+def _unread(item: Item) -> int:
+    if item["type"] == "reasoning":
+        return len(orjson.dumps(item))
+    contents = (item.get(name) for name in ("content", "output"))
+    parts = (part for content in contents if isinstance(content, list) for part in content)
+    texts = [part for part in parts if part["type"] in TEXT_PARTS]
+    return sum(len(orjson.dumps({k: v for k, v in part.items() if v != _text(part)})) for part in texts)
 
 
 def _output_item(result: ToolResult) -> Item:

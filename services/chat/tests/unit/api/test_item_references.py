@@ -102,3 +102,27 @@ async def test_items_of_too_many_responses_are_refused_before_any_is_read(http: 
     items = [{"id": item_id("msg", new_id())} for _ in range(MAX_REFERENCED_RESPONSES + 1)]
     refused = await create(http, [ASKED, *references(*items)], 400)
     assert (refused["error"]["param"], refused["error"]["code"]) == ("input", "invalid_request")
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "x" * 600_000}]},
+        {"type": "reasoning", "summary": [], "encrypted_content": "x" * 600_000},
+        {"role": "assistant", "content": [{"type": "output_text", "text": "a", "annotations": [{"a": "x" * 600_000}]}]},
+        {"role": "assistant", "content": [{"type": "output_text", "text": "a", "logprobs": [{"a": "x" * 600_000}]}]},
+        {"role": "assistant", "content": [{"type": "output_text", "text": "a", "refusal": "x" * 600_000}]},
+    ],
+)
+async def test_references_do_not_store_more_of_what_no_model_reads_than_a_request_can_have(
+    bench: ServiceBench, http: httpx2.AsyncClient, item: dict[str, Any]
+) -> None:
+    bench.engine.generator.chunks = answer_of("Wet.")
+    stored = list[dict[str, Any]]()
+    for _ in range(2):
+        made = await create(http, [item, ASKED])
+        stored += (await http.get(f"/v1/responses/{made['id']}/input_items?order=asc")).json()["data"][:1]
+    await create(http, [*references(stored[0]), ASKED])
+    refused = await create(http, [*references(*stored), ASKED], 400)
+    assert (refused["error"]["param"], refused["error"]["code"]) == ("input", "invalid_request")
+    await create(http, [*references(*stored), ASKED], store=False)

@@ -15,7 +15,7 @@ from chat.api.openai_responses.item_references import with_referenced_items
 from chat.api.request_checks import invalid
 from chat.catalogue import Model
 from chat.errors import ConversationNotFound, PreviousResponseNotFound, TurnNotFound
-from chat.input_items import is_answer, messages_of_items, text_of, user_text
+from chat.input_items import is_answer, messages_of_items, text_of, unread_length, user_text
 from chat.model import IdempotencyKey, ToolResult, Turn
 from chat.protocols.openai_responses import ids
 from chat.protocols.openai_responses.parameters import is_one_message, item_of, options_of, repeated
@@ -30,8 +30,14 @@ from parley.security.identity import Principal
 
 MAX_ATTEMPTS = 5
 """Times that the items of a request are looked up while others of their conversations are deleted."""
+MAX_UNREAD_BYTES = 1_048_576
+"""Bytes of an input that are stored although no model reads them, as many as a request has without references."""
 REASONING = "reasoning_content"
 NO_RESPONSE = "The response does not exist."
+TOO_MUCH_UNREAD = (
+    f"The reasoning, annotations and log probabilities of the input have more than {MAX_UNREAD_BYTES:,} bytes. "
+    "Leave out reasoning before the last message of the user."
+)
 NO_INPUT = "A message with the role `user`, or a `function_call_output`, is required."
 
 
@@ -168,6 +174,8 @@ def _response(body: ResponseRequest, items: list[dict[str, Any]], previous: Turn
     if previous is not None:
         found["previous_response_id"] = ids.response_id(previous.id)
     is_kept = body.store is not False and not is_one_message(items)
+    if is_kept and unread_length(items) > MAX_UNREAD_BYTES:
+        raise invalid("/input", "too_long", TOO_MUCH_UNREAD)
     return {**found, "input": items} if is_kept else found
 
 
