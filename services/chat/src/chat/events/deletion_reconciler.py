@@ -38,14 +38,15 @@ class DeletionComparison:
         """Compare the deletions since the last comparison, at most ``max_pages``; raises DependencyUnavailable."""
         position, self._unfinished = self._unfinished or await self._start(), None
         for _ in range(self._max_pages):
+            asked_at = times.now()
             page = await self._history.deletions(position, PAGE_SIZE)
             await self._apply(page)
-            if not page:
+            if len(page) < PAGE_SIZE:
+                # Until now, not until the last deletion: it may be one of thousands, which each run would read again.
+                await self._store.record_comparison(asked_at)
                 return
             position = page[-1].deleted_at, page[-1].conversation_id
-            await self._store.record_comparison(min(page[-1].deleted_at, times.now()))
-            if len(page) < PAGE_SIZE:
-                return
+            await self._store.record_comparison(min(page[-1].deleted_at, asked_at))
         # The next run goes on here. With the overlap, it might get no further than this one.
         self._unfinished = position
 

@@ -18,6 +18,10 @@ class UnconfirmedTurn:
 class MaintenanceStore(Protocol):
     """Confirms, republishes and purges ended turns. Every method raises DependencyUnavailable."""
 
+    async def claim_run(self, name: str, interval: float) -> bool:
+        """Return whether the caller runs a task that no replica has begun within ``interval`` seconds."""
+        ...
+
     async def unconfirmed(
         self, after: UnconfirmedTurn | None, *, older_than: float, limit: int
     ) -> list[UnconfirmedTurn]:

@@ -16,12 +16,14 @@ log = structlog.get_logger()
 
 PAGE_SIZE = 1000
 MAX_PAGES = 100
+RUN_NAME, LEAST_INTERVAL = "reconciliation", 0.7
+"""The task of which one replica at a time has a run, and the part of the interval that is between two."""
 REPUBLISH_AFTER = 60.0
 """Seconds after which an event that history has not stored counts as lost."""
 
 
 class Reconciler:
-    """Runs periodically on every replica. Concurrent runs do no harm."""
+    """Runs periodically on one replica at a time. Concurrent runs do no harm."""
 
     def __init__(
         self,
@@ -45,6 +47,11 @@ class Reconciler:
         """Reconcile at each interval until cancelled."""
         while True:
             await asyncio.sleep(self._interval * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+            await run_step("turn of a replica", self.reconcile_if_due)
+
+    async def reconcile_if_due(self) -> None:
+        """Reconcile, unless another replica has begun to: while history lags, each run asks for every turn again."""
+        if await self._store.claim_run(RUN_NAME, LEAST_INTERVAL * self._interval):
             await self.reconcile()
 
     async def reconcile(self) -> None:

@@ -20,17 +20,19 @@ ORPHAN_AGE = 7 * 86_400.0
 """Seconds after which an object without a row is removed. A restored backup may bring a row back until then."""
 REMAINS_AGE = 86_400.0
 """Seconds after which the temporary file of an upload is removed. It is longer than any upload takes."""
-SWEEP_INTERVAL = 86_400.0
-"""Seconds between two comparisons of all objects with the rows."""
+SWEEP_NAME, SWEEP_INTERVAL = "orphaned objects", 86_400.0
+"""The task that compares all objects with the rows, and the seconds between two runs of it."""
+SWEEP_ATTEMPT_INTERVAL = 3600.0
+"""Seconds between two attempts of a replica to run it: one of them is the first after ``SWEEP_INTERVAL``."""
 
 
 class FileCollector:
-    """Runs periodically on every replica. Concurrent runs do no harm."""
+    """Runs periodically on every replica. Concurrent runs do no harm. One replica lists all objects once a day."""
 
     def __init__(self, rows: FileRows, objects: Objects | None) -> None:
         """``objects`` is None while files are not offered: existing files are hidden then, and their objects stay."""
         self._rows, self._objects = rows, objects
-        self._sweep_at = time.monotonic() + random.uniform(0, 3600)  # noqa: S311 - jitter
+        self._sweep_at = time.monotonic() + random.uniform(0, SWEEP_ATTEMPT_INTERVAL)  # noqa: S311 - jitter
 
     async def run(self) -> None:
         """Collect at each interval until cancelled."""
@@ -38,8 +40,8 @@ class FileCollector:
             await asyncio.sleep(INTERVAL * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
             await run_step("deleted files", self.remove_deleted)
             if time.monotonic() >= self._sweep_at:
-                self._sweep_at = time.monotonic() + SWEEP_INTERVAL
-                await run_step("orphaned objects", self.remove_orphans)
+                self._sweep_at = time.monotonic() + SWEEP_ATTEMPT_INTERVAL
+                await run_step("orphaned objects", self.remove_orphans_if_due)
 
     async def erase(self, user_id: UUID) -> None:
         """Remove every file of a user, and refuse new ones; raises DependencyUnavailable until that is done."""
@@ -52,6 +54,11 @@ class FileCollector:
             for file_id in found:
                 await remove_objects(self._objects, file_id)
             await self._rows.removed(found)
+
+    async def remove_orphans_if_due(self) -> None:
+        """Remove orphans, unless a replica has begun to within a day: each run lists all objects."""
+        if self._objects is not None and await self._rows.claim_run(SWEEP_NAME, SWEEP_INTERVAL):
+            await self.remove_orphans()
 
     async def remove_orphans(self) -> None:
         """Remove objects that no row knows, and temporary files."""

@@ -56,6 +56,10 @@ class FileRows(Protocol):
         """Remove the rows of files whose objects are gone."""
         ...
 
+    async def claim_run(self, name: str, interval: float) -> bool:
+        """Return whether the caller runs a task that no replica has begun within ``interval`` seconds."""
+        ...
+
     async def unknown(self, file_ids: Collection[UUID]) -> set[UUID]:
         """Return those of the files that have no row."""
         ...

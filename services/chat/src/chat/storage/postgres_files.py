@@ -8,6 +8,7 @@ from chat.errors import Erased
 from chat.file_errors import StorageFull
 from chat.files.model import FileContent, FileLimits, StoredFile
 from chat.files.service import UPLOAD_TIMEOUT
+from chat.storage.claimed_runs import CLAIM_RUN
 from parley.storage.database import PostgresDatabase, Row
 
 _LOCK_OWNER = """
@@ -117,6 +118,10 @@ class PostgresFileRows:
     async def removed(self, file_ids: Collection[UUID]) -> None:
         """Remove the rows of files whose objects are gone."""
         await self._database.execute(_REMOVED, list(file_ids))
+
+    async def claim_run(self, name: str, interval: float) -> bool:
+        """Return whether the caller runs a task that no replica has begun within ``interval`` seconds."""
+        return await self._database.row(CLAIM_RUN, name, interval) is not None
 
     async def unknown(self, file_ids: Collection[UUID]) -> set[UUID]:
         """Return those of the files that have no row."""

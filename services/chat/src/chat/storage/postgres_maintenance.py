@@ -4,6 +4,7 @@ from collections.abc import Collection
 from uuid import UUID
 
 from chat.events.maintenance_store import UnconfirmedTurn
+from chat.storage.claimed_runs import CLAIM_RUN
 from chat.storage.postgres_turns import PostgresTurnStore
 from parley.messaging.outbox.store import purge
 from parley.storage.postgres import row_count
@@ -67,6 +68,11 @@ class PostgresMaintenanceStore:
 
     def __init__(self, turns: PostgresTurnStore) -> None:
         self._turns = turns
+
+    async def claim_run(self, name: str, interval: float) -> bool:
+        """Return whether the caller runs a task that no replica has begun within ``interval`` seconds."""
+        async with self._turns.connection() as connection:
+            return bool(await connection.fetchval(CLAIM_RUN, name, interval))
 
     async def unconfirmed(
         self, after: UnconfirmedTurn | None, *, older_than: float, limit: int

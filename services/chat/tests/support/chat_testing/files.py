@@ -42,6 +42,7 @@ class InMemoryFileRows:
 
     rows: dict[UUID, _Row] = field(default_factory=dict)
     erased: set[UUID] = field(default_factory=set)
+    claimed: set[str] = field(default_factory=set)
 
     async def begin(self, file_id: UUID, user_id: UUID, filename: str, *, wanted: int, limits: FileLimits) -> int:
         if user_id in self.erased:
@@ -117,6 +118,11 @@ class InMemoryFileRows:
         for file_id in file_ids:
             if file_id in self.rows and self.rows[file_id].status != "ready":
                 del self.rows[file_id]
+
+    async def claim_run(self, name: str, interval: float) -> bool:
+        found = name not in self.claimed
+        self.claimed.add(name)
+        return found
 
     async def unknown(self, file_ids: Collection[UUID]) -> set[UUID]:
         return set(file_ids) - set(self.rows)

@@ -87,6 +87,12 @@ class InMemoryMaintenanceStore:
     purges: list[int] = field(default_factory=list)
     purge_calls: int = 0
     unavailable: bool = False
+    claimed: set[str] = field(default_factory=set)
+
+    async def claim_run(self, name: str, interval: float) -> bool:
+        found = name not in self.claimed
+        self.claimed.add(name)
+        return found
 
     async def unconfirmed(
         self, after: UnconfirmedTurn | None, *, older_than: float, limit: int

@@ -102,7 +102,24 @@ async def test_a_deletion_whose_event_was_lost_is_applied() -> None:
     bench.erasure.deleted = [known.conversation_id]
     await bench.reconciler.reconcile()
     assert bench.erasure.deleted == [known.conversation_id, lost.conversation_id], "the event of the last is on its way"
-    assert bench.erasure.compared_until == recent.deleted_at
+    assert bench.erasure.compared_until is not None
+    assert bench.erasure.compared_until >= recent.deleted_at
+
+
+async def test_the_last_deletions_before_a_pause_are_not_read_at_each_run() -> None:
+    bench = ReconcilerBench()
+    bench.history.deleted = [deletion(2 * OVERLAP) for _ in range(3)]
+    await bench.reconciler.reconcile()
+    bench.erasure.deleted.clear()
+    await bench.reconciler.reconcile()
+    assert bench.erasure.deleted == []
+
+
+async def test_of_several_replicas_one_reconciles() -> None:
+    bench = ReconcilerBench()
+    for _ in range(3):
+        await bench.reconciler.reconcile_if_due()
+    assert bench.store.purge_calls == 1
 
 
 async def test_deletions_are_compared_from_some_time_before_the_last_comparison() -> None:

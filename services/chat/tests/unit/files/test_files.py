@@ -196,6 +196,13 @@ async def test_objects_without_a_row_are_removed_and_others_stay(bench: FilesBen
     assert [key.rpartition("/")[2] for key in bench.objects.objects] == [file["id"]]
 
 
+async def test_of_several_replicas_one_lists_the_objects_within_a_day(bench: FilesBench) -> None:
+    for left in (0, 1):
+        bench.objects.objects[object_key(new_id())] = b"orphan"
+        await bench.collector.remove_orphans_if_due()
+        assert len(bench.objects.objects) == left
+
+
 async def test_an_erasure_removes_the_files_of_the_user_alone_and_refuses_new_ones(bench: FilesBench) -> None:
     await bench.upload(b"x")
     other = await bench.send("POST", "/api/v1/files", user=new_id(), files={"file": ("b.txt", b"y")})

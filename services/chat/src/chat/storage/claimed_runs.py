@@ -1,0 +1,8 @@
+"""Runs of periodic tasks, of which one replica at a time claims each."""
+
+# A time in the future is that of another clock: after a failover, the new server's may be behind.
+CLAIM_RUN = """
+INSERT INTO comparisons AS c (name, compared_until) VALUES ($1, now())
+ON CONFLICT (name) DO UPDATE SET compared_until = now()
+WHERE c.compared_until NOT BETWEEN now() - make_interval(secs => $2) AND now()
+RETURNING true"""
