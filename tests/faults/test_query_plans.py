@@ -27,6 +27,7 @@ KNOWN = {
     "history.search.postgres._FIND_UNMOVED": "It reads the messages of one person that an earlier release has stored.",
 }
 OF_ALL_USERS = {
+    "auth.revocations.postgres._LIVE": "Expired revocations are purged each minute. Here, a thousand are left.",
     "webhooks.intake.postgres._MATCHES": "Webhooks of administrators for all users are few. Here, half of them are.",
     "webhooks.sending.postgres._RENEW": "Deliveries that are being sent are few. Here, all are.",
 }

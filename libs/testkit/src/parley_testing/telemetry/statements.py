@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from parley.storage.named_parameters import NamedStatement
 
 FRAGMENTS = {
+    "chat.storage.erasure_statements._UNBLANKED",
     "chat.storage.turn_lists._LIST",
     "history.conversations.postgres._CONVERSATION_COLUMNS",
     "history.messages.postgres._COLUMNS",
