@@ -17,7 +17,9 @@ CONVERSATION_BATCH_SIZE, ROW_BATCH_SIZE = 10, 5_000
 """Conversations, with all their messages, and rows of other tables that one transaction deletes."""
 
 _TOMBSTONE = "INSERT INTO user_tombstones (user_id, erased_at) VALUES ($1, now()) ON CONFLICT DO NOTHING"
-_LIVE = "SELECT id FROM conversations WHERE user_id = $1 AND deleted_at IS NULL LIMIT $2"
+# In the order of the index of a user's conversations, so that no plan reads those of others until the batch is full.
+_LIVE = """
+SELECT id FROM conversations WHERE user_id = $1 AND deleted_at IS NULL ORDER BY updated_at DESC, id DESC LIMIT $2"""
 # The deleted conversations of a user, which no index has, are found by their tombstones.
 _DELETED = """
 SELECT conversation_id AS id FROM conversation_tombstones WHERE user_id = $1 AND purged_at IS NULL LIMIT $2"""
