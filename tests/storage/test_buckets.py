@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 from storage_emulators.servers import BUCKET, Emulator
-from structlog.testing import capture_logs
 
 from chat.files.collector import FileCollector
 from chat.files.model import FileLimits, object_key
@@ -20,6 +19,7 @@ from chat_testing.files import InMemoryFileRows
 from chat_testing.object_contract import DATA, LONG, PIECE, ObjectContract, content, write
 from parley.ids import new_id
 from parley_testing.faults.tcp_proxy import TcpProxy
+from parley_testing.telemetry.captured_logs import captured_logs
 
 pytestmark = pytest.mark.chaos
 
@@ -91,7 +91,7 @@ async def test_rows_are_kept_while_their_bucket_does_not_exist(provider: str, em
 async def test_a_wrong_key_is_refused_and_appears_nowhere(az: Emulator) -> None:
     settings = bucket_settings("az", az.url, azure_storage_account_key="d3JvbmdrZXk=")
     storage, key = ObjectStorage(f"az://{BUCKET}/prefix", settings), object_key(new_id())
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         for call in (write(storage, key, DATA), write(storage, key, LONG), content(storage, key), storage.remove(key)):
             with pytest.raises(StoreFailed) as raised:
                 await call

@@ -6,11 +6,11 @@ from typing import cast
 import pytest
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import AMQPChannelError, ChannelNotFoundEntity, ChannelPreconditionFailed
-from structlog.testing import capture_logs
 
 from parley.messaging.exchanges import LOG_READY_TIMEOUT, declare_exchanges, declare_log, service_queue_arguments
 from parley_events.topology import TopologyError
 from parley_testing.fakes.amqp import FakeConnection
+from parley_testing.telemetry.captured_logs import captured_logs
 from parley_testing.virtual_time import virtual_time
 
 
@@ -52,7 +52,7 @@ async def test_an_event_log_with_other_limits_is_bound() -> None:
 @virtual_time
 async def test_a_broker_without_streams_has_no_event_log() -> None:
     connection = FakeConnection(AMQPChannelError("no streams"), ChannelNotFoundEntity("NOT_FOUND"))
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         assert not await declare_log(as_connection(connection))
     assert [line["event"] for line in logs] == ["event_log_unavailable"]
 
@@ -66,7 +66,7 @@ async def test_a_broker_that_has_just_started_is_waited_for() -> None:
 @virtual_time
 async def test_an_event_log_that_is_not_recovered_in_time_is_given_up() -> None:
     connection = FakeConnection(*(ChannelNotFoundEntity("NOT_FOUND") for _ in range(100)))
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         assert not await declare_log(as_connection(connection))
     assert [line["event"] for line in logs] == ["event_log_broken"]
     assert asyncio.get_running_loop().time() == pytest.approx(LOG_READY_TIMEOUT, abs=1)

@@ -11,10 +11,10 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from prometheus_client import CollectorRegistry, Counter
-from structlog.testing import capture_logs
 
 from parley.observability.trace_export import BATCH_SIZE, QUEUE_SIZE, WARNING_INTERVAL, CountingExporter, FixedResource
 from parley_testing.http.scripted_server import RecordedRequest, scripted_server
+from parley_testing.telemetry.captured_logs import captured_logs
 from parley_testing.telemetry.span_collector import SpanCollector
 from parley_testing.telemetry.traced_service import ServiceClient, traced_service
 from parley_testing.waiting import eventually
@@ -148,7 +148,7 @@ def test_failures_are_counted_and_logged_once_a_minute() -> None:
     outcomes = Counter("trace_spans_total", "x", ["outcome"], registry=registry)
     exporter = CountingExporter(FailingExporter(), service="chat", outcomes=outcomes, clock=lambda: now[0])
     span = ReadableSpan("x")
-    with capture_logs() as lines:
+    with captured_logs() as lines:
         for _ in range(10):
             exporter.export([span])
         assert len(lines) == 1

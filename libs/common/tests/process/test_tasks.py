@@ -5,7 +5,6 @@ import contextlib
 import itertools
 
 import pytest
-from structlog.testing import capture_logs
 
 from parley.observability.metrics import Metrics
 from parley.process.tasks import (
@@ -17,6 +16,7 @@ from parley.process.tasks import (
     background,
     incidents,
 )
+from parley_testing.telemetry.captured_logs import captured_logs
 from parley_testing.virtual_time import virtual_time
 
 
@@ -29,7 +29,7 @@ async def test_a_failing_task_is_restarted_with_growing_delays_up_to_a_maximum()
         starts.append(clock())
         raise ConnectionError
 
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         async with background("relay", fail):
             await asyncio.sleep(60)
     delays = [later - earlier for earlier, later in itertools.pairwise(starts)]
@@ -48,7 +48,7 @@ async def test_a_task_that_ran_for_long_restarts_after_the_minimum_delay() -> No
         await asyncio.sleep(60 if len(starts) > 2 else 0)
         raise ConnectionError
 
-    with capture_logs():
+    with captured_logs():
         async with background("relay", fail_after_a_while):
             await asyncio.sleep(100)
     assert starts[3] - starts[2] == pytest.approx(60 + MIN_RESTART_DELAY)
@@ -79,7 +79,7 @@ async def test_a_task_that_ends_at_once_again_and_again_is_slowed_and_reported()
     async def end_at_once() -> None:
         starts.append(asyncio.get_running_loop().time())
 
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         async with background("relay", end_at_once, service="slowing"):
             await asyncio.sleep(60)
     assert starts[-1] - starts[-2] == pytest.approx(MAX_RESTART_DELAY)
@@ -102,7 +102,7 @@ async def test_a_loop_whose_waits_end_at_once_does_not_stop_the_event_loop() -> 
             rounds += 1
             await early_ends.no_result()
 
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         async with background("subscription", go_round, service="slowed"):
             await asyncio.sleep(10)
     assert rounds < TOLERATED_EARLY_ENDS + 15

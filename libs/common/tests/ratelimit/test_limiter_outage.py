@@ -6,13 +6,13 @@ import struct
 from collections.abc import AsyncIterator
 
 from prometheus_client import CollectorRegistry
-from structlog.testing import capture_logs
 
 from parley.ids import new_id
 from parley.ratelimit.limiter import Decision, Limit, Limiter, open_limiter
 from parley.storage.redis import open_redis
 from parley_testing import eventually
 from parley_testing.fakes.redis_server import FakeRedisServer, Reply, fake_redis_server
+from parley_testing.telemetry.captured_logs import captured_logs
 
 
 def allow_everything(command: list[bytes]) -> Reply:
@@ -54,7 +54,7 @@ async def test_a_redis_that_fails_once_while_the_process_starts_is_no_outage() -
     def answer(command: list[bytes]) -> Reply:
         return Exception("LOADING") if failing and failing.pop() else allow_everything(command)
 
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         async with fake_redis_server(answer) as server, limiter_at(server) as limiter:
             await eventually(lambda: server.count(b"ZCARD") >= 2)
             assert limiter.exact
@@ -118,7 +118,7 @@ async def test_a_check_is_decided_locally_when_its_redis_call_fails_in_an_unknow
         return [1] if command[0] == b"EVALSHA" else allow_everything(command)  # not the reply of the script
 
     async with fake_redis_server(answer) as server, limiter_at(server) as limiter:
-        with capture_logs() as logs:
+        with captured_logs() as logs:
             decision = await limiter.check([limit()])
         assert decision.allowed
         assert not decision.exact

@@ -8,7 +8,6 @@ from typing import Any
 
 import httpx2
 import pytest
-import structlog
 
 from parley import errors
 from parley.security.jwks import FIRST_FETCH_ATTEMPTS, KeySet, open_key_set
@@ -17,6 +16,7 @@ from parley_testing.fakes.manual_clock import ManualClock
 from parley_testing.http.scripted_server import respond, scripted_server
 from parley_testing.security.key_source import FakeKeySource
 from parley_testing.security.token_issuer import ISSUER, TestIssuer
+from parley_testing.telemetry.captured_logs import captured_logs
 
 ISSUER_OF_AUTH = TestIssuer()
 
@@ -115,7 +115,7 @@ async def test_a_start_without_keys_logs_the_last_failure(monkeypatch: pytest.Mo
     async def fetch() -> Mapping[str, Any]:
         raise httpx2.ConnectError("All connection attempts failed")
 
-    with structlog.testing.capture_logs() as logs:
+    with captured_logs() as logs:
         await KeySet(fetch).preload()
     assert [(each["event"], each["reason"]) for each in logs] == [
         ("start_waits", "ConnectError"),

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import asyncpg
 import pytest
-from structlog.testing import capture_logs
 
 from parley.errors import DependencyUnavailable
 from parley.process.failures import StartError
 from parley.storage.migrations import MigrationError
 from parley.storage.startup import RETRY_INTERVAL, DatabaseStartup, address_of
 from parley.web.lifecycle import Lifecycle
+from parley_testing.telemetry.captured_logs import captured_logs
 from parley_testing.virtual_time import virtual_time
 
 DSN = "postgresql://chat:hidden@db.example:5432/chat"
@@ -55,7 +55,7 @@ def test_a_start_waits_for_the_database_and_says_for_which_in_one_line(name: str
         assert await DatabaseStartup(DSN, report).run(failing(error, 5)) == "open"
         assert asyncio.get_running_loop().time() == pytest.approx(5 * RETRY_INTERVAL)
 
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         start()
     assert [line["event"] for line in logs] == ["start_waits", "start_continues"]
     assert logs[0]["address"] == "db.example:5432"

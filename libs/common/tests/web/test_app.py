@@ -8,10 +8,10 @@ import httpx2
 import pytest
 import structlog
 from fastapi import APIRouter, FastAPI, Query
-from structlog.testing import capture_logs
 
 from parley import errors
 from parley.web.app import JsonRoute
+from parley_testing.telemetry.captured_logs import captured_logs
 
 Client = httpx2.AsyncClient
 
@@ -105,7 +105,7 @@ async def test_an_unknown_path_or_method_is_a_problem(client: Client) -> None:
 
 
 async def test_a_request_is_logged_once_with_its_route_and_never_its_path(app: FastAPI, client: Client) -> None:
-    with capture_logs() as logged:
+    with captured_logs() as logged:
         await client.get("/api/v1/things/fail/parley")
         await client.get("/health")
     (line,) = [entry for entry in logged if entry["event"] == "request"]

@@ -1,17 +1,16 @@
 """Memory monitor."""
 
-from structlog.testing import capture_logs
-
 from parley.observability.metrics import Metrics
 from parley.process.memory_limit import MemoryUse
 from parley.web.memory_monitor import MemoryMonitor, monitor_memory
 from parley_testing import eventually
+from parley_testing.telemetry.captured_logs import captured_logs
 
 
 def test_a_process_warns_once_each_time_it_comes_near_its_limit() -> None:
     metrics, uses = Metrics("chat", "1", "-"), [50, 86, 99, 80, 90, 60, 90]
     monitor = MemoryMonitor(metrics, "chat", lambda: MemoryUse(uses.pop(0), 100))
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         while uses:
             monitor.check()
     assert [(line["event"], line["used_bytes"]) for line in logs] == [

@@ -12,12 +12,12 @@ import pytest
 from fastapi import APIRouter, Depends, FastAPI, Query
 from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
-from structlog.testing import capture_logs
 
 from parley.config.settings import ServiceSettings, load
 from parley.web.app import build_app
 from parley.web.lifespan import lifespan
 from parley.web.runtime import Runtime
+from parley_testing.telemetry.captured_logs import captured_logs
 
 router = APIRouter(prefix="/api/v1")
 internal = APIRouter(prefix="/internal")
@@ -189,7 +189,7 @@ async def test_a_route_without_parameters_says_so_and_lenient_paths_take_any(cli
 
 async def test_head_is_get_without_a_body_and_is_logged_with_its_route(client: httpx2.AsyncClient) -> None:
     got = await client.get("/api/v1/things")
-    with capture_logs() as logged:
+    with captured_logs() as logged:
         response = await client.head("/api/v1/things")
     assert (response.status_code, response.content) == (200, b"")
     assert response.headers["content-length"] == got.headers["content-length"]
@@ -205,6 +205,6 @@ async def test_head_of_a_stream_ends_after_its_head(client: httpx2.AsyncClient) 
 
 
 async def test_a_client_that_leaves_is_not_an_error(client: httpx2.AsyncClient) -> None:
-    with capture_logs() as logged, contextlib.suppress(AssertionError):
+    with captured_logs() as logged, contextlib.suppress(AssertionError):
         await client.get("/api/v1/left")
     assert [(each["log_level"], each.get("status")) for each in logged] == [("info", 499)]

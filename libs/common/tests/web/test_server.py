@@ -8,7 +8,6 @@ from typing import cast
 
 import pytest
 from starlette.types import Receive, Scope, Send
-from structlog.testing import capture_logs
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from parley.config.settings import ServiceSettings, load
@@ -16,6 +15,7 @@ from parley.web.lifecycle import Lifecycle
 from parley.web.server import MIN_DRAIN_SECONDS, UvicornServer, drain, free_socket, make_server, run_process, serve
 from parley.web.service_protocol import ServiceHttpProtocol
 from parley_testing import eventually
+from parley_testing.telemetry.captured_logs import captured_logs
 from parley_testing.virtual_time import virtual_time
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
@@ -190,6 +190,6 @@ def test_a_failed_start_is_one_log_line_with_a_reason() -> None:
     async def fail() -> None:
         raise TimeoutError
 
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         assert run_process(fail(), settings()) == 1
     assert [(line["event"], line["reason"]) for line in logs] == [("start_failed", "TimeoutError")]

@@ -2,13 +2,13 @@
 
 import orjson
 import pytest
-from structlog.testing import capture_logs
 
 from history.transfer.schemas import MAX_SKIPPED
 from history_testing.imports import ImportFixture, RefusingImportStore, conversation
 from parley.errors import InvalidJson, ParleyError, ValidationFailed
 from parley.ids import new_id
 from parley.web.idempotency_keys import IdempotencyKeyReused
+from parley_testing.telemetry.captured_logs import captured_logs
 
 
 async def test_every_conversation_is_stored_under_a_new_id_and_the_rest_is_reported() -> None:
@@ -127,7 +127,7 @@ async def test_what_arrived_of_a_file_that_breaks_off_is_imported() -> None:
 
 async def test_a_conversation_that_the_database_refuses_is_skipped_alone() -> None:
     fixture = ImportFixture(RefusingImportStore("Bad"))
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         report, _ = await fixture.run(orjson.dumps([conversation("One"), conversation("Bad"), conversation("Two")]))
     assert [one.title for one in report.imported] == ["One", "Two"]
     assert [(one.pointer, one.code) for one in report.skipped] == [("/1", "not_storable")]

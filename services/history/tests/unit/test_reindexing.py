@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
-from structlog.testing import capture_logs
 
 from history.search.reindexing import BATCH_SIZE, Reindexer
 from history.search.store import StoredText
@@ -13,6 +12,7 @@ from history_testing.fakes import InMemoryReindexingStore
 from parley.errors import DependencyUnavailable, Overloaded, ParleyError
 from parley.ids import new_id
 from parley.process.worker_thread import worker_thread
+from parley_testing.telemetry.captured_logs import captured_logs
 
 
 @dataclass(kw_only=True)
@@ -62,7 +62,7 @@ async def test_a_new_turn_waits_for_the_terms_of_one_stored_text_only() -> None:
 @pytest.mark.parametrize("error", [DependencyUnavailable(), Overloaded()], ids=["database lost", "many new turns"])
 async def test_a_batch_that_cannot_be_indexed_now_does_not_end_the_loop(error: ParleyError) -> None:
     store = FailingReindexingStore([StoredText(new_id(), "1", "é")], error=error)
-    with worker_thread("index") as worker, capture_logs() as logs:
+    with worker_thread("index") as worker, captured_logs() as logs:
         loop = asyncio.create_task(Reindexer(store, worker).run())
         await store.failed.wait()
         await asyncio.wait([loop], timeout=0.01)

@@ -8,13 +8,13 @@ from typing import Any
 import httpx2
 import structlog
 from fastapi import APIRouter, Request, WebSocket
-from structlog.testing import capture_logs
 
 from parley.config.settings import ServiceSettings, load
 from parley.errors import NotFound
 from parley.web.app import build_app
 from parley.web.http_client import open_client
 from parley.web.runtime import Runtime
+from parley_testing.telemetry.captured_logs import captured_logs
 
 USER_ID = "0197-ada"
 
@@ -35,7 +35,7 @@ async def traced_service(
     settings = load(ServiceSettings, admin_port=0, **{**traces, **overrides})
     app = build_app(settings, service=name, version="7", description="x", wire=_wire, routers=[_router()])
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         async with (
             app.router.lifespan_context(app),
             ServiceClient(transport=transport, base_url="http://service") as client,

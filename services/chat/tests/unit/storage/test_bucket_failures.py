@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from chat.bucket_settings import BucketSettings
 from chat.files.collector import FileCollector
@@ -21,6 +20,7 @@ from chat_testing.files import InMemoryFileRows
 from chat_testing.object_contract import DATA, LONG, content, write
 from parley.ids import new_id
 from parley_testing.http.scripted_server import RecordedRequest, ScriptedServer, respond, scripted_server
+from parley_testing.telemetry.captured_logs import captured_logs
 
 NO_BUCKET = {
     "s3": b"<Error><Code>NoSuchBucket</Code><Message>The specified bucket does not exist</Message></Error>",
@@ -82,7 +82,7 @@ async def test_each_failure_of_a_bucket_is_told_apart_and_leaves_nothing(
     server.answer = answer or respond(404, NO_BUCKET[provider])
     storage, key = storage_of(provider, server, files_timeout=0.3), object_key(new_id())
     rows = InMemoryFileRows()
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         for call in (content(storage, key), write(storage, key, DATA), storage.remove(key), storage.ping()):
             with pytest.raises(StoreFailed) as raised:
                 await call
