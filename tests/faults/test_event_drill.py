@@ -127,6 +127,8 @@ class Drill:
             await asyncio.gather(*(processes.restart(each, port=each.admin_port) for each in found))
 
         async def cut() -> None:
+            # After a restart of the broker, each client connects again when it likes.
+            await eventually(lambda: self.link.open_connections > 0)
             self.link.cut()
 
         async def slow() -> None:
@@ -186,7 +188,9 @@ async def take_down(inbox: DrillInbox, talkers: list[TalkingUser]) -> float:
     while taken(talkers) < TURNS * DOWN_FROM:
         await asyncio.sleep(0.05)
     inbox.down, began = True, time.monotonic()
-    while (seconds := time.monotonic() - began) < MIN_DOWN or (seconds < MAX_DOWN and taken(talkers) < TURNS * DOWN_TO):
+    while (seconds := time.monotonic() - began) < MIN_DOWN or (
+        seconds < MAX_DOWN and (taken(talkers) < TURNS * DOWN_TO or not inbox.refused)
+    ):
         await asyncio.sleep(0.05)
     inbox.down = False
     return seconds
