@@ -41,7 +41,7 @@ _LIVE = """
 SELECT * FROM revocations
 WHERE (kind, subject) > ($1::text, coalesce($2::uuid, '00000000-0000-0000-0000-000000000000')) AND expires_at > now()
 ORDER BY kind, subject LIMIT $3"""
-# Those that are marked already, as nearly all are when a replica starts, are not written again.
+# A revocation that is marked already is not written again. When a replica starts, nearly all are marked.
 _MARK = """
 WITH locked AS (
     SELECT r.kind, r.subject FROM revocations AS r

@@ -98,7 +98,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         except OSError:  # uvicorn's own ClientDisconnected
             raise ClientDisconnected from None
         if self.initial_response is not None and self.close_sent:
-            # Otherwise uvicorn logs an error for each refused handshake, and strangers could fill the log.
+            # uvicorn logs an error for each incomplete handshake. Strangers could fill the log with refused ones.
             self.handshake_complete = True
 
     def handle_connect(self, event: Request) -> None:

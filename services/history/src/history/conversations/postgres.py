@@ -118,7 +118,7 @@ class PostgresConversationStore:
         return _conversation(row) if row else None
 
     async def page(self, wanted: ConversationFilter, after: ListPosition | None, limit: int) -> list[Conversation]:
-        """Return up to ``limit`` conversations, newest update first, whatever their titles."""
+        """Return up to ``limit`` conversations, newest update first. Ignores ``title_part``."""
         return [_conversation(row) for row in await self._database.fetch(_PAGE, *_listed(wanted, after), limit)]
 
     async def position(self, wanted: ConversationFilter, after: ListPosition | None, ahead: int) -> ListPosition | None:

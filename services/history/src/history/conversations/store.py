@@ -48,7 +48,7 @@ class ConversationStore(Protocol):
         ...
 
     async def page(self, wanted: ConversationFilter, after: ListPosition | None, limit: int) -> list[Conversation]:
-        """Return up to ``limit`` conversations, newest update first, whatever their titles."""
+        """Return up to ``limit`` conversations, newest update first. Ignores ``title_part``."""
         ...
 
     async def position(self, wanted: ConversationFilter, after: ListPosition | None, ahead: int) -> ListPosition | None:

@@ -1,4 +1,4 @@
-"""SQL statements that find due deliveries, whatever number of others waits.
+"""SQL statements that find due deliveries. Their cost does not depend on the number of deliveries that wait.
 
 Postgres may estimate one open delivery while there are many: see ``docs/query-plans.md``. The time of the oldest due
 delivery is therefore all that is read of it, so that the index with that time is the only one that needs no row.
