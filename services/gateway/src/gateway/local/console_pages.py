@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
 
-from gateway.local.docs_pages import HTML, JAVASCRIPT, REVALIDATE, LocalPage, Render, revalidated
+from gateway.local.docs_pages import HTML, JAVASCRIPT, LocalPage, Render, make_page
 
 CONTENT_SECURITY_POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
@@ -36,12 +36,7 @@ def _index(built: Traversable) -> LocalPage:
     file = built.joinpath("index.html")
     if not file.is_file():
         return LocalPage(404, b"", ())
-    headers = (
-        (b"content-type", HTML),
-        (b"cache-control", REVALIDATE),
-        (b"content-security-policy", CONTENT_SECURITY_POLICY),
-    )
-    return revalidated(LocalPage(200, file.read_bytes(), headers))
+    return make_page(file.read_bytes(), HTML, policy=CONTENT_SECURITY_POLICY)
 
 
 def _asset(file: Traversable, name: str) -> LocalPage:

@@ -65,14 +65,18 @@ def _reference() -> LocalPage:
     return _html("redoc", [], ["redoc.standalone.js", "redoc.js"])
 
 
-def revalidated(page: LocalPage) -> LocalPage:
-    """Return a page that changes with the release: with an ETag, and compressed if that is useful."""
-    # Weak, because the compressed and the plain page have the same one.
-    headers = [*page.headers, (b"etag", b'W/"%b"' % hashlib.sha256(page.body).hexdigest()[:32].encode())]
-    if len(page.body) < MIN_SIZE:
-        return LocalPage(page.status, page.body, tuple(headers))
-    headers += [(b"content-encoding", b"gzip"), (b"vary", b"accept-encoding")]
-    return LocalPage(page.status, gzip.compress(page.body, mtime=0), tuple(headers))
+def make_page(
+    body: bytes, media_type: bytes, *, policy: bytes = CONTENT_SECURITY_POLICY, cache: bytes = REVALIDATE
+) -> LocalPage:
+    """Return a page. One that browsers ask about each time has an ETag, and is compressed if that is useful."""
+    headers = [(b"content-type", media_type), (b"cache-control", cache), (b"content-security-policy", policy)]
+    if cache == REVALIDATE:
+        # Weak, because the compressed and the plain page have the same one.
+        headers.append((b"etag", b'W/"%b"' % hashlib.sha256(body).hexdigest()[:32].encode()))
+        if len(body) >= MIN_SIZE:
+            headers += [(b"content-encoding", b"gzip"), (b"vary", b"accept-encoding")]
+            body = gzip.compress(body, mtime=0)
+    return LocalPage(200, body, tuple(headers))
 
 
 def decompressed(page: LocalPage) -> LocalPage:
@@ -94,17 +98,7 @@ def _html(body_class: str, styles: list[str], scripts: list[str]) -> LocalPage:
         f'<meta name="viewport" content="width=device-width, initial-scale=1">{links}{tags}</head>'
         f'<body class="{body_class}"><div id="page"></div></body></html>'
     )
-    return revalidated(
-        LocalPage(
-            200,
-            body.encode(),
-            (
-                (b"content-type", HTML),
-                (b"cache-control", REVALIDATE),
-                (b"content-security-policy", CONTENT_SECURITY_POLICY),
-            ),
-        )
-    )
+    return make_page(body.encode(), HTML)
 
 
 def packaged_file(
@@ -114,13 +108,7 @@ def packaged_file(
     found = resources.files("gateway.local").joinpath(name)
     if not found.is_file():
         return LocalPage(404, b"", ())
-    headers = (
-        (b"content-type", media_type),
-        (b"cache-control", cache),
-        (b"content-security-policy", policy),
-    )
-    page = LocalPage(200, found.read_bytes(), headers)
-    return revalidated(page) if cache == REVALIDATE else page
+    return make_page(found.read_bytes(), media_type, policy=policy, cache=cache)
 
 
 def _compressed_file(name: str, media_type: bytes) -> LocalPage:
