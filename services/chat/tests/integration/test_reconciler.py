@@ -116,7 +116,7 @@ async def test_one_replica_has_a_run_within_the_interval(hasty: ChatReplica) -> 
     assert not await stores[0].claim_run(name, 60)
     for moved in ("- interval '61 seconds'", "+ interval '1 hour'"):
         await hasty.pool.execute(
-            f"UPDATE comparisons SET compared_until = now() {moved} WHERE name = $1",
+            f"UPDATE claimed_runs SET began_at = now() {moved} WHERE name = $1",
             name,
         )
         assert await stores[0].claim_run(name, 60)

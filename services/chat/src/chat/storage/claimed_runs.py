@@ -2,7 +2,7 @@
 
 # A time in the future is that of another clock: after a failover, the new server's may be behind.
 CLAIM_RUN = """
-INSERT INTO comparisons AS c (name, compared_until) VALUES ($1, now())
-ON CONFLICT (name) DO UPDATE SET compared_until = now()
-WHERE c.compared_until NOT BETWEEN now() - make_interval(secs => $2) AND now()
+INSERT INTO claimed_runs AS r (name, began_at) VALUES ($1, now())
+ON CONFLICT (name) DO UPDATE SET began_at = now()
+WHERE r.began_at NOT BETWEEN now() - make_interval(secs => $2) AND now()
 RETURNING true"""
