@@ -11,6 +11,9 @@ EXCLUSIVE_ERASURE_LOCK = f"SELECT pg_advisory_xact_lock({_ERASURE_KEY})"
 ERASURE_LOCK = f"SELECT pg_advisory_xact_lock_shared({_ERASURE_KEY})"
 """Erasures wait until transactions that hold it are committed, and later ones see the tombstones of the erasures."""
 
+NAMED_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
+"""Held until the end of the transaction, by one transaction for each name."""
+
 
 class Database(PostgresDatabase):
     """The webhook database."""

@@ -12,11 +12,9 @@ from parley.security.encryption import DecryptionError, SecretCipher
 from parley.storage.postgres import Connection
 from parley.web.idempotency_keys import IdempotencyKeyReused
 from parley.web.schemas import RequestBody
-from webhooks.database import ERASURE_LOCK, Database, Row
+from webhooks.database import ERASURE_LOCK, NAMED_LOCK, Database, Row
 from webhooks.endpoints.schemas import WebhookSecretView
 
-# A repetition waits until the first request has its response.
-_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 _FIND = """
 SELECT fingerprint, response FROM idempotency_keys
 WHERE user_id = $1 AND route = $2 AND key = $3 AND created_at > now() - interval '24 hours'"""
@@ -54,7 +52,8 @@ class KeyedResponses:
             if request is None:
                 return await work(connection), False
             place = (request.user_id, request.route, request.key)
-            await connection.execute(_LOCK, _name(request))
+            # A repetition waits until the first request has its response.
+            await connection.execute(NAMED_LOCK, _name(request))
             await connection.execute(ERASURE_LOCK)
             row = await connection.fetchrow(_FIND, *place)
             if row is not None:

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from parley.storage.postgres import Connection
-from webhooks.database import ERASURE_LOCK, Database, Row
+from parley.storage.postgres import Connection, row_count
+from webhooks.database import ERASURE_LOCK, NAMED_LOCK, Database, Row
 from webhooks.endpoints.event_filters import to_pattern
 from webhooks.endpoints.model import (
     MAX_OWN_WEBHOOKS,
@@ -38,7 +38,6 @@ LIST = _SELECT.format(
     (SELECT * FROM webhooks WHERE scope = 'all' AND $2 AND {_BEFORE})
     ORDER BY id DESC LIMIT $4"""  # noqa: S608 - only constants are interpolated
 )
-_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 _COUNT_OWN = "SELECT count(*) FROM webhooks WHERE scope = 'own' AND user_id = $1 AND deleted_at IS NULL"
 _COUNT_SHARED = "SELECT count(*) FROM webhooks WHERE scope = 'all' AND deleted_at IS NULL"
 _INSERT = """
@@ -75,7 +74,7 @@ class PostgresWebhookStore:
 
     async def add(self, connection: Connection, webhook: Webhook, secret: bytes) -> bool:
         """Store a webhook within the caller's transaction; False if its user is erased. Raise TooManyWebhooksError."""
-        await connection.execute(_LOCK, "all" if webhook.scope == "all" else str(webhook.user_id))
+        await connection.execute(NAMED_LOCK, "all" if webhook.scope == "all" else str(webhook.user_id))
         await connection.execute(ERASURE_LOCK)
         if await connection.fetchval(_ERASED, webhook.user_id):
             return False
@@ -114,7 +113,8 @@ class PostgresWebhookStore:
 
         The previous secret stays valid for a while.
         """
-        if await connection.execute(_ROTATE, user_id, shared, webhook_id, secret, SECRET_OVERLAP_HOURS) == "UPDATE 0":
+        status = await connection.execute(_ROTATE, user_id, shared, webhook_id, secret, SECRET_OVERLAP_HOURS)
+        if not row_count(status):
             return None
         row = await connection.fetchrow(_FIND, user_id, shared, webhook_id)
         return to_webhook(row) if row else None

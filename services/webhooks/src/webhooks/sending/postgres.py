@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
 
-from parley.storage.postgres import Connection
+from parley.storage.postgres import Connection, row_count
 from webhooks.database import Database, Row
 from webhooks.deliveries.model import ALWAYS_DELIVERED
 from webhooks.endpoints.disabling import disable_webhooks
@@ -123,7 +123,7 @@ class PostgresDeliveryQueue:
                 outcome = replace(outcome, status="failed", retry_after=0.0)
                 await connection.execute(_FINISH, *_values(delivery, outcome))
                 return
-            if await connection.execute(_FINISH, *_values(delivery, outcome)) == "UPDATE 0":
+            if not row_count(await connection.execute(_FINISH, *_values(delivery, outcome))):
                 return
             if outcome.gone:
                 await disable_webhooks(connection, [delivery.webhook_id], "gone")
