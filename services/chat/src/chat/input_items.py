@@ -125,8 +125,11 @@ def _unread(item: Item) -> int:
         return len(orjson.dumps(item))
     contents = (item.get(name) for name in ("content", "output"))
     parts = (part for content in contents if isinstance(content, list) for part in content)
-    texts = [part for part in parts if part["type"] in TEXT_PARTS]
-    return sum(len(orjson.dumps({k: v for k, v in part.items() if v != _text(part)})) for part in texts)
+    return sum(len(orjson.dumps(_without_text(part))) for part in parts if part["type"] in TEXT_PARTS)
+
+
+def _without_text(part: Item) -> Item:
+    return {name: value for name, value in part.items() if name != _text_member(part)}
 
 
 def _output_item(result: ToolResult) -> Item:
@@ -169,4 +172,8 @@ def _checked(file_id: str) -> UUID:
 
 
 def _text(part: Item) -> str:
-    return part.get("text") or part.get("refusal") or ""
+    return part.get(_text_member(part)) or ""
+
+
+def _text_member(part: Item) -> str:
+    return "text" if part.get("text") else "refusal"
