@@ -55,6 +55,11 @@ def service(database: MemoryDatabase, cache: UnreliableCache, clock: ManualClock
     return RevocationService(MemoryRevocationStore(database), cache, clock=clock)
 
 
+def revoke_sessions(database: MemoryDatabase, count: int) -> None:
+    for _ in range(count):
+        database.revoke("session", new_id())
+
+
 async def test_a_push_copies_only_new_revocations(
     database: MemoryDatabase, cache: UnreliableCache, service: RevocationService
 ) -> None:
@@ -107,8 +112,7 @@ async def test_a_restarted_cache_gets_every_live_revocation_again(
 async def test_many_revocations_are_copied_in_batches(
     database: MemoryDatabase, cache: UnreliableCache, service: RevocationService
 ) -> None:
-    for _ in range(2 * BATCH_SIZE + 1):
-        database.revoke("session", new_id())
+    revoke_sessions(database, 2 * BATCH_SIZE + 1)
     await service.push()
     assert cache.batches == [BATCH_SIZE, BATCH_SIZE, 1]
 
@@ -116,8 +120,7 @@ async def test_many_revocations_are_copied_in_batches(
 async def test_a_copy_of_everything_goes_on_after_a_failure_where_it_has_come_to(
     database: MemoryDatabase, cache: UnreliableCache, service: RevocationService
 ) -> None:
-    for _ in range(3 * BATCH_SIZE):
-        database.revoke("session", new_id())
+    revoke_sessions(database, 3 * BATCH_SIZE)
     cache.fails_after = 2
     with pytest.raises(DependencyUnavailable):
         await service.synchronise()
@@ -131,8 +134,7 @@ async def test_a_copy_of_everything_goes_on_after_a_failure_where_it_has_come_to
 async def test_a_cache_that_restarts_while_everything_is_copied_is_copied_to_again(
     database: MemoryDatabase, cache: UnreliableCache, service: RevocationService
 ) -> None:
-    for _ in range(2 * BATCH_SIZE):
-        database.revoke("session", new_id())
+    revoke_sessions(database, 2 * BATCH_SIZE)
     cache.fails_after = 1
     with pytest.raises(DependencyUnavailable):
         await service.synchronise()
