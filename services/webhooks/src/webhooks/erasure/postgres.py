@@ -39,16 +39,15 @@ _ERASE_EVENTS = """
 DELETE FROM events WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM events WHERE user_id = $1 AND name <> ALL ($2) LIMIT $3 FOR UPDATE
 ))"""
-_HAS_REDACTIONS = "SELECT EXISTS (SELECT FROM redactions WHERE user_id = $1)"
-_ERASE_REDACTIONS = """
-DELETE FROM redactions WHERE ctid = ANY (ARRAY(
-    SELECT ctid FROM redactions WHERE user_id = $1 LIMIT $2 FOR UPDATE
-))"""
-_HAS_KEYS = "SELECT EXISTS (SELECT FROM idempotency_keys WHERE user_id = $1)"
-_ERASE_KEYS = """
-DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
-    SELECT ctid FROM idempotency_keys WHERE user_id = $1 LIMIT $2 FOR UPDATE
-))"""
+_HAS_ROWS = {
+    table: f"SELECT EXISTS (SELECT FROM {table} WHERE user_id = $1)"  # noqa: S608 - only the names below
+    for table in ("redactions", "idempotency_keys")
+}
+_ERASE_ROWS = {
+    table: f"""
+    DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {table} WHERE user_id = $1 LIMIT $2 FOR UPDATE))"""  # noqa: S608 - only the names above
+    for table in _HAS_ROWS
+}
 _OF_USER = """
 SELECT id FROM webhooks WHERE user_id = $1 AND scope = ANY ($2) AND status <> 'disabled'
 ORDER BY id FOR NO KEY UPDATE"""
@@ -135,9 +134,9 @@ class PostgresUserWebhooks:
         while await self._database.value(_HAS_EVENTS, user_id, kept):
             await self._execute(_ERASE_EVENTS, user_id, kept, self._events)
             time.check()
-        for has_rows, erase in ((_HAS_REDACTIONS, _ERASE_REDACTIONS), (_HAS_KEYS, _ERASE_KEYS)):
-            while await self._database.value(has_rows, user_id):
-                await self._execute(erase, user_id, self._rows)
+        for table, erase_rows in _ERASE_ROWS.items():
+            while await self._database.value(_HAS_ROWS[table], user_id):
+                await self._execute(erase_rows, user_id, self._rows)
                 time.check()
         confirmed = UserErasureConfirmed(user_id=user_id, erasure_id=data.erasure_id, service="webhooks", at=now())
         async with self._database.transaction() as connection:
