@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from parley.storage.named_parameters import NamedStatement
 
@@ -30,9 +30,15 @@ def statements(package: str) -> Iterator[tuple[str, str]]:
         if info.name.rpartition(".")[2] in ("main", "__main__", "worker"):
             continue
         for name, value in vars(importlib.import_module(info.name)).items():
-            parts = value if isinstance(value, tuple) else [value]
+            parts = _parts(value)
             full_name = f"{info.name}.{name}"
             for part in parts if name.isupper() and full_name not in FRAGMENTS else ():
                 text = part.sql if isinstance(part, NamedStatement) else part
                 if isinstance(text, str) and _STATEMENT.match(text):
                     yield full_name, text
+
+
+def _parts(constant: object) -> Iterable[object]:
+    if isinstance(constant, dict):
+        return constant.values()
+    return constant if isinstance(constant, tuple) else [constant]

@@ -131,7 +131,7 @@ class PostgresConversationStore:
     ) -> list[Conversation]:
         """Return up to ``limit`` conversations whose title matches, newest update first, down to ``until``."""
         bounds = *_listed(wanted, after), limit, *(until or (None, None))
-        return [_conversation(row) for row in await self._database.fetch(_TITLED, *bounds, wanted.title_part or "")]
+        return [_conversation(row) for row in await self._database.fetch(_TITLED, *bounds, wanted.title_part)]
 
     async def ids(self, user_id: UUID, after: UUID | None, limit: int) -> list[UUID]:
         """Return up to ``limit`` conversations in the order of their ids, which concurrent updates do not change."""
