@@ -33,6 +33,7 @@ class RevocationService:
         """The run of the cache server to which this process has copied every revocation."""
         self._copied_run: str | None = None
         self._copied_last: Revocation | None = None
+        """The run to which a copy of every revocation is under way, and the last revocation that it has written."""
         self._pause = OutagePause(COPY_INTERVAL, clock=clock)
         self._lock = asyncio.Lock()
 

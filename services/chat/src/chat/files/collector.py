@@ -23,7 +23,7 @@ REMAINS_AGE = 86_400.0
 SWEEP_NAME, SWEEP_INTERVAL = "orphaned objects", 86_400.0
 """The task that compares all objects with the rows, and the seconds between two runs of it."""
 SWEEP_ATTEMPT_INTERVAL = 3600.0
-"""Seconds between two attempts of a replica to run it: one of them is the first after ``SWEEP_INTERVAL``."""
+"""Seconds after which a replica tries again to claim a run of it."""
 
 
 class FileCollector:

@@ -44,9 +44,10 @@ class KeyedResponses:
     async def once(
         self, request: KeyedRequest | None, work: Callable[[Connection], Awaitable[WebhookSecretView]]
     ) -> tuple[WebhookSecretView, bool]:
-        """Return the result of ``work`` in a transaction, or the first result; say whether it is the first one again.
+        """Run ``work`` in a transaction, and return its result and False.
 
-        Raises IdempotencyKeyReused if the key belongs to a request with another body.
+        A request whose key was used before gets the stored result of the first request and True. Raises
+        IdempotencyKeyReused if the key belongs to a request with another body.
         """
         async with self._database.transaction() as connection:
             if request is None:

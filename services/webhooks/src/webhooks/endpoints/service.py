@@ -44,7 +44,10 @@ class WebhookService:
     async def create(
         self, principal: Principal, body: WebhookBody, request: KeyedRequest | None
     ) -> tuple[WebhookSecretView, bool]:
-        """Return a new webhook with its secret, or that of the first such request, and whether it is that one."""
+        """Create a webhook, and return it with its secret and False.
+
+        A repeated request gets the first result and True.
+        """
         principal.require(SCOPE_ALL if body.scope == "all" else SCOPE_OWN)
         secret = new_secret()
         webhook = Webhook(
@@ -104,9 +107,9 @@ class WebhookService:
     async def rotate_secret(
         self, principal: Principal, webhook_id: UUID, request: KeyedRequest | None
     ) -> tuple[WebhookSecretView, bool]:
-        """Return the webhook with its new secret, or with that of the first such request, and whether it is that one.
+        """Replace the secret, and return the webhook with the new one and False.
 
-        Raises NotFound.
+        A repeated request gets the first result and True. Raises NotFound.
         """
         secret, shared = new_secret(), sees_shared(principal)
         sealed = self._secrets.seal(secret, webhook_id)
