@@ -8,6 +8,7 @@ from parley.errors import ParleyError
 
 MODULES = (
     "parley.errors",
+    "parley.config.plans",
     "parley.web.idempotency_keys",
     "auth.errors",
     "chat.errors",

@@ -120,16 +120,6 @@ class ConnectionLimitReached(InvalidRequest):
     remedy = "Open another WebSocket to continue."
 
 
-class QuotaExceeded(ParleyError):
-    """The budget of your plan is exhausted."""
-
-    status, code, title = 429, "quota_exceeded", "Quota exceeded"
-    remedy = "Wait until the next day or month, or upgrade the plan."
-
-    def __init__(self, detail: str | None = None) -> None:
-        super().__init__(detail, headers={"x-should-retry": "false"})
-
-
 class ProviderFailure(ParleyError):
     """The model provider returned an error."""
 

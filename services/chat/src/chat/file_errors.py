@@ -1,6 +1,6 @@
 """Errors of files, with their stable codes."""
 
-from chat.errors import QuotaExceeded
+from parley.config.plans import QuotaExceeded
 from parley.errors import DependencyUnavailable, InvalidRequest, NotFound, ParleyError, UnsupportedMediaType
 
 

@@ -27,6 +27,7 @@ from history.settings import HistorySettings, WorkerSettings
 from history.transfer.export_service import ExportService
 from history.transfer.import_service import ImportService
 from history.transfer.postgres import PostgresImportStore
+from history.transfer.quota import read_import_quota
 from history.turns.postgres import PostgresTurnLookup
 from history.turns.store import TurnLookup
 from history.usage.auth_client import NAMES_TIMEOUT, AuthUsernameSource
@@ -142,6 +143,7 @@ def _services(
             PostgresImportStore(database, workers.imports),
             changes,
             workers.imports,
+            quota=read_import_quota(settings.plans_file),
             wake_relay=wake_relay,
             drain_started=runtime.lifecycle.drain_started,
         ),

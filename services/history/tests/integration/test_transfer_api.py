@@ -1,13 +1,16 @@
 """Export and import routes."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
+from history.transfer.quota import CONVERSATION_BYTES
 from history_testing.app import ApiUser, NewDatabase, OpenHistory, RunningHistory
 from history_testing.turn_events import SampleTurn
+from parley_testing import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -231,6 +234,28 @@ async def test_a_file_over_the_size_limit_is_refused(open_history_on: OpenHistor
         assert answer.json()["imported"][0]["messages"] == 2
         refused = await ada.request("POST", IMPORT, json=[own, own])
         assert (refused.status_code, refused.json()["code"]) == (413, "body_too_large")
+
+
+async def test_deleted_conversations_count_until_they_are_purged(
+    open_history_on: OpenHistory, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    plans = tmp_path / "plans.yaml"
+    plans.write_text(f"default: {{import_bytes: {2 * CONVERSATION_BYTES}, retention_days: 0}}")
+    own = {"format": "parley.conversation/1", "conversation": {"title": "T"}, "messages": []}
+    async with open_history_on(await new_database(), plans_file=plans, purge_interval=0.1) as history:
+        ada = history.user()
+        report = (await ada.request("POST", IMPORT, json=own)).json()
+        refused = await ada.request("POST", IMPORT, json=own)
+        assert (refused.status_code, refused.json()["code"]) == (429, "quota_exceeded")
+        assert refused.headers["x-should-retry"] == "false"
+        assert (await history.user().request("POST", IMPORT, json=own)).status_code == 201
+
+        await ada.request("DELETE", f"/api/v1/conversations/{report['imported'][0]['conversation_id']}")
+
+        async def is_imported() -> bool:
+            return (await ada.request("POST", IMPORT, json=own)).status_code == 201
+
+        await eventually(is_imported)
 
 
 async def test_conversations_of_other_users_cannot_be_exported(history: RunningHistory) -> None:

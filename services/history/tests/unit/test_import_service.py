@@ -1,10 +1,14 @@
 """Imports: reports and idempotency keys."""
 
+from collections.abc import AsyncIterator
+
 import orjson
 import pytest
 
+from history.transfer.quota import CONVERSATION_BYTES
 from history.transfer.schemas import MAX_SKIPPED
 from history_testing.imports import ImportFixture, RefusingImportStore, conversation
+from parley.config.plans import QuotaExceeded
 from parley.errors import InvalidJson, ParleyError, ValidationFailed
 from parley.ids import new_id
 from parley.web.idempotency_keys import IdempotencyKeyReused
@@ -133,3 +137,56 @@ async def test_a_conversation_that_the_database_refuses_is_skipped_alone() -> No
     assert [(one.pointer, one.code) for one in report.skipped] == [("/1", "not_storable")]
     (logged,) = [line for line in logs if line["event"] == "import_not_storable"]
     assert "exc_info" not in logged, "the driver's message quotes what the user imports"
+
+
+ROOM_FOR_ONE = 2 * CONVERSATION_BYTES
+"""A quota with room for one small conversation, and not for two."""
+
+
+async def test_an_import_stops_where_the_quota_of_the_plan_is_used_up_and_says_so() -> None:
+    fixture = ImportFixture(quota=ROOM_FOR_ONE)
+    report, _ = await fixture.run(orjson.dumps([5, conversation("One"), 5, conversation("Two"), conversation("Three")]))
+    assert [(one.index, one.title) for one in report.imported] == [(1, "One")]
+    assert [(one.index, one.code) for one in report.skipped] == [
+        (0, "unknown_format"),
+        (2, "unknown_format"),
+        (3, "quota_exceeded"),
+    ]
+    assert "limit of your plan" in report.skipped[-1].detail
+
+
+async def test_a_full_quota_refuses_a_file_before_it_is_read_and_leaves_others_alone() -> None:
+    async def unread() -> AsyncIterator[bytes]:
+        raise AssertionError
+        yield b""
+
+    fixture = ImportFixture(quota=ROOM_FOR_ONE)
+    await fixture.run(orjson.dumps(conversation()))
+    fixture.store.counted = {key: (owner, ROOM_FOR_ONE) for key, (owner, _) in fixture.store.counted.items()}
+    with pytest.raises(QuotaExceeded):
+        await fixture.run(unread())
+    report, _ = await fixture.run(orjson.dumps(conversation()), user=new_id())
+    assert len(report.imported) == 1
+
+
+async def test_a_conversation_larger_than_what_is_left_is_refused() -> None:
+    fixture = ImportFixture(quota=ROOM_FOR_ONE)
+    with pytest.raises(QuotaExceeded):
+        await fixture.run(orjson.dumps(conversation("T" * ROOM_FOR_ONE)))
+    assert not fixture.store.drafts
+
+
+async def test_each_plan_has_its_own_quota() -> None:
+    fixture = ImportFixture(quota=ROOM_FOR_ONE)
+    with pytest.raises(QuotaExceeded):
+        await fixture.run(orjson.dumps(conversation()), plan="small")
+
+
+async def test_an_import_repeated_with_its_key_counts_once_and_is_answered_with_a_full_quota() -> None:
+    fixture = ImportFixture(quota=3 * CONVERSATION_BYTES)
+    body = orjson.dumps([conversation("One"), conversation("Two"), conversation("Three")])
+    first, _ = await fixture.run(body, key="a")
+    assert [one.title for one in first.imported] == ["One", "Two"]
+    counted = dict(fixture.store.counted)
+    again, replayed = await fixture.run(body, key="a")
+    assert (again, replayed, fixture.store.counted) == (first, True, counted)

@@ -8,6 +8,7 @@ import structlog
 from pydantic import BaseModel, ValidationError
 
 from parley.config.settings import SettingsError
+from parley.errors import ParleyError
 
 log = structlog.get_logger()
 
@@ -17,6 +18,16 @@ MAX_LOGGED_NAMES = 100
 """Unknown names that are remembered, to log each one once."""
 
 P = TypeVar("P", bound=BaseModel)
+
+
+class QuotaExceeded(ParleyError):
+    """A quota of your plan is used up."""
+
+    status, code, title = 429, "quota_exceeded", "Quota exceeded"
+    remedy = "As `detail` says, wait until the next day or month, or delete something; or upgrade the plan."
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail, headers={"x-should-retry": "false"})
 
 
 class Plans(Generic[P]):

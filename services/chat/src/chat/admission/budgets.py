@@ -9,13 +9,14 @@ from uuid import UUID
 
 from chat.admission.plans import ChatPlan, ChatPlans
 from chat.catalogue import Model
-from chat.errors import QuotaExceeded
 from chat.model import Reservation
 from chat.price import Price
 from parley import times
+from parley.config.plans import QuotaExceeded
 from parley_events.parts import Usage
 
 MAX_TOKENS = 2**31 - 1
+EXHAUSTED = "The budget of your plan is exhausted."
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ class Budgets:
             others = without(held, period, use.get(period, BudgetUse()).spent)
             tokens = min(tokens, affordable(limit, others, model.price, prompt_tokens))
         if tokens < 1:
-            raise QuotaExceeded
+            raise QuotaExceeded(EXHAUSTED)
         return BudgetGrant(
             Reservation(
                 periods=tuple(limits),

@@ -10,10 +10,10 @@ from chat.admission.plans import ChatPlan
 from chat.admission.turn_job import AnswerTerms
 from chat.admission.turn_request import TurnRequest
 from chat.catalogue import Model
-from chat.errors import QuotaExceeded
 from chat.generation import Prompt
 from chat.model import Reservation, Turn
 from chat.turn_store import BudgetExceeded, TurnStore
+from parley.config.plans import QuotaExceeded
 from parley.errors import DependencyUnavailable
 
 log = structlog.get_logger()

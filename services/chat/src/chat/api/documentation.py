@@ -3,6 +3,7 @@
 from typing import Any
 
 from chat import errors, file_errors
+from parley.config.plans import QuotaExceeded
 from parley.errors import InvalidCursor, InvalidJson, InvalidRequest, UnsupportedMediaType, ValidationFailed
 from parley.web.idempotency_keys import IdempotencyKeyReused
 from parley.web.openapi import (
@@ -62,7 +63,7 @@ _REFUSALS = (
     errors.TurnInProgress,
     errors.Erased,
     IdempotencyKeyReused,
-    errors.QuotaExceeded,
+    QuotaExceeded,
     errors.ProviderUnavailable,
     errors.HistoryUnavailable,
 )

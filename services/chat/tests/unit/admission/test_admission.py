@@ -15,7 +15,6 @@ from chat.errors import (
     MessageNotFound,
     ModelNotFound,
     ProviderUnavailable,
-    QuotaExceeded,
     TurnInProgress,
 )
 from chat.history import ConversationOwner, RegenerationSource
@@ -25,6 +24,7 @@ from chat_testing.bench import EngineBench
 from chat_testing.service_bench import ServiceBench
 from chat_testing.turns import MODEL, ended_turn, make_outcome, make_request
 from parley import times
+from parley.config.plans import QuotaExceeded
 from parley.errors import RateLimited, ValidationFailed
 from parley.ids import new_id
 from parley.web.idempotency_keys import IdempotencyKeyReused

@@ -12,6 +12,7 @@ from history.transfer.content_disposition import content_disposition
 from history.transfer.export_service import FILE_SUFFIXES, MEDIA_TYPES, ExportFormat, ExportService
 from history.transfer.import_service import ImportFile, ImportService
 from history.transfer.schemas import ImportReport
+from parley.config.plans import QuotaExceeded
 from parley.errors import InvalidJson, InvalidRequest, UnsupportedMediaType
 from parley.web.app import is_json
 from parley.web.idempotency_keys import IdempotencyKeyReused, check_idempotency_key
@@ -55,7 +56,7 @@ EXPORTED_LINES: ResponseDocs = {
 }
 IMPORTED: ResponseDocs = {
     201: {"headers": {**location("The conversations.", "/api/v1/conversations"), **REPLAYED}},
-    **problems(InvalidRequest, InvalidJson, UnsupportedMediaType, IdempotencyKeyReused),
+    **problems(InvalidRequest, InvalidJson, UnsupportedMediaType, IdempotencyKeyReused, QuotaExceeded),
 }
 
 
@@ -119,7 +120,7 @@ async def import_conversations(
     check_idempotency_key(idempotency_key)
     file = ImportFile(request.stream(), media_type == NDJSON, request.is_disconnected)
     try:
-        report, replayed = await imports.run(user.user_id, file, idempotency_key)
+        report, replayed = await imports.run(user.user_id, user.plan, file, idempotency_key)
     except ClientDisconnect:
         raise InvalidRequest("The client closed the connection before the file was complete.") from None
     if replayed:

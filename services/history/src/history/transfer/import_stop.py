@@ -1,14 +1,16 @@
-"""Stop signal of an import: the process drains, the time is over, or the client has left."""
+"""Stop of an import: the process drains, the time is over, the client has left, or the quota is used up."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Literal
 
+from history.transfer.quota import USED_UP
+from parley.config.plans import QuotaExceeded
 from parley.errors import Draining, InvalidRequest, Overloaded, ParleyError
 from parley.process.timeouts import at_most
 
-StopReason = Literal["draining", "timeout", "client_left"]
+StopReason = Literal["draining", "timeout", "client_left", "quota_exceeded"]
 
 
 class StopSignal:
@@ -38,10 +40,18 @@ class StopSignal:
             raise refusal("timeout")
 
 
+def stop_detail(reason: StopReason) -> str:
+    """Return why a conversation is not imported, for the report of an import that stopped before it."""
+    why = USED_UP if reason == "quota_exceeded" else "The import was stopped before this conversation."
+    return f"{why} It and the later ones of the file were not imported."
+
+
 def refusal(reason: StopReason) -> ParleyError:
     """Return the error of an import that stopped before anything was stored."""
     if reason == "draining":
         return Draining()
     if reason == "timeout":
         return Overloaded("The import took too long. Send fewer conversations, or try again later.")
+    if reason == "quota_exceeded":
+        return QuotaExceeded(USED_UP)
     return InvalidRequest("The client closed the connection before the import was complete.")

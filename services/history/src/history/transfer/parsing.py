@@ -40,9 +40,10 @@ FORMATS = tuple(ImportFormat(module.NAME, module.recognises, module.read) for mo
 
 @dataclass(frozen=True, slots=True)
 class ParsedEntry:
-    """One entry of a file: its draft, or None when it cannot be imported, and the parts to skip."""
+    """One entry of a file: its length in bytes, its draft (None when it cannot be imported), and the parts to skip."""
 
     index: int
+    length: int
     draft: ConversationDraft | None
     skipped: list[Skipped]
 
@@ -110,7 +111,7 @@ def parse_entry(entry: RawEntry) -> ParsedEntry:
         Skipped(index=entry.index, pointer=f"/{entry.index}{one.pointer}", code=one.code, detail=one.detail)
         for one in skipped[:MAX_SKIPPED]
     ]
-    return ParsedEntry(entry.index, draft, pointers)
+    return ParsedEntry(entry.index, len(entry.text), draft, pointers)
 
 
 def _scan(upload: Upload, *, lines: bool) -> Iterator[Iterator[RawEntry]]:

@@ -25,16 +25,18 @@ _ERASED = "SELECT EXISTS (SELECT FROM user_tombstones WHERE user_id = $1)"
 _EXISTS = """
 SELECT EXISTS (SELECT FROM conversations WHERE id = $1)
     OR EXISTS (SELECT FROM conversation_tombstones WHERE conversation_id = $1)"""
+_IMPORTED_BYTES = """
+SELECT coalesce(sum(imported_bytes), 0)::bigint FROM conversations WHERE user_id = $1 AND imported_bytes > 0"""
 _CLAIM_KEY = """
 INSERT INTO import_keys AS k (user_id, key, digest) VALUES ($1, $2, $3)
 ON CONFLICT (user_id, key) DO UPDATE SET digest = k.digest RETURNING k.digest = $3"""
 _INSERT_CONVERSATION = NamedStatement("""
 INSERT INTO conversations (id, user_id, title, title_source, title_number, archived, model, message_count, last_number,
     last_turn_id, active_message_id, active_number, metadata, created_at, updated_at, last_message_at,
-    tokens_used, cost)
+    tokens_used, cost, imported_bytes)
 VALUES (:id, :user_id, :title, :title_source, 0, :archived, :model, :message_count, :last_number,
     :active_message_id, :active_message_id, :last_number, :metadata, :created_at, :updated_at, :last_message_at,
-    :tokens_used, :cost)""")
+    :tokens_used, :cost, :imported_bytes)""")
 _INSERT_MESSAGE = NamedStatement("""
 INSERT INTO messages (id, conversation_id, user_id, turn_id, number, parent_id, role, content, tool_calls, status,
     created_at, imported_model, imported_details, tool_call_id)
@@ -58,26 +60,36 @@ class PostgresImportStore:
         """Bind an idempotency key to the digest of a file; return False when it is bound to another digest."""
         return bool(await self._database.value(_CLAIM_KEY, user_id, key, digest))
 
-    async def store(self, user_id: UUID, draft: ConversationDraft, conversation_id: UUID) -> tuple[str | None, bool]:
+    async def imported_bytes(self, user_id: UUID) -> int:
+        """Return the bytes that the user's imported conversations count together, until they are purged."""
+        return int(await self._database.value(_IMPORTED_BYTES, user_id))
+
+    async def is_known(self, conversation_id: UUID) -> bool:
+        """Tell whether a conversation with this id exists, or existed and was deleted."""
+        return bool(await self._database.value(_EXISTS, conversation_id))
+
+    async def store(
+        self, user_id: UUID, draft: ConversationDraft, conversation_id: UUID, counted_bytes: int
+    ) -> tuple[str | None, bool]:
         """Store a conversation whose messages are sorted parents first; return its title, and whether it is new."""
         title = draft.title or _first_title(draft)
+        values = {"id": conversation_id, "user_id": user_id, "title": title, "imported_bytes": counted_bytes}
         try:
             async with self._database.person_transaction(user_id) as connection:
                 if await connection.fetchval(_ERASED, user_id):
                     raise NotFound
                 if await connection.fetchval(_EXISTS, conversation_id):
                     return title, False
-                await self._insert(connection, user_id, conversation_id, title, draft)
+                await self._insert(connection, values, draft)
         except (asyncpg.DataError, asyncpg.ProgramLimitExceededError) as error:
             raise ConversationNotStorable from error
         return title, True
 
-    async def _insert(
-        self, connection: Connection, user_id: UUID, conversation_id: UUID, title: str | None, draft: ConversationDraft
-    ) -> None:
+    async def _insert(self, connection: Connection, values: Mapping[str, Any], draft: ConversationDraft) -> None:
         ids = {message.key: new_id() for message in draft.messages}
-        values = {"id": conversation_id, "user_id": user_id, "title": title, **_conversation_values(draft, ids)}
-        await connection.execute(_INSERT_CONVERSATION.sql, *_INSERT_CONVERSATION.arguments(values))
+        user_id, conversation_id, title = values["user_id"], values["id"], values["title"]
+        conversation = {**values, **_conversation_values(draft, ids)}
+        await connection.execute(_INSERT_CONVERSATION.sql, *_INSERT_CONVERSATION.arguments(conversation))
         for batch in _batches(user_id, conversation_id, draft):
             rows, terms = await self._worker.run(_message_arguments, batch, ids)
             await connection.executemany(_INSERT_MESSAGE.sql, rows)

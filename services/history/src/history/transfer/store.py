@@ -17,10 +17,19 @@ class ImportStore(Protocol):
         """Bind an idempotency key to the digest of a file; return False when it is bound to another digest."""
         ...
 
-    async def store(self, user_id: UUID, draft: ConversationDraft, conversation_id: UUID) -> tuple[str | None, bool]:
+    async def imported_bytes(self, user_id: UUID) -> int:
+        """Return the bytes that the user's imported conversations count together, until they are purged."""
+        ...
+
+    async def is_known(self, conversation_id: UUID) -> bool:
+        """Tell whether a conversation with this id exists, or existed and was deleted."""
+        ...
+
+    async def store(
+        self, user_id: UUID, draft: ConversationDraft, conversation_id: UUID, counted_bytes: int
+    ) -> tuple[str | None, bool]:
         """Store a conversation whose messages are sorted parents first; return its title, and whether it is new.
 
-        A conversation with this id that exists, or existed and was deleted, is left unchanged. Raises
-        ConversationNotStorable.
+        A known conversation is left unchanged. Raises ConversationNotStorable.
         """
         ...

@@ -135,14 +135,25 @@ class InMemoryImportStore:
     """Keeps the drafts that are imported, by conversation id."""
 
     drafts: dict[UUID, ConversationDraft] = field(default_factory=dict)
+    counted: dict[UUID, tuple[UUID, int]] = field(default_factory=dict)
+    """Owner and counted bytes by conversation id."""
     keys: dict[tuple[UUID, str], bytes] = field(default_factory=dict)
 
     async def claim_key(self, user_id: UUID, key: str, digest: bytes) -> bool:
         return self.keys.setdefault((user_id, key), digest) == digest
 
-    async def store(self, user_id: UUID, draft: ConversationDraft, conversation_id: UUID) -> tuple[str | None, bool]:
+    async def imported_bytes(self, user_id: UUID) -> int:
+        return sum(counted for owner, counted in self.counted.values() if owner == user_id)
+
+    async def is_known(self, conversation_id: UUID) -> bool:
+        return conversation_id in self.drafts
+
+    async def store(
+        self, user_id: UUID, draft: ConversationDraft, conversation_id: UUID, counted_bytes: int
+    ) -> tuple[str | None, bool]:
         new = conversation_id not in self.drafts
         self.drafts.setdefault(conversation_id, draft)
+        self.counted.setdefault(conversation_id, (user_id, counted_bytes))
         return draft.title, new
 
 

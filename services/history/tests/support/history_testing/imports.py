@@ -26,16 +26,20 @@ class BlockingImportStore(InMemoryImportStore):
         super().__init__()
         self.entered, self.release = 0, asyncio.Event()
 
-    async def store(self, user_id: UUID, draft: ConversationDraft, conversation_id: UUID) -> tuple[str | None, bool]:
+    async def store(
+        self, user_id: UUID, draft: ConversationDraft, conversation_id: UUID, counted_bytes: int
+    ) -> tuple[str | None, bool]:
         self.entered += 1
         await self.release.wait()
-        return await super().store(user_id, draft, conversation_id)
+        return await super().store(user_id, draft, conversation_id, counted_bytes)
 
 
 class ForgetfulImportStore(InMemoryImportStore):
     """Keeps nothing."""
 
-    async def store(self, user_id: UUID, draft: ConversationDraft, conversation_id: UUID) -> tuple[str | None, bool]:
+    async def store(
+        self, user_id: UUID, draft: ConversationDraft, conversation_id: UUID, counted_bytes: int
+    ) -> tuple[str | None, bool]:
         return draft.title, True
 
 
@@ -46,17 +50,23 @@ class RefusingImportStore(InMemoryImportStore):
         super().__init__()
         self._title = title
 
-    async def store(self, user_id: UUID, draft: ConversationDraft, conversation_id: UUID) -> tuple[str | None, bool]:
+    async def store(
+        self, user_id: UUID, draft: ConversationDraft, conversation_id: UUID, counted_bytes: int
+    ) -> tuple[str | None, bool]:
         if draft.title == self._title:
             raise ConversationNotStorable
-        return await super().store(user_id, draft, conversation_id)
+        return await super().store(user_id, draft, conversation_id, counted_bytes)
 
 
 class ImportFixture:
     """An import service, and what a test changes of its surroundings."""
 
     def __init__(
-        self, store: InMemoryImportStore | None = None, slot_timeout: float = 30, import_timeout: float = 60
+        self,
+        store: InMemoryImportStore | None = None,
+        slot_timeout: float = 30,
+        import_timeout: float = 60,
+        quota: int = 2**30,
     ) -> None:
         self.drain_started, self.client_left = asyncio.Event(), False
         self.store, self.changes, self.user_id = store or InMemoryImportStore(), ChangeNotifier(), new_id()
@@ -65,6 +75,7 @@ class ImportFixture:
             self.store,
             self.changes,
             WorkerThread("import"),
+            quota={"default": quota, "small": quota // 2}.__getitem__,
             wake_relay=self._wake_relay,
             drain_started=self.drain_started,
             slot_timeout=slot_timeout,
@@ -81,10 +92,11 @@ class ImportFixture:
         lines: bool = False,
         key: str | None = None,
         user: UUID | None = None,
+        plan: str = "default",
     ) -> tuple[ImportReport, bool]:
         """Import a body."""
         parts = _parts(body) if isinstance(body, bytes) else body
-        return await self.service.run(user or self.user_id, ImportFile(parts, lines, self._client_left), key)
+        return await self.service.run(user or self.user_id, plan, ImportFile(parts, lines, self._client_left), key)
 
     async def _client_left(self) -> bool:
         return self.client_left
