@@ -76,6 +76,15 @@ def test_data_that_does_not_fit_the_model_is_rejected(data: bytes) -> None:
         decode(updated(data))
 
 
+def test_the_members_that_do_not_fit_are_named_without_their_values() -> None:
+    data = {**UPDATED, "version": "a secret", "user_id": "a text"}
+    del data["changed"]
+    with pytest.raises(Rejected) as caught:
+        decode(updated(json.dumps(data).encode()))
+    reason = "its model: changed (missing), user_id (uuid_parsing), version (int_parsing)."
+    assert str(caught.value).endswith(reason)
+
+
 def test_a_model_of_the_subscriber_is_used_as_given() -> None:
     class TitleOnly(EventData):
         changed: dict[str, str]

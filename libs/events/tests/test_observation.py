@@ -35,6 +35,15 @@ async def test_outcomes_are_counted_and_the_lag_is_measured() -> None:
     assert registry.get_sample_value("parley_events_lag_seconds", {"queue": QUEUE}) is not None
 
 
+def test_two_subscribers_of_a_process_have_the_same_metrics_with_their_own_label() -> None:
+    registry = CollectorRegistry()
+    for queue in ("sub.team.a", "sub.team.b"):
+        SubscriberMetrics(queue, registry)("handled", turn("a", 1))
+    for queue in ("sub.team.a", "sub.team.b"):
+        labels = {"queue": queue, "outcome": "handled"}
+        assert registry.get_sample_value("parley_events_outcomes_total", labels) == 1
+
+
 @virtual_time
 async def test_an_observer_that_fails_changes_nothing_for_the_events() -> None:
     bus, handler = InProcessBus(), Recorder(lambda event: Rejected() if event.sequence == 2 else None)

@@ -35,6 +35,10 @@ def test_every_public_name_exists() -> None:
     assert all(getattr(parley_events, name) is not None for name in parley_events.__all__)
 
 
+def test_every_model_of_an_event_is_a_public_name() -> None:
+    assert {model.__name__ for model in parley_events.CATALOGUE} <= set(parley_events.__all__)
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     assert not hasattr(parley_events, "Unknown")
 

@@ -1,5 +1,6 @@
 """Idempotency store in Postgres."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from uuid import UUID
@@ -10,10 +11,11 @@ import pytest
 from parley.ids import new_id
 from parley_events import TurnEnded
 from parley_events.stores import FORGET_BATCH
-from parley_events.stores.postgres import _FORGET, PostgresStore
+from parley_events.stores.postgres import _FORGET, _TABLES, PostgresStore
 from parley_events.testing import sample
 from parley_testing.backends.shared_servers import SharedBackends
 from parley_testing.telemetry.query_plans import PLAN_MODES, explain
+from parley_testing.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -39,6 +41,18 @@ async def pool(backends: SharedBackends) -> AsyncIterator[asyncpg.Pool]:
         await pool.execute(f"CREATE SCHEMA {schema}")
         yield pool
         await pool.execute(f"DROP SCHEMA {schema} CASCADE")
+
+
+async def test_two_replicas_may_create_the_tables_at_the_same_time(pool: asyncpg.Pool) -> None:
+    store = PostgresStore(pool)
+    async with pool.acquire() as first, first.transaction():
+        await first.execute(_TABLES)
+        second = asyncio.create_task(store.prepare())
+        query = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid)))"
+        pid = first.get_server_pid()
+        await eventually(lambda: first.fetchval(query, pid), message="the second does not wait for the first")
+    await second
+    assert await store.last_sequence("source", "key") is None
 
 
 async def test_an_event_is_handled_once_in_the_transaction_of_the_handler(pool: asyncpg.Pool) -> None:

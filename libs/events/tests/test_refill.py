@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from parley_events import Gap
+from parley_events import Gap, Rejected
 from parley_events.testing import InProcessBus
 from parley_testing.subscriber_runs import Recorder, subscriber_of, turn
 from parley_testing.virtual_time import virtual_time
@@ -30,6 +30,24 @@ async def test_a_refill_counts_the_events_that_the_log_no_longer_has() -> None:
     await bus.publish(turn("a", 3), turn("a", 4))
     assert await subscriber_of(bus, handler).refill(Gap(CHAT, "a", 1, 3)) == 2
     assert handler.of("a") == [3]
+
+
+@virtual_time
+async def test_a_refill_leaves_out_a_rejected_event_and_counts_it_as_missing(caplog: pytest.LogCaptureFixture) -> None:
+    bus, handler = InProcessBus(), Recorder(lambda event: Rejected("unknown") if event.sequence == 2 else None)
+    await bus.publish(*(turn("a", number) for number in range(1, 5)))
+    assert await subscriber_of(bus, handler).refill(Gap(CHAT, "a", 1, 3)) == 1
+    assert handler.of("a") == [1, 3]
+    assert [record.getMessage().split()[0] for record in caplog.records] == ["event_not_refilled"]
+    assert "Rejected: unknown" in caplog.text
+
+
+@virtual_time
+async def test_a_refill_ends_with_an_error_that_may_pass() -> None:
+    bus, handler = InProcessBus(), Recorder(lambda _event: RuntimeError("the database is away"))
+    await bus.publish(turn("a", 1))
+    with pytest.raises(RuntimeError, match="the database is away"):
+        await subscriber_of(bus, handler).refill(Gap(CHAT, "a", 1, 1))
 
 
 @virtual_time

@@ -1,4 +1,4 @@
-"""SIGTERM: a subscriber under `asyncio.run` lets its handlers finish."""
+"""SIGTERM and `stop`: a subscriber under `asyncio.run` lets its handlers finish."""
 
 import asyncio
 import subprocess
@@ -32,6 +32,37 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+TWO_SUBSCRIBERS = """
+import asyncio, os, signal
+from parley_events import Subscriber
+from parley_events.testing import InProcessBus
+
+bus = InProcessBus()
+first, second = (Subscriber("amqp://broker/", f"sub.team.{name}", connect=bus.connect) for name in "ab")
+
+async def main():
+    runs = [asyncio.ensure_future(each.run()) for each in (first, second)]
+    await asyncio.gather(first.consuming.wait(), second.consuming.wait())
+    first.stop()
+    await runs[0]
+    runs[0] = asyncio.ensure_future(first.run())
+    await first.consuming.wait()
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.gather(*runs)
+    print("default", signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, flush=True)
+
+asyncio.run(main())
+"""
+
+
+def test_sigterm_stops_every_subscriber_of_a_process() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_SUBSCRIBERS], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == "default True\n", done.stderr
+    assert done.returncode == 0, done.stderr
 
 
 def test_sigterm_lets_the_running_handler_finish_and_acknowledges_its_event() -> None:

@@ -14,12 +14,13 @@ from parley_events.models import (
     EventData,
     SessionRevoked,
     TurnEnded,
+    TurnRedacted,
     TurnStarted,
     UserChanged,
     UserErased,
     UserErasureConfirmed,
 )
-from parley_events.parts import AssistantMessage, ErrorInfo, Usage, UserMessage
+from parley_events.parts import AssistantMessage, ErrorInfo, ToolResult, Usage, UserMessage
 from parley_events.subscription import Rejected
 from parley_events.webhook_models import WebhookDisabled
 
@@ -42,8 +43,10 @@ __all__ = [
     "Rejected",
     "SessionRevoked",
     "Subscriber",
+    "ToolResult",
     "TopologyError",
     "TurnEnded",
+    "TurnRedacted",
     "TurnStarted",
     "Usage",
     "UserChanged",

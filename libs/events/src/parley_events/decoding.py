@@ -4,6 +4,8 @@ import json
 import re
 from typing import Any, TypeVar
 
+from pydantic import ValidationError
+
 from parley_events.catalogue import model_of
 from parley_events.cloudevents import CloudEvent
 from parley_events.models import EventData
@@ -11,6 +13,8 @@ from parley_events.subscription import Rejected
 
 E = TypeVar("E", bound=EventData)
 
+MAX_MEMBERS = 5
+"""Members that an error names."""
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 # Two patterns: each begins with bytes that the search skips to, which one pattern for both does not.
@@ -37,7 +41,16 @@ def decode_as(model: type[E], event: CloudEvent) -> E:
     try:
         return model.model_validate_json(_storable_json(event.data))
     except (ValueError, RecursionError) as error:
-        raise Rejected(f"The data of {event.type} {event.id} does not fit its model.") from error
+        raise Rejected(f"The data of {event.type} {event.id} does not fit its model: {_explain(error)}.") from error
+
+
+def _explain(error: Exception) -> str:
+    """Return the members that do not fit, without their values, which may be texts of users."""
+    if not isinstance(error, ValidationError):
+        return "it cannot be read as JSON"
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    members = sorted({f"{each['loc'][0] if each['loc'] else 'the whole'} ({each['type']})" for each in found})
+    return ", ".join(members[:MAX_MEMBERS])
 
 
 def _storable_json(data: bytes) -> bytes:

@@ -76,15 +76,24 @@ class GapDetector:
             gap = Gap(*place, last + 1, event.sequence - 1, after)
             log_gap(gap)
             await self._on_gap(gap)
-        self._last[place] = (event.sequence, event.time)
-        self._last.move_to_end(place)
-        if len(self._last) > MAX_KEYS:
-            self._last.popitem(last=False)
+        self._remember(place, event)
+
+    def pass_over(self, event: CloudEvent) -> None:
+        """Go on behind a dead letter, also if its gap could not be filled: the next event does not show it again."""
+        place = (event.source, event.partition_key)
+        if self._on_gap is not None and event.sequence > self._last.get(place, (0, None))[0]:
+            self._remember(place, event)
 
     async def note_handled(self, event: CloudEvent) -> None:
         """Keep the sequence of a handled event."""
         if self._on_gap is not None and self._store is not None:
             await self._store.save_sequence(event.source, event.partition_key, event.sequence)
+
+    def _remember(self, place: tuple[str, str], event: CloudEvent) -> None:
+        self._last[place] = (event.sequence, event.time)
+        self._last.move_to_end(place)
+        if len(self._last) > MAX_KEYS:
+            self._last.popitem(last=False)
 
     async def _load(self, source: str, key: str) -> int | None:
         return None if self._store is None else await self._store.last_sequence(source, key)

@@ -13,6 +13,7 @@ prints the commands that create the broker user of a team.
 
 import asyncio
 import contextlib
+import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ from parley_events.consuming.subscriber_dispatcher import SubscriberDispatcher
 from parley_events.gaps import Gap, GapDetector, OnGap, SequenceStore
 from parley_events.offsets import End, OffsetStore, OnProgress, Start
 from parley_events.replay import LogReplay
-from parley_events.side_queues import OwnExchange
+from parley_events.side_queues import OwnExchange, error_text
 from parley_events.signals import stop_on_sigterm
 from parley_events.subscription import Handler, Subscription
 from parley_events.tasks import running
@@ -37,7 +38,12 @@ from parley_events.topology import QueueType, SubscriberNames
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
+log = logging.getLogger(__name__)
+
 QUEUE_PREFIX = "sub."
+MAX_QUEUE_LENGTH = 240
+"""Bytes of a queue's name. The queues beside it have a suffix, and RabbitMQ allows 255 bytes."""
+MAX_PREFETCH = 65_535
 EVERY_EVENT = "#"
 
 
@@ -84,8 +90,7 @@ class Subscriber(EventHandlers):
         ``connect`` opens connections: tests use another.
         """
         super().__init__()
-        if not queue.startswith(QUEUE_PREFIX):
-            raise ValueError(f"The queue {queue!r} does not start with {QUEUE_PREFIX!r}. Choose another name.")
+        _check_options(queue, prefetch, workers)
         self._url, self._queue_type = url, queue_type
         self.queue, self.connect = queue, connect
         self._handler: Handler = self.handle
@@ -158,24 +163,42 @@ class Subscriber(EventHandlers):
             return await replay.run(since, until=until, idle=idle)
 
     async def refill(self, gap: Gap, *, idle: float = 2.0) -> int:
-        """Call the handlers with the lost events that the log still has; return how many are missing for good."""
+        """Call the handlers with the lost events that the log still has; return how many are missing for good.
+
+        An event that would be a dead letter at once (``Rejected``, the ``permanent`` errors) is logged, and missing.
+        """
         if gap.of_log:
             return gap.size
-        missing = set(range(gap.first, gap.last + 1))
+        wanted, rejected = set(range(gap.first, gap.last + 1)), 0
 
         async def handle(event: CloudEvent) -> None:
-            if (event.source, event.partition_key) == (gap.source, gap.key) and event.sequence in missing:
-                await self.handle(event)
-                missing.discard(event.sequence)
-                if not missing:
+            nonlocal rejected
+            if (event.source, event.partition_key) == (gap.source, gap.key) and event.sequence in wanted:
+                rejected += not await self._handle_missing(event)
+                wanted.discard(event.sequence)
+                if not wanted:
                     raise _GapFilled
 
         since: Start = gap.after - timedelta(hours=1) if gap.after is not None else "first"
         # One at a time: each reads the log.
         async with self._refilling:
-            with contextlib.suppress(_GapFilled):
+            with readable_logs(), contextlib.suppress(_GapFilled):
                 await LogReplay(self._url, handle, connect=self.connect).run(since, idle=idle)
-        return len(missing)
+        return len(wanted) + rejected
+
+    async def _handle_missing(self, event: CloudEvent) -> bool:
+        """Handle an event of a gap; return False if it is rejected, which is no fault of the event behind the gap."""
+        try:
+            await self.handle(event)
+        except Exception as error:
+            if self._policy.verdict(error, age=0.0) is None:
+                raise
+            fields = {"queue": self.queue, "type": event.type, "id": str(event.id), "key": event.partition_key}
+            log.error(  # noqa: TRY400 - the text of the error says why
+                "event_not_refilled", extra={**fields, "sequence": event.sequence, "error": error_text(error)}
+            )
+            return False
+        return True
 
     def _dispatcher(self, own: OwnExchange) -> SubscriberDispatcher:
         return SubscriberDispatcher(
@@ -189,3 +212,14 @@ class Subscriber(EventHandlers):
             on_outcome=self._on_outcome,
             clock=self.clock,
         )
+
+
+def _check_options(queue: str, prefetch: int, workers: int | None) -> None:
+    if not queue.startswith(QUEUE_PREFIX):
+        raise ValueError(f"The queue {queue!r} does not start with {QUEUE_PREFIX!r}. Choose another name.")
+    if len(queue.encode()) > MAX_QUEUE_LENGTH:
+        raise ValueError(f"The name of the queue is longer than {MAX_QUEUE_LENGTH} bytes. Choose a shorter one.")
+    if not 1 <= prefetch <= MAX_PREFETCH:
+        raise ValueError(f"`prefetch` is {prefetch}. It must be from 1 to {MAX_PREFETCH}.")
+    if workers is not None and workers < 1:
+        raise ValueError(f"`workers` is {workers}. It must be at least 1, or None for as many as `prefetch`.")

@@ -21,10 +21,13 @@ class EventHandlers:
     def on(self, model: type[E], *, where: Filter[E] | None = None) -> Callable[[TypedHandler[E]], TypedHandler[E]]:
         """Register the handler of a model's events, which is called with the data and the envelope.
 
-        Events whose data ``where`` returns False for are skipped.
+        Events whose data ``where`` returns False for are skipped. Raise ``ValueError`` if the model has a handler: it
+        would get no events any more.
         """
 
         def register(handler: TypedHandler[E]) -> TypedHandler[E]:
+            if any((name, model.schema_version) in self._handlers for name in model.names):
+                raise ValueError(f"{model.__name__} already has a handler. Tell its events apart inside that one.")
             for name in model.names:
                 self._handlers[name, model.schema_version] = (model, handler, where)
             return handler

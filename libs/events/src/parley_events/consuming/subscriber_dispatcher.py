@@ -177,10 +177,8 @@ class SubscriberDispatcher:
             self.parking.settle(held)
             return
         held.attempts += 1
-        if not held.first_failed:
-            held.first_failed = self._clock()
-        reason = self._policy.verdict(error, self._age(held))
-        if reason is not None:
+        held.first_failed = held.first_failed or self._clock()
+        if (reason := self._policy.verdict(error, self._age(held))) is not None:
             await self._bury(held, reason, error)
             return
         self._on_outcome("retried", held.event)
@@ -231,6 +229,8 @@ class SubscriberDispatcher:
             await self._gaps.note_handled(held.event)
         await self._dead.store(held, reason, error)
         self._on_outcome("dead", held.event)
+        if is_skipped:
+            self._gaps.pass_over(held.event)
         if is_skipped and not held.is_redriven:
             self.parking.settle(held)
             return

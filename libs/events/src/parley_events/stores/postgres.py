@@ -12,7 +12,9 @@ from parley_events.cloudevents import CloudEvent
 from parley_events.stores import FORGET_BATCH, KEPT_FOR
 
 STATEMENT_TIMEOUT = 10.0
+# Two replicas that start at the same time: IF NOT EXISTS does not see a table that another transaction is creating.
 _TABLES = """
+SELECT pg_advisory_xact_lock(hashtextextended('parley_events.stores.postgres', 0));
 CREATE TABLE IF NOT EXISTS parley_handled_events (
     event_id uuid PRIMARY KEY, handled_at timestamptz NOT NULL DEFAULT now()
 );
@@ -49,7 +51,7 @@ class PostgresStore:
         self._pool: asyncpg.Pool = pool
 
     async def prepare(self) -> None:
-        """Create the tables, if they do not exist."""
+        """Create the tables, if they do not exist. Several processes may do so at the same time."""
         await self._pool.execute(_TABLES, timeout=STATEMENT_TIMEOUT)
 
     @contextlib.asynccontextmanager
