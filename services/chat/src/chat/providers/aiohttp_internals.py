@@ -116,9 +116,11 @@ class _PushWaiter:
     def set_result(self, _result: None) -> None:
         """Push what has come: bytes, the end of an HTTP chunk, or the end of the body."""
         content = self._content
-        if content._eof or not self._reader.is_plain:
+        if not (content._buffer or content._eof):
+            content._waiter = self
+        elif content._eof or not self._reader.is_plain:
             self._future.set_result(None)
-        elif not content._buffer or self._push(self._reader.take()):
+        elif self._push(self._reader.take()):
             content._waiter = self
         else:
             self._future.set_result(True)

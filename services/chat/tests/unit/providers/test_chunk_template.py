@@ -7,10 +7,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from chat.providers.failures import AttemptFailed
 from chat.providers.parsing import lenient_json
 from chat.providers.parsing.chunk_template import MAX_MISSES, ChunkTemplate
 from chat.providers.parsing.chunks import ChunkParser
+from chat.providers.parsing.response_reader import ResponseReader
 from chat_testing.parsed_answers import chunk
+from chat_testing.response_reads import ScriptedResponse
 
 
 class NoTemplate(ChunkTemplate):
@@ -59,9 +62,74 @@ def test_the_shortcut_never_changes_an_answer(pieces: list[bytes]) -> None:
     assert parsed(ChunkParser(), pieces) == parsed(plain, pieces)
 
 
+LINES = [
+    b"data: %b\n\n",
+    b"data:%b\n\n",
+    b"data: %b\r\n\r\n",
+    b"data: %b\n",
+    b"event: message\ndata: %b\n\n",
+    b"event: other\ndata: %b\n\n",
+    b": ping\n\ndata: %b\n\n",
+    b"data: [DONE]\n\n",
+    b"\xef\xbb\xbfdata: %b\n\n",
+]
+
+
+def _lines_of_data(data: bytes) -> bytes:
+    return data.replace(b'"content"', b'\ndata: "content"')
+
+
+READS = st.builds(
+    lambda line, data, lines: line.replace(b"%b", _lines_of_data(data) if lines else data),
+    st.sampled_from(LINES),
+    st.sampled_from(CHUNKS),
+    st.booleans(),
+)
+
+
+async def answer(parser: ChunkParser, reads: list[bytes]) -> Any:
+    response: Any = ScriptedResponse(*reads)
+    reader, chunks = ResponseReader(response, parser, 60), []
+    try:
+        while found := await reader.read():
+            chunks += found
+    except AttemptFailed as failed:
+        return chunks, repr(failed)
+    finally:
+        reader.close()
+    return chunks, None
+
+
+@settings(max_examples=150, deadline=None)
+@given(reads=st.lists(READS, max_size=6), cut=st.integers(0, 120), data=st.data())
+async def test_the_shortcut_never_changes_a_response(reads: list[bytes], cut: int, data: st.DataObject) -> None:
+    common = b"data: " + completion("a") + b"\n\n"
+    reads = [common, *reads, common]
+    split = data.draw(st.integers(0, len(reads) - 1))
+    reads[split : split + 1] = [part for part in (reads[split][:cut], reads[split][cut:]) if part]
+    plain = ChunkParser()
+    plain._template = NoTemplate()
+    assert await answer(ChunkParser(), reads) == await answer(plain, reads)
+
+
 @pytest.mark.parametrize("text", ["", " t2", 'a "quoted" \\ text', "漢字\u2028\x00"])
 def test_the_text_of_a_repeated_chunk_is_read_alone(text: str) -> None:
-    assert learned(completion(" t1")).text_of(completion(text)) == text
+    template = learned(completion(" t1"))
+    assert template.text_of(completion(text)) == text
+    assert template.text_of_event(b"data: " + completion(text) + b"\n\n") == text
+
+
+@pytest.mark.parametrize("event", [b"data: %b\n", b"data:%b\n\n", b"data: %b\r\n\r\n", b"data: %b\n\ndata: %b\n\n"])
+def test_the_text_of_what_is_not_one_event_is_not_read_alone(event: bytes) -> None:
+    data = completion("a")
+    assert learned(data).text_of_event(event.replace(b"%b", data)) is None
+
+
+def test_the_text_of_data_with_several_lines_is_not_read_from_its_event() -> None:
+    data = completion("a").replace(b'"choices"', b'\n"choices"')
+    template = learned(data)
+    assert template.text_of(data) == "a"
+    assert template.text_of_event(b"data: " + data + b"\n\n") is None
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,11 @@ class BodyParser:
         """Whether a part was too long."""
         return self._sse.damaged or self._too_long
 
+    @property
+    def is_between_events(self) -> bool:
+        """Whether a server-sent event begins with the next byte. False before the first event."""
+        return self._sse.is_between_events
+
     def feed(self, received: bytes) -> Iterable[ProviderEvent]:
         """Return the events that end in these bytes; empty bytes are the end."""
         if not self._known:

@@ -5,6 +5,8 @@ from typing import Any
 
 import orjson
 
+from chat.providers.parsing.sse_parser import EVENT_END, EVENT_START
+
 MAX_MISSES = 4
 """Consecutive chunks that do not match a template until no more are learned: chunks of some servers all differ."""
 _TEXT = re.compile(rb'"content":[ ]?("(?:[^"\\]|\\.)*")', re.DOTALL)
@@ -12,27 +14,34 @@ _PROBES = ("", 'a"\\')
 
 
 class ChunkTemplate:
-    """The bytes before and after the text of a chunk.
+    """The bytes before and after the text of a chunk, and of the event whose data is the chunk.
 
     A chunk with the same bytes around a JSON string is the same document with another text, so its text is read alone.
     """
 
-    __slots__ = ("_misses", "_prefix", "_suffix")
+    __slots__ = ("_event_prefix", "_event_suffix", "_misses", "_prefix", "_suffix")
 
     def __init__(self) -> None:
-        self._prefix = self._suffix = b""
+        self._prefix = self._suffix = self._event_prefix = self._event_suffix = b""
         self._misses = 0
 
     def text_of(self, data: bytes) -> str | None:
         """Return the text of a chunk that matches, else None."""
-        prefix, suffix = self._prefix, self._suffix
+        return self._text_between(self._prefix, data, self._suffix)
+
+    def text_of_event(self, received: bytes) -> str | None:
+        """Return the text of a chunk that matches if it is the data of the one event in these bytes, else None."""
+        return self._text_between(self._event_prefix, received, self._event_suffix)
+
+    def _text_between(self, prefix: bytes, data: bytes, suffix: bytes) -> str | None:
         if not (prefix and data.startswith(prefix) and data.endswith(suffix)):
             return None
-        try:
-            text = orjson.loads(data[len(prefix) : len(data) - len(suffix)])
-        except orjson.JSONDecodeError:
+        value = data[len(prefix) : len(data) - len(suffix)]
+        if not (value.startswith(b'"') and value.endswith(b'"')):
             return None
-        if text.__class__ is not str:
+        try:
+            text: str = orjson.loads(value)
+        except orjson.JSONDecodeError:
             return None
         self._misses = 0
         return text
@@ -57,6 +66,9 @@ class ChunkTemplate:
             except (orjson.JSONEncodeError, orjson.JSONDecodeError, RecursionError):
                 return
         self._prefix, self._suffix = prefix, suffix
+        one_line = b"\n" not in data
+        self._event_prefix = EVENT_START + prefix if one_line else b""
+        self._event_suffix = suffix + EVENT_END
 
 
 def _is_text_only(document: Any) -> bool:

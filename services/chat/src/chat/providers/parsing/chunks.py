@@ -13,6 +13,7 @@ from chat.providers.parsing.content import reasoning_of, text_of
 from chat.providers.parsing.lenient_json import MalformedJson
 from chat.providers.parsing.logprobs import LogprobParser
 from chat.providers.parsing.reported_usage import parse_usage
+from chat.providers.parsing.sse_parser import MAX_LINE
 from chat.providers.parsing.text_sanitizing import TextJoiner, storable
 from chat.providers.parsing.tool_call_parser import LEGACY_INDEX, ToolCallParser
 
@@ -82,6 +83,16 @@ class ChunkParser:
         # Other text than half an object was never a chunk.
         self.damaged = self.damaged or (data.lstrip().startswith(b"{") and self.finish_reason is None)
         return []
+
+    def repeated(self, received: bytes) -> list[AnswerChunk] | None:
+        """Return the answer chunks of received bytes that are one event with one more text, as most are, else None.
+
+        No part of an event may have come before them.
+        """
+        if self._held_usage is not None or self.finish_reason is not None or len(received) > MAX_LINE:
+            return None
+        text = self._template.text_of_event(received)
+        return None if text is None else self._entries(self._text.add(text))
 
     def add(self, document: Any, *, error: bool = False) -> list[AnswerChunk]:
         """Return the answer chunks of a decoded chunk or completion."""

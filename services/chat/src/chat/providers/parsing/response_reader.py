@@ -75,17 +75,20 @@ class ResponseReader:
 
     def _push(self, received: bytes) -> bool:
         """Pass on what arrives during a wait, in the context of its task; return whether the wait goes on."""
-        assert self._sink is not None
         try:
-            found = self._context.run(self._parse, received)
-            if self._ended or self._parser.failure is not None:
-                self._held = found
-                return False
-            if found:
-                self._context.run(self._sink, found)
+            return self._context.run(self._pass_on, received)
         except Exception as error:  # noqa: BLE001 - raised in the waiting task
             self._error = error
             return False
+
+    def _pass_on(self, received: bytes) -> bool:
+        assert self._sink is not None
+        found = self._parse(received)
+        if self._ended or self._parser.failure is not None:
+            self._held = found
+            return False
+        if found:
+            self._sink(found)
         return True
 
     @property
@@ -93,6 +96,11 @@ class ResponseReader:
         return self._parser.finish_reason is not None
 
     def _parse(self, received: bytes) -> list[AnswerChunk]:
+        if self._body.is_between_events:
+            repeated = self._parser.repeated(received)
+            if repeated is not None:
+                self._idle_timer.touch()
+                return repeated
         found: list[AnswerChunk] = []
         for event in self._body.feed(received):
             if event.data.strip() == DONE_MARKER:

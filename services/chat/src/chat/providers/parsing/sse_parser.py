@@ -6,6 +6,8 @@ from typing import NamedTuple
 MAX_LINE = 1_048_576
 MAX_EVENT = 4 * MAX_LINE
 BOM = b"\xef\xbb\xbf"
+EVENT_START, EVENT_END = b"data: ", b"\n\n"
+"""How most servers write an event whose data is one line."""
 
 
 class ProviderEvent(NamedTuple):
@@ -29,22 +31,27 @@ class SseParser:
         self._data: list[bytes] = []
         self._name, self._size = b"", 0
 
+    @property
+    def is_between_events(self) -> bool:
+        """Whether an event begins with the next byte. False before the first event."""
+        held = self._buffer or self._data or self._name or self._skip_line or self._after_cr
+        return not (held or self._at_start)
+
     def feed(self, chunk: bytes) -> Iterable[ProviderEvent]:
         """Return each event that ends in this chunk."""
         if self._is_one_event(chunk):
-            return (ProviderEvent(b"", chunk[6:-2]),)
+            return (ProviderEvent(b"", chunk[len(EVENT_START) : -len(EVENT_END)]),)
         return self._events(chunk)
 
     def _is_one_event(self, chunk: bytes) -> bool:
         """Tell whether a chunk is one event with one line, as most are when tokens arrive one by one."""
         return (
-            chunk.startswith(b"data: ")
-            and chunk.endswith(b"\n\n")
+            chunk.startswith(EVENT_START)
+            and chunk.endswith(EVENT_END)
             and chunk.count(b"\n") == 2  # noqa: PLR2004 - both are the end
             and len(chunk) <= MAX_LINE
-            and not (self._buffer or self._data or self._name or self._skip_line or self._after_cr)
             and b"\r" not in chunk
-            and not self._at_start
+            and self.is_between_events
         )
 
     def _events(self, chunk: bytes) -> Iterator[ProviderEvent]:
