@@ -1,5 +1,6 @@
 """Claims of ordered webhooks: each key in its turn, however many deliveries wait behind a failed one."""
 
+from collections import Counter
 from uuid import UUID
 
 import pytest
@@ -9,7 +10,7 @@ from parley.storage.postgres import Pool
 from parley_testing.telemetry.query_plans import PLAN_MODES, PlanMode, explain
 from webhooks.database import Database
 from webhooks.sending.claim_statements import BACKLOG, CLAIM, MAX_COUNTED, MAX_WALKED_KEYS, WEBHOOKS
-from webhooks.sending.postgres import AttemptOutcome, PostgresDeliveryQueue
+from webhooks.sending.postgres import MAX_BYTES_OF_USER, AttemptOutcome, PostgresDeliveryQueue
 from webhooks_testing.stored_deliveries import store_deliveries, store_webhook
 
 pytestmark = pytest.mark.integration
@@ -53,6 +54,24 @@ async def test_a_claim_ends_with_the_body_with_which_all_reach_the_size(pool: Po
     assert await pool.fetchval("SELECT count(*) FROM deliveries WHERE claim IS NOT NULL") == claimed
 
 
+async def test_a_claim_has_the_share_of_each_user_and_nothing_of_users_who_have_theirs(pool: Pool) -> None:
+    greedy, other = new_id(), new_id()
+    own = [await store_webhook(pool, user) for user in (greedy, greedy, other)]
+    shared = await store_webhook(pool, greedy, scope="all")
+    for webhook in (*own, shared):
+        await store_deliveries(pool, webhook, 5)
+    await pool.execute("UPDATE events SET body = convert_to(repeat('x', $1), 'UTF8')", MAX_BYTES_OF_USER // 2)
+    queue = PostgresDeliveryQueue(Database(pool), max_in_flight=5, disable_after=60)
+    claimed = await queue.claim(50, 100 * MAX_BYTES_OF_USER, only_healthy=False)
+    assert Counter((each.owner, each.is_own) for each in claimed) == {
+        (greedy, True): 2,
+        (other, True): 2,
+        (greedy, False): 5,
+    }
+    following = await queue.claim(50, 100 * MAX_BYTES_OF_USER, only_healthy=False, without=[greedy])
+    assert {each.owner for each in following} == {other}
+
+
 @pytest.mark.parametrize("mode", PLAN_MODES)
 async def test_a_claim_reads_no_delivery_that_waits_behind_a_failed_one_of_its_key(pool: Pool, mode: PlanMode) -> None:
     webhook = await ordered_webhook(pool, 2000)
@@ -60,7 +79,7 @@ async def test_a_claim_reads_no_delivery_that_waits_behind_a_failed_one_of_its_k
     queue = PostgresDeliveryQueue(Database(pool), max_in_flight=5, disable_after=60)
     assert not await queue.claim(50, 1_000, only_healthy=False)
     async with pool.acquire() as connection:
-        plan = await explain(connection, CLAIM, [[webhook], 5, 50, new_id(), 12.0, [""], 1_000, []], mode)
+        plan = await explain(connection, CLAIM, [[webhook], 5, 50, new_id(), 12.0, [""], 1_000, [], 1_000], mode)
     assert plan.work < MAX_WORK, plan.summary
 
 
@@ -75,7 +94,7 @@ async def test_a_claim_looks_at_a_part_of_many_keys_and_the_next_one_goes_on_beh
     found = [len(await queue.claim(50, 1_000, only_healthy=False)) for _ in range(3)]
     assert found == [0, 0, 1]
     async with pool.acquire() as connection:
-        arguments = [[webhook], 5, 50, new_id(), 12.0, [""], 1_000, []]
+        arguments = [[webhook], 5, 50, new_id(), 12.0, [""], 1_000, [], 1_000]
         plan = await explain(connection, CLAIM, arguments, "force_custom_plan")
     assert plan.work < 5 * MAX_WALKED_KEYS, plan.summary
 
@@ -87,7 +106,8 @@ async def test_a_backlog_that_statistics_do_not_know_is_not_read(pool: Pool, mod
     await pool.execute("UPDATE deliveries SET status = 'pending', next_attempt_at = now()")
     await pool.execute("UPDATE deliveries SET next_attempt_at = now() + interval '1 hour' WHERE position % 2 = 0")
     async with pool.acquire() as connection:
-        plans = [await explain(connection, WEBHOOKS, [False, 5], mode), await explain(connection, BACKLOG, [], mode)]
+        claims = await explain(connection, WEBHOOKS, [False, 5, []], mode)
+        plans = [claims, await explain(connection, BACKLOG, [], mode)]
     assert plans[0].work < MAX_WORK, plans[0].summary
     assert plans[1].work < 2500 + MAX_WORK, plans[1].summary
 

@@ -14,9 +14,17 @@ from parley_testing.virtual_time import virtual_time
 from webhooks.requests.http_sender import Response
 from webhooks.requests.signing import SecretBox, new_secret
 from webhooks.sending.backlog import BacklogReporter
-from webhooks.sending.postgres import LEASE, RENEWAL_INTERVAL, AttemptOutcome, ClaimedDelivery
+from webhooks.sending.postgres import LEASE, MAX_BYTES_OF_USER, RENEWAL_INTERVAL, AttemptOutcome, ClaimedDelivery
 from webhooks.sending.schedule import RetrySchedule
-from webhooks.sending.worker import MAX_BYTES_IN_FLIGHT, MIN_INTERVAL, POLL_INTERVAL, DeliveryWorker
+from webhooks.sending.worker import (
+    CLAIM_SIZE,
+    MAX_BUSY_REQUESTS_OF_USER,
+    MAX_BYTES_IN_FLIGHT,
+    MAX_IN_FLIGHT,
+    MIN_INTERVAL,
+    POLL_INTERVAL,
+    DeliveryWorker,
+)
 
 
 class Queue:
@@ -30,11 +38,15 @@ class Queue:
         self.renewals: list[Collection[UUID]] = []
         self.finished: list[str] = []
         self.sizes: list[int] = []
+        self.bounds: list[tuple[int, bool, Collection[UUID]]] = []
         self.outages = 0
         """Claims that find no database."""
 
-    async def claim(self, limit: int, size: int, *, only_healthy: bool) -> Sequence[ClaimedDelivery]:
+    async def claim(
+        self, limit: int, size: int, *, only_healthy: bool, without: Collection[UUID] = ()
+    ) -> Sequence[ClaimedDelivery]:
         self.sizes.append(size)
+        self.bounds.append((limit, only_healthy, without))
         if self.outages:
             self.outages -= 1
             raise DependencyUnavailable
@@ -117,3 +129,25 @@ async def test_deliveries_are_claimed_until_the_bodies_of_those_that_are_open_re
         await asyncio.sleep(10)
         assert queue.sizes[-1] == MAX_BYTES_IN_FLIGHT
     assert queue.finished == ["delivered"] * 2
+
+
+@virtual_time
+async def test_a_user_whose_requests_have_many_bytes_gets_no_further_ones() -> None:
+    queue = Queue()
+    (one,) = queue.waiting
+    shared = replace(one, owner=uuid4(), is_own=False, body=bytes(MAX_BYTES_OF_USER))
+    queue.waiting = [shared, *(replace(one, body=bytes(MAX_BYTES_OF_USER // 2)) for _ in range(2))]
+    async with worker_of(queue).running():
+        await asyncio.sleep(1)
+        assert queue.bounds == [(CLAIM_SIZE, False, []), (MAX_BUSY_REQUESTS_OF_USER, True, [one.owner])]
+
+
+@virtual_time
+async def test_while_half_of_the_requests_are_in_progress_a_user_gets_few() -> None:
+    queue = Queue()
+    (one,) = queue.waiting
+    other = replace(one, owner=uuid4())
+    queue.waiting = [*[one] * (MAX_IN_FLIGHT // 2), *[other] * (MAX_BUSY_REQUESTS_OF_USER - 1)]
+    async with worker_of(queue).running():
+        await asyncio.sleep(1)
+        assert queue.bounds == [(CLAIM_SIZE, False, []), (MAX_BUSY_REQUESTS_OF_USER, True, [one.owner])]

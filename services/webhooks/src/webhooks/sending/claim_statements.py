@@ -32,7 +32,7 @@ WITH RECURSIVE waiting AS (
 WEBHOOKS = f"""
 {_WAITING}
 SELECT w.id, w.ordered FROM webhooks AS w JOIN waiting ON waiting.id = w.id
-WHERE w.status = 'active' AND (w.failing_since IS NULL OR NOT $1)
+WHERE w.status = 'active' AND (w.failing_since IS NULL OR NOT $1) AND (w.scope = 'all' OR w.user_id <> ALL ($3))
   AND (SELECT d.next_attempt_at FROM deliveries AS d WHERE d.webhook_id = w.id AND {_OPEN}
        ORDER BY d.next_attempt_at LIMIT 1) <= now()
   AND {_FREE} > 0
@@ -71,17 +71,19 @@ WITH room AS (
 ), found AS (
     SELECT found.* FROM (
         SELECT free.* FROM room AS r CROSS JOIN LATERAL (
-            SELECT d.id, d.event_id, d.next_attempt_at FROM deliveries AS d WHERE d.webhook_id = r.id AND {_DUE}
+            SELECT d.id, d.webhook_id, d.event_id, d.next_attempt_at FROM deliveries AS d
+            WHERE d.webhook_id = r.id AND {_DUE}
             ORDER BY d.next_attempt_at, d.position LIMIT greatest(r.free, 0) FOR NO KEY UPDATE OF d SKIP LOCKED
         ) AS free WHERE NOT r.ordered
         UNION ALL
         SELECT first.* FROM room AS r CROSS JOIN LATERAL (
-            SELECT d.id, d.event_id, d.next_attempt_at FROM ({_HEADS}) AS head JOIN deliveries AS d ON d.id = head.id
-            WHERE {_DUE} FOR NO KEY UPDATE OF d SKIP LOCKED
+            SELECT d.id, d.webhook_id, d.event_id, d.next_attempt_at
+            FROM ({_HEADS}) AS head JOIN deliveries AS d ON d.id = head.id WHERE {_DUE}
+            FOR NO KEY UPDATE OF d SKIP LOCKED
         ) AS first WHERE r.ordered
     ) AS found ORDER BY found.next_attempt_at LIMIT $3
 ), read AS (
-    SELECT f.id, f.next_attempt_at, e.size, EXISTS (
+    SELECT f.id, f.webhook_id, f.next_attempt_at, e.size, EXISTS (
         SELECT FROM user_tombstones AS t WHERE t.user_id = e.user_id AND e.name <> ALL ($8) OFFSET 0
     ) AS erased
     FROM found AS f CROSS JOIN LATERAL (
@@ -90,14 +92,18 @@ WITH room AS (
 ), dropped AS (
     DELETE FROM deliveries AS d USING read WHERE d.id = read.id AND read.erased
 ), due AS (
-    SELECT id, sum(size) OVER (ORDER BY next_attempt_at, id) - size AS size_before FROM read WHERE NOT erased
+    SELECT read.id, sum(read.size) OVER (ORDER BY read.next_attempt_at, read.id) - read.size AS size_before,
+        r.scope = 'own' AND sum(read.size) OVER (
+            PARTITION BY r.scope, r.user_id ORDER BY read.next_attempt_at, read.id
+        ) - read.size >= $9 AS exceeds_share
+    FROM read JOIN room AS r ON r.id = read.webhook_id WHERE NOT read.erased
 ), claimed AS (
     UPDATE deliveries AS d SET claim = $4, claimed_until = now() + make_interval(secs => $5),
         next_attempt_at = now() + make_interval(secs => $5)
-    FROM due WHERE d.id = due.id AND due.size_before < $7
+    FROM due WHERE d.id = due.id AND due.size_before < $7 AND NOT due.exceeds_share
     RETURNING d.id, d.webhook_id, d.event_id, d.attempt, d.position, d.partition_key
 )
-SELECT c.*, e.body, r.url, r.user_id, r.secret, r.ordered,
+SELECT c.*, e.body, r.url, r.scope = 'own' AS is_own, r.user_id, r.secret, r.ordered,
     CASE WHEN r.previous_secret_until > now() THEN r.previous_secret END AS previous_secret
 FROM claimed AS c JOIN room AS r ON r.id = c.webhook_id JOIN events AS e ON e.id = c.event_id
 ORDER BY c.position"""  # noqa: S608 - only constants are interpolated

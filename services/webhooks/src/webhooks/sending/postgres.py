@@ -13,6 +13,8 @@ from webhooks.sending import claim_statements as sql
 LEASE = 12.0
 """Seconds until the deliveries of a process that ended are sent by another one."""
 RENEWAL_INTERVAL = LEASE / 3
+MAX_BYTES_OF_USER = 25_000_000
+"""Bytes of the bodies that one claim returns for the webhooks of one user, and the last body."""
 MAX_LAST_KEYS = 1000
 """Ordered webhooks whose last key is kept in memory. Without it, a claim starts at the first key."""
 
@@ -54,6 +56,8 @@ class ClaimedDelivery:
     sealed_secrets: tuple[bytes, ...]
     owner: UUID
     """The user of the webhook."""
+    is_own: bool = True
+    """Whether the webhook is for the user's own events. One for those of all users works for everybody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,19 +82,23 @@ class PostgresDeliveryQueue:
         self._last_keys: dict[UUID, str] = {}
         """The last key of each ordered webhook that a claim has looked at. The next one starts at the key after it."""
 
-    async def claim(self, limit: int, size: int, *, only_healthy: bool) -> Sequence[ClaimedDelivery]:
+    async def claim(
+        self, limit: int, size: int, *, only_healthy: bool, without: Collection[UUID] = ()
+    ) -> Sequence[ClaimedDelivery]:
         """Claim deliveries that are due, at most ``limit``, until their bodies have ``size`` bytes together.
 
-        ``only_healthy``: not those of webhooks that fail.
+        ``only_healthy``: not those of webhooks that fail. Of one user's webhooks for own events, until the bodies have
+        ``MAX_BYTES_OF_USER``, and none of the users in ``without``.
         """
         claim = uuid4()
         async with self._database.transaction() as connection:
-            webhooks = await connection.fetch(sql.WEBHOOKS, only_healthy, self._max_in_flight)
+            webhooks = await connection.fetch(sql.WEBHOOKS, only_healthy, self._max_in_flight, list(without))
             if not webhooks:
                 return []
             ids = [row["id"] for row in webhooks]
             last_keys = [self._last_keys.get(each, "") for each in ids]
-            values = (ids, self._max_in_flight, limit, claim, self._lease, last_keys, size, list(ALWAYS_DELIVERED))
+            bounds = (size, list(ALWAYS_DELIVERED), MAX_BYTES_OF_USER)
+            values = (ids, self._max_in_flight, limit, claim, self._lease, last_keys, *bounds)
             rows = await connection.fetch(sql.CLAIM, *values)
             claimed = {row["webhook_id"] for row in rows}
             idle = [row["id"] for row in webhooks if row["ordered"] and row["id"] not in claimed]
@@ -165,4 +173,5 @@ def _claimed(row: Row, claim: UUID) -> ClaimedDelivery:
         body=row["body"],
         sealed_secrets=secrets,
         owner=row["user_id"],
+        is_own=row["is_own"],
     )

@@ -3,11 +3,14 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Collection
 from functools import partial
+from uuid import UUID
 
+import prometheus_client
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Histogram
 
 from parley import __version__
 from parley.errors import DependencyUnavailable
@@ -17,7 +20,7 @@ from parley.process.timeouts import at_most
 from webhooks.requests.http_sender import REQUEST_TIMEOUT, HttpSender, Response
 from webhooks.requests.resolver import names_of
 from webhooks.requests.signing import SecretBox, signature_headers
-from webhooks.sending.postgres import RENEWAL_INTERVAL, ClaimedDelivery, PostgresDeliveryQueue
+from webhooks.sending.postgres import MAX_BYTES_OF_USER, RENEWAL_INTERVAL, ClaimedDelivery, PostgresDeliveryQueue
 from webhooks.sending.schedule import RetrySchedule
 
 log = structlog.get_logger()
@@ -26,6 +29,8 @@ MAX_IN_FLIGHT = 200
 """Requests at once of one process. Webhooks that fail get at most half of them."""
 MAX_BYTES_IN_FLIGHT = 100_000_000
 """Bytes of the bodies of these requests. Beyond them, no delivery is claimed."""
+MAX_BUSY_REQUESTS_OF_USER = 10
+"""Requests at once of one user while more than half of all requests, or of their bytes, are in progress."""
 CLAIM_SIZE = 50
 POLL_INTERVAL = 1.0
 """Seconds between two claims while nothing wakes the sender."""
@@ -52,7 +57,7 @@ class DeliveryWorker:
         self._tasks: dict[asyncio.Task[None], ClaimedDelivery] = {}
         """Requests in progress, and the deliveries that they send."""
         self._woken = asyncio.Event()
-        self._attempts = Counter(
+        self._attempts = prometheus_client.Counter(
             "webhooks_attempts_total",
             "Requests to receivers, by the status of the delivery.",
             ["status"],
@@ -107,12 +112,27 @@ class DeliveryWorker:
         if min(free, free_bytes) <= 0:
             return 0
         busy = free <= MAX_IN_FLIGHT // 2 or free_bytes <= MAX_BYTES_IN_FLIGHT // 2
-        claimed = await self._queue.claim(min(free, CLAIM_SIZE), free_bytes, only_healthy=busy)
+        claimed = await self._queue.claim(
+            min(free, MAX_BUSY_REQUESTS_OF_USER if busy else CLAIM_SIZE),
+            free_bytes,
+            only_healthy=busy,
+            without=self._users_with_their_share(busy=busy),
+        )
         for delivery in claimed:
             task = asyncio.create_task(self._deliver(delivery), name=f"delivery {delivery.id}")
             self._tasks[task] = delivery
             task.add_done_callback(self._done)
         return len(claimed)
+
+    def _users_with_their_share(self, *, busy: bool) -> Collection[UUID]:
+        """Return the users who have as many requests in progress as one user may have, or as many bytes of them."""
+        requests = MAX_BUSY_REQUESTS_OF_USER if busy else MAX_IN_FLIGHT
+        count, size = Counter[UUID](), Counter[UUID]()
+        for delivery in self._tasks.values():
+            if delivery.is_own:
+                count[delivery.owner] += 1
+                size[delivery.owner] += len(delivery.body)
+        return [user for user in count if count[user] >= requests or size[user] >= MAX_BYTES_OF_USER]
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)
