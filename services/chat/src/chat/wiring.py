@@ -158,7 +158,9 @@ async def open_services(
             service=service,
             conversations=ConversationCreator(adapters.turns, history),
             conversation_reader=ConversationReader(adapters.turns, history, ContextLoader(adapters.turns, history)),
-            items=ConversationItems(PostgresItemStore(turns), PositionResolver(adapters.turns, history)),
+            items=ConversationItems(
+                PostgresItemStore(turns), PositionResolver(adapters.turns, history), token_limits, config.plans
+            ),
             catalogue=catalogue,
             generator=adapters.generator,
             embedding_calls=EmbeddingCalls(adapters.embeddings),

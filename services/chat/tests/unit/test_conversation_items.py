@@ -1,12 +1,15 @@
 """Items that users put into conversations, on in-memory stores."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from chat.admission.plans import ChatPlan
 from chat_testing.items_user import CALL, HELLO, OUTPUT, ItemsUser, open_items_user, said
 from chat_testing.service_bench import ServiceBench
+from chat_testing.stores import InMemoryRateLimiter
 from parley.ids import new_id
 
 
@@ -39,6 +42,38 @@ async def test_an_inserted_turn_has_no_usage_and_is_no_response(bench: ServiceBe
     assert bench.engine.turns.event_names == ["conversation.turn.completed"]
     await user.send("GET", f"responses/resp_{turn.id.hex}", 404)
     assert (await user.items(conversation))[0]["id"] == f"msg_{turn.id.hex}_i0"
+
+
+@contextlib.asynccontextmanager
+async def limited_user() -> AsyncIterator[tuple[ItemsUser, InMemoryRateLimiter, str]]:
+    """Open a user with a limit of tokens, and a conversation."""
+    bench = ServiceBench(plan=ChatPlan())
+    async with open_items_user(bench) as user:
+        yield user, bench.limiter, await user.conversation()
+
+
+async def test_items_take_tokens_of_the_limit_by_their_size_once() -> None:
+    async with limited_user() as (user, limiter, conversation):
+        for _ in range(2):
+            given = {**CALL, "arguments": "x" * 4_000}
+            await user.insert(conversation, given, headers={"Idempotency-Key": "k"})
+        (taken,) = limiter.taken
+        assert 1_000 < taken < 1_100
+
+
+async def test_items_beyond_the_limit_of_tokens_are_refused_and_not_stored() -> None:
+    async with limited_user() as (user, limiter, conversation):
+        limiter.retry_after = 3.0
+        refused = await user.insert(conversation, HELLO, status=429)
+        assert (refused["error"]["code"], "These items take" in refused["error"]["message"]) == ("rate_limited", True)
+        assert await user.items(conversation) == []
+
+
+async def test_items_that_are_not_stored_give_their_tokens_back() -> None:
+    async with limited_user() as (user, limiter, _):
+        await user.insert(f"conv_{new_id().hex}", HELLO, status=404)
+        assert len(limiter.taken) == 2
+        assert sum(limiter.taken) == 0
 
 
 async def test_a_repeated_request_with_the_same_key_inserts_once(user: ItemsUser) -> None:

@@ -7,13 +7,18 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from chat.admission.item_deletion import parse_place
+from chat.admission.plans import ChatPlans
 from chat.admission.position import PositionResolver, TurnPosition
+from chat.admission.token_limits import TokenLimits
 from chat.admission.turn_request import TurnRequest
 from chat.errors import ConversationNotFound, MessageNotFound
 from chat.input_items import Item, messages_of_items, text_of, user_text
 from chat.item_store import ItemStore, NewItems
 from chat.model import INSERTED, IdempotencyKey, LogEntry, ToolResult, Turn
+from chat.token_estimate import CHARACTERS_PER_TOKEN
 from chat.turn_store import TurnRefused
 from parley import times
 from parley.errors import Overloaded
@@ -64,6 +69,11 @@ def grouped(items: Iterable[Item]) -> list[ItemGroup]:
     return groups
 
 
+def tokens_of(items: Sequence[Item]) -> int:
+    """Return the tokens that stored items count, by their size as JSON: data that is no text takes room, too."""
+    return -(-len(orjson.dumps(items)) // CHARACTERS_PER_TOKEN)
+
+
 @dataclass(frozen=True, slots=True)
 class ItemsRequest:
     """Items to put into a conversation of a user."""
@@ -79,20 +89,29 @@ class ItemsRequest:
 class ConversationItems:
     """Puts items into conversations, behind the newest answer or the one that the user has chosen, and deletes them."""
 
-    def __init__(self, store: ItemStore, positions: PositionResolver) -> None:
+    def __init__(
+        self, store: ItemStore, positions: PositionResolver, token_limits: TokenLimits, plans: ChatPlans
+    ) -> None:
         self._store, self._positions = store, positions
+        self._token_limits, self._plans = token_limits, plans
         self._changes = KeyedLocks(asyncio.Lock)
 
     async def insert(self, request: ItemsRequest) -> tuple[list[Turn], bool]:
         """Store the items; return their turns, and whether an earlier request with the same key has stored them.
 
-        Raises ConversationNotFound, TurnInProgress, IdempotencyKeyReused, Erased, HistoryUnavailable, and Overloaded if
-        concurrent changes of the conversation win every attempt.
+        They take tokens of the user's limit, or else a user could store any amount of text. Raises
+        ConversationNotFound, TurnInProgress, IdempotencyKeyReused, Erased, HistoryUnavailable, RateLimited, and
+        Overloaded if concurrent changes of the conversation win every attempt.
         """
+        earlier = await self._earlier(request)
+        if earlier is not None:
+            return earlier, True
+        plan, tokens = self._plans.find(request.plan), tokens_of(request.items)
+        async with self._token_limits.taken(request.user_id, plan, tokens, what="These items take"):
+            return await self._insert(request)
+
+    async def _insert(self, request: ItemsRequest) -> tuple[list[Turn], bool]:
         for _ in range(MAX_ATTEMPTS):
-            earlier = await self._earlier(request)
-            if earlier is not None:
-                return earlier, True
             position = await self._positions.find(
                 TurnRequest(
                     request.user_id, request.plan, request.request_id, "", conversation_id=request.conversation_id
@@ -103,9 +122,12 @@ class ConversationItems:
                 async with self._change_of(request.user_id):
                     stored = await self._store.insert(_new_items(position, turns), request.key)
             except TurnRefused:
-                continue
+                stored = None
             if stored is not None:
                 return stored, False
+            earlier = await self._earlier(request)
+            if earlier is not None:
+                return earlier, True
         raise Overloaded
 
     async def delete(self, user_id: UUID, conversation_id: UUID, item_id: str) -> None:

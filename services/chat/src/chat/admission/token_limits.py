@@ -1,7 +1,8 @@
 """Limits on tokens per minute."""
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -49,8 +50,13 @@ class TokenLimits:
     def __init__(self, limiter: RateLimiter) -> None:
         self._limiter = limiter
 
-    async def admit(self, user_id: UUID, plan: ChatPlan, prompt_tokens: int) -> TokenQuota | None:
-        """Take the tokens of a prompt from the user's limit and return what is left of it; raises RateLimited."""
+    async def admit(
+        self, user_id: UUID, plan: ChatPlan, prompt_tokens: int, *, what: str = "This prompt reserves"
+    ) -> TokenQuota | None:
+        """Take the tokens of a prompt from the user's limit and return what is left of it; raises RateLimited.
+
+        The error says ``what`` takes them.
+        """
         limit = _limit(user_id, plan)
         if limit is None:
             return None
@@ -60,11 +66,21 @@ class TokenLimits:
             wait, quota = max(1, round(decision.retry_after + 0.5)), _quota(decision)
             smaller = f", or send at most {quota.remaining} tokens" if quota.remaining else ""
             raise RateLimited(
-                f"{limit.count} tokens a minute are allowed, including those reserved by running turns. This prompt "
-                f"reserves {cost}, and {quota.remaining} are left. Retry in {wait} s{smaller}.",
+                f"{limit.count} tokens a minute are allowed, including those reserved by running turns. {what} {cost}, "
+                f"and {quota.remaining} are left. Retry in {wait} s{smaller}.",
                 headers={"Retry-After": str(wait), **quota.headers()},
             )
         return _quota(decision)
+
+    @contextlib.asynccontextmanager
+    async def taken(self, user_id: UUID, plan: ChatPlan, tokens: int, *, what: str) -> AsyncIterator[None]:
+        """Take tokens from the user's limit, as ``admit`` does, and return them if the context raises."""
+        await self.admit(user_id, plan, tokens, what=what)
+        try:
+            yield
+        except BaseException:
+            await self.release(user_id, plan, tokens)
+            raise
 
     async def release(self, user_id: UUID, plan: ChatPlan, prompt_tokens: int) -> None:
         """Return the tokens of a prompt for which no turn was stored."""

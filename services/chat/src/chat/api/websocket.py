@@ -31,7 +31,7 @@ from chat.protocols.websocket.schemas import (
 from chat.running.turn_updates import StreamInterrupted
 from parley.errors import CredentialsMissing, InsufficientScope, InvalidJson, ParleyError, Unauthenticated
 from parley.process.timeouts import at_most
-from parley.security.identity import Principal, bearer_token
+from parley.security.identity import Principal, authenticate, bearer_token
 from parley.times import iso
 from parley.web import problems, strict_json
 from parley.web.runtime import Runtime
@@ -128,7 +128,7 @@ class WebSocketSession:
 
     async def _authenticate(self, token: str) -> None:
         try:
-            principal = await self._verifier.verify(token)
+            principal = await authenticate(self._verifier, token)
             principal.require("chat:write")
         except InsufficientScope:
             raise CloseSocket(INSUFFICIENT_SCOPE) from None

@@ -45,19 +45,20 @@ def shared_app() -> FastAPI:
 def client_of(bench: ServiceBench, issuer: TestIssuer, files: FileService | None = None) -> httpx2.AsyncClient:
     """Return a client of the app, which from now on uses the services of a bench."""
     turns, history = bench.engine.turns, bench.history
-    budgets = Budgets(Plans(bench.plans, bench.plan), turns)
+    plans = Plans(bench.plans, bench.plan)
+    budgets, token_limits = Budgets(plans, turns), TokenLimits(bench.limiter)
     app = shared_app()
     app.state.wired = ApiServices(
         verifier=issuer.verifier(),
         service=bench.service,
         conversations=ConversationCreator(turns, history),
         conversation_reader=ConversationReader(turns, history, ContextLoader(turns, history)),
-        items=ConversationItems(InMemoryItemStore(turns), PositionResolver(turns, history)),
+        items=ConversationItems(InMemoryItemStore(turns), PositionResolver(turns, history), token_limits, plans),
         catalogue=bench.engine.catalogue,
         generator=bench.engine.generator,
         embedding_calls=EmbeddingCalls(bench.engine.embeddings),
         budgets=budgets,
-        budget_reports=BudgetReports(budgets, TokenLimits(bench.limiter), NoPlans()),
+        budget_reports=BudgetReports(budgets, token_limits, NoPlans()),
         started_at=times.now(),
         files=files,
     )

@@ -4,12 +4,16 @@ import asyncio
 from uuid import UUID
 
 from chat.admission.inserted_items import ConversationItems, ItemsRequest
+from chat.admission.plans import ChatPlan
 from chat.admission.position import PositionResolver
+from chat.admission.token_limits import TokenLimits
 from chat.item_store import ItemPlace, NewItems
 from chat.model import IdempotencyKey, Turn
 from chat_testing.history import FakeHistory
 from chat_testing.item_store import InMemoryItemStore
+from chat_testing.stores import InMemoryRateLimiter
 from chat_testing.turn_store import InMemoryTurnStore
+from parley.config.plans import Plans
 from parley.ids import new_id
 from parley_testing import eventually
 
@@ -36,7 +40,8 @@ class SlowItemStore(InMemoryItemStore):
 async def test_changes_of_a_user_wait_for_each_other_and_not_for_those_of_others() -> None:
     turns, one, other = InMemoryTurnStore(), new_id(), new_id()
     store = SlowItemStore(turns)
-    items = ConversationItems(store, PositionResolver(turns, FakeHistory()))
+    limits = TokenLimits(InMemoryRateLimiter())
+    items = ConversationItems(store, PositionResolver(turns, FakeHistory()), limits, Plans({}, ChatPlan()))
     item, said = f"msg_{new_id().hex}", {"type": "message", "role": "user", "content": "Hi"}
 
     async def change(user_id: UUID, *, inserts: bool) -> None:

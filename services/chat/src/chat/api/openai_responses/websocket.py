@@ -32,7 +32,7 @@ from chat.protocols.websocket.schemas import AuthFrame
 from chat.running.turn_updates import FROM_START, StreamIdle, TurnFinished
 from parley.errors import CredentialsMissing, Draining, ParleyError, TokenExpired, TokenInvalid, Unauthenticated
 from parley.ids import new_id
-from parley.security.identity import Principal
+from parley.security.identity import Principal, authenticate
 from parley.web.problems import openai_error_frame
 from parley.web.runtime import Runtime
 
@@ -104,7 +104,7 @@ class ResponsesSession:
         try:
             if token is None:
                 raise CredentialsMissing
-            principal = await self._services.verifier.verify(token)
+            principal = await authenticate(self._services.verifier, token)
             principal.require("chat:write")
             if self._principal is not None and self._principal.user_id != principal.user_id:
                 raise TokenInvalid
