@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from gateway.proxy.held_responses import MAX_HELD_BYTES_OF_USER
 from gateway_testing.running import RunGateway, RunningGateway
 from parley_testing import eventually
 from parley_testing.http.scripted_server import RecordedRequest, respond
@@ -148,3 +149,32 @@ async def test_many_slow_bodies_and_readers_do_not_block_other_clients(run_gatew
             await eventually(lambda: gateway.auth.open >= 8)
             for _ in range(20):
                 assert (await gateway.client.get("/.well-known/jwks.json")).status_code == 200
+
+
+@contextlib.asynccontextmanager
+async def unread_response(gateway: RunningGateway, headers: dict[str, str]) -> AsyncIterator[bytes]:
+    """Request a list, and read the first line of the response only."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port, limit=1024)
+    try:
+        request = b"GET /api/v1/conversations HTTP/1.1\r\nHost: a\r\nAuthorization: %b\r\n\r\n"
+        writer.write(request % headers["authorization"].encode())
+        yield await reader.readline()
+    finally:
+        writer.transport.abort()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def test_a_user_who_reads_no_response_makes_a_service_hold_a_bounded_number(run_gateway: RunGateway) -> None:
+    body = b" " * (MAX_HELD_BYTES_OF_USER // 4)
+    async with run_gateway() as gateway:
+        gateway.history.answer = respond(200, body)
+        reader = gateway.bearer()
+        async with contextlib.AsyncExitStack() as stack:
+            lines = [await stack.enter_async_context(unread_response(gateway, reader)) for _ in range(6)]
+            assert [line.split()[1] for line in lines] == [b"200"] * 4 + [b"429"] * 2
+            assert sum(endpoint.active for endpoint in gateway.pool("history").endpoints) == 4
+            other = await gateway.client.get("/api/v1/conversations", headers=gateway.bearer())
+            assert len(other.content) == len(body)
+        await eventually(lambda: not any(endpoint.active for endpoint in gateway.pool("history").endpoints))
+        assert (await gateway.client.get("/api/v1/conversations", headers=reader)).status_code == 200

@@ -9,6 +9,7 @@ from gateway.proxy import bodies
 from gateway.proxy.event_relaying import EventRelay
 from gateway.proxy.forwarding import RequestForwarder
 from gateway.proxy.headers import response_headers
+from gateway.proxy.held_responses import HeldResponses
 from gateway.proxy.relaying import ResponseRelay, is_json
 from gateway.proxy.response_headers import ResponseHeaders
 from gateway.proxy.resuming import StreamResumer
@@ -36,6 +37,7 @@ class HttpProxy:
         """``idle_timeout``: seconds a service may send nothing inside a response."""
         self._forwarder = RequestForwarder(pools)
         self._relay = ResponseRelay(common, idle_timeout=idle_timeout)
+        self._held = HeldResponses()
         self._events = EventRelay(streams, common, resumer, idle_timeout=idle_timeout)
 
     async def handle(self, request: Request, route: Route, receive: Receive, send: Send) -> None:
@@ -64,7 +66,8 @@ class HttpProxy:
             if is_event_stream(headers):
                 await self._events.relay(request, route, forwarded, headers, send)
             else:
-                await self._relay.relay_streamed(request, connection, headers, send)
+                with self._held.hold(request.caller, headers):
+                    await self._relay.relay_streamed(request, connection, headers, send)
         finally:
             await forwarded.stop_tasks()
             forwarded.release(request)

@@ -1,0 +1,55 @@
+"""Responses that a service holds in memory until their client has read them: a limit for each user."""
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from gateway.http import Header
+from gateway.proxy.relaying import MAX_SINGLE_WRITE, is_json
+from gateway.request import Caller
+from parley.errors import RateLimited
+
+MAX_HELD_BYTES_OF_USER = 67_108_864
+"""Bytes of such responses of one user, in one process. A single response may be longer."""
+UNKNOWN_LENGTH = 8_388_608
+"""Bytes that a response without a length counts, such as an export: its service holds a page of it."""
+UNREAD = "Your other responses have not been read. Read them, or close their connections, then try again."
+
+
+class HeldResponses:
+    """Counts what services hold for the users of this process.
+
+    A service makes a JSON response as a whole, and can only drop it when the client has read it. A client that opens
+    many and reads none would fill the memory of the service.
+    """
+
+    def __init__(self, *, most: int = MAX_HELD_BYTES_OF_USER) -> None:
+        self._most = most
+        self._held = Counter[str]()
+
+    @contextlib.contextmanager
+    def hold(self, caller: Caller | None, headers: Sequence[Header]) -> Iterator[None]:
+        """Count a response while the context is open; raises RateLimited if the user's clients read too slowly."""
+        size = held_size(headers)
+        if caller is None or size <= MAX_SINGLE_WRITE:
+            yield
+            return
+        user = caller.user
+        held = self._held[user]
+        if held and held + size > self._most:
+            raise RateLimited(UNREAD, headers={"Retry-After": "1"})
+        self._held[user] += size
+        try:
+            yield
+        finally:
+            self._held[user] -= size
+            if not self._held[user]:
+                del self._held[user]
+
+
+def held_size(headers: Sequence[Header]) -> int:
+    """Return the bytes that the service of a response holds. Files are read from their storage as they are sent."""
+    length = next((value for name, value in headers if name == b"content-length"), None)
+    if length is None:
+        return UNKNOWN_LENGTH
+    return int(length) if is_json(headers) else 0
