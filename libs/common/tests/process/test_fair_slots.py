@@ -3,6 +3,9 @@
 import asyncio
 from uuid import UUID
 
+import pytest
+
+from parley.errors import Overloaded
 from parley.ids import new_id
 from parley.process.fair_slots import FairSlots
 
@@ -113,3 +116,13 @@ async def test_a_large_call_that_is_cancelled_lets_the_next_one_pass() -> None:
     async with asyncio.timeout(5):
         await small
     assert large.cancelled()
+
+
+async def test_a_wait_that_is_too_long_is_refused_and_leaves_no_trace() -> None:
+    slots, ada, bob = FairSlots(), new_id(), new_id()
+    async with slots.hold_within(60, ada, "busy"):
+        with pytest.raises(Overloaded, match="busy"):
+            async with slots.hold_within(0.001, bob, "busy"):
+                pass
+    async with slots.hold_within(60, bob, "busy"), asyncio.timeout(60):
+        pass

@@ -6,7 +6,8 @@ import threading
 import pytest
 
 from parley.errors import Overloaded
-from parley.process.worker_thread import MAX_WAITING_JOBS, worker_thread
+from parley.process.current_user import work_for
+from parley.process.worker_thread import MAX_JOBS_OF_USER, MAX_WAITING_JOBS, WorkerThread, worker_thread
 from parley_testing import eventually
 
 
@@ -42,3 +43,25 @@ async def test_jobs_beyond_the_queue_are_refused_and_cancelled_ones_are_not_star
         release.set()
         await asyncio.wait([blocking, *waiting])
         assert started == list(range(1, MAX_WAITING_JOBS))
+
+
+def jobs_of(user: str, worker: WorkerThread, ran: list[str], number: int) -> "list[asyncio.Task[None]]":
+    work_for(user)
+    return [asyncio.create_task(worker.run(ran.append, user)) for _ in range(number)]
+
+
+async def test_users_get_the_thread_in_turns_and_one_has_a_share_of_the_queue() -> None:
+    release, ran = threading.Event(), list[str]()
+    with worker_thread("test") as worker:
+        blocking = asyncio.create_task(worker.run(release.wait))
+        await eventually(lambda: worker.jobs == 1)
+        greedy = jobs_of("greedy", worker, ran, MAX_JOBS_OF_USER)
+        await eventually(lambda: worker.jobs == 1 + MAX_JOBS_OF_USER)
+        (refused,) = jobs_of("greedy", worker, ran, 1)
+        with pytest.raises(Overloaded):
+            await refused
+        other = jobs_of("other", worker, ran, 2)
+        await eventually(lambda: worker.jobs == 3 + MAX_JOBS_OF_USER)
+        release.set()
+        await asyncio.gather(blocking, *greedy, *other)
+    assert ran[:4] == ["greedy", "other", "greedy", "other"]

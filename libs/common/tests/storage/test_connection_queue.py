@@ -8,7 +8,8 @@ from typing import Any, cast
 import pytest
 
 from parley.errors import Overloaded
-from parley.storage.connection_queue import ConnectionQueue
+from parley.process.current_user import work_for
+from parley.storage.connection_queue import MAX_WAITING_OF_USER, ConnectionQueue
 from parley.storage.database import PostgresDatabase
 from parley.storage.postgres import Pool
 from parley_testing import eventually
@@ -111,3 +112,79 @@ async def test_a_cancelled_wait_passes_its_slot_on() -> None:
     cancelled.cancel()
     await next_one
     assert cancelled.cancelled()
+
+
+def statements_of(user: str | None, database: PostgresDatabase, number: int) -> "list[asyncio.Task[str]]":
+    work_for(user)
+    return [asyncio.create_task(database.value(f"{user}")) for _ in range(number)]
+
+
+async def test_many_statements_of_a_user_leave_connections_to_others() -> None:
+    pool, queue = SlowPool(10), ConnectionQueue(10)
+    database = queued(pool, queue)
+    greedy = statements_of("greedy", database, 100)
+    await eventually(lambda: pool.lent == 4)
+    other = statements_of("other", database, 1)
+    await eventually(lambda: pool.lent == 5)
+    pool.finish.set()
+    await asyncio.gather(*greedy, *other)
+    assert pool.most == 5
+
+
+async def test_statements_of_others_overtake_those_of_a_user_who_has_the_most_connections() -> None:
+    queue, order = ConnectionQueue(5), list[str | None]()
+
+    async def statement() -> None:
+        user = await queue.acquire()
+        order.append(user)
+        queue.release(user)
+
+    held = []
+    for user in ("greedy", "greedy", "other", "third"):
+        work_for(user)
+        held.append(await queue.acquire())
+    tasks = []
+    for user in ("greedy", "fourth"):
+        work_for(user)
+        tasks.append(asyncio.create_task(statement()))
+    await asyncio.sleep(0)
+    queue.release("other")
+    await eventually(lambda: order == ["fourth"])
+    queue.release("greedy")
+    await asyncio.gather(*tasks)
+    assert order == ["fourth", "greedy"]
+
+
+async def test_work_of_the_service_itself_may_have_every_connection() -> None:
+    pool, queue = SlowPool(10), ConnectionQueue(10)
+    own = statements_of(None, queued(pool, queue), 20)
+    await eventually(lambda: pool.lent == 8)
+    pool.finish.set()
+    await asyncio.gather(*own)
+
+
+async def test_the_waiting_statements_of_a_user_are_refused_before_those_of_others() -> None:
+    pool, queue = SlowPool(5), ConnectionQueue(5)
+    database = queued(pool, queue)
+    greedy = statements_of("greedy", database, 2 + MAX_WAITING_OF_USER)
+    await asyncio.sleep(0)
+    for refused in statements_of("greedy", database, 1):
+        with pytest.raises(Overloaded):
+            await refused
+    other = statements_of("other", database, 3)
+    pool.finish.set()
+    await asyncio.gather(*greedy, *other)
+
+
+async def test_a_cancelled_wait_of_a_user_leaves_no_trace() -> None:
+    pool, queue = SlowPool(5), ConnectionQueue(5)
+    database = queued(pool, queue)
+    for task in statements_of("greedy", database, 10):
+        await asyncio.sleep(0)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    again = statements_of("greedy", database, 2)
+    await eventually(lambda: pool.lent == 2)
+    pool.finish.set()
+    await asyncio.gather(*again)

@@ -1,6 +1,7 @@
 """Pages of the active branch and of the tree, and waiting for a turn."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -10,7 +11,8 @@ from history.change_notifier.notifier import ChangeNotifier
 from history.conversations.service import ConversationService
 from history.errors import ConversationNotFound
 from history.messages.schemas import Order
-from history.messages.service import MAX_PAGE_LENGTH, MessageQuery, MessageService
+from history.messages.service import MAX_PAGE_LENGTH, MAX_PAGES_OF_USER, MessageQuery, MessageService
+from history.messages.store import MessagePage, MessageStore
 from history_testing.in_memory_stores import (
     InMemoryConversationStore,
     InMemoryHistory,
@@ -40,19 +42,21 @@ class MessageFixture:
         self.history, self.changes = InMemoryHistory(), ChangeNotifier()
         self.turns = CountingTurnLookup(self.history)
         conversations = InMemoryConversationStore(self.history)
-        self.service = MessageService(
-            ConversationService(
-                conversations, self.changes, retention=lambda _plan: timedelta(days=30), wake_relay=lambda: None
-            ),
-            InMemoryMessageStore(self.history),
-            self.turns,
-            self.changes,
-            turn_wait_timeout=turn_wait_timeout,
+        self._conversations = ConversationService(
+            conversations, self.changes, retention=lambda _plan: timedelta(days=30), wake_relay=lambda: None
         )
+        self._turn_wait_timeout = turn_wait_timeout
+        self.use(InMemoryMessageStore(self.history))
         self.first = SampleTurn()
         self.second = self.first.next()
         self.again = self.first.regenerated(number=3)
         self.history.add(self.first, self.second, self.again)
+
+    def use(self, store: MessageStore) -> None:
+        """Read messages from a store from now on."""
+        self.service = MessageService(
+            self._conversations, store, self.turns, self.changes, turn_wait_timeout=self._turn_wait_timeout
+        )
 
     async def ids(self, order: Order, limit: int, *, tree: bool) -> list[UUID]:
         """Return the ids on all pages."""
@@ -154,3 +158,29 @@ async def test_another_user_waits_for_the_whole_timeout_even_for_a_stored_turn()
     await eventually(lambda: fixture.turns.lookups == 2)
     assert not waiting.done()
     waiting.cancel()
+
+
+class SlowMessageStore(InMemoryMessageStore):
+    """Reads pages once it may."""
+
+    def __init__(self, history: InMemoryHistory) -> None:
+        super().__init__(history)
+        self.begun, self.may_end = 0, asyncio.Event()
+
+    async def fetch(self, conversation_id: UUID, ids: Sequence[UUID], characters: int) -> MessagePage:
+        self.begun += 1
+        await self.may_end.wait()
+        return await super().fetch(conversation_id, ids, characters)
+
+
+async def test_a_user_who_asks_for_many_pages_holds_a_few_at_a_time() -> None:
+    fixture = MessageFixture()
+    store = SlowMessageStore(fixture.history)
+    fixture.use(store)
+    pages = [asyncio.create_task(fixture.ids("asc", 100, tree=True)) for _ in range(20)]
+    await eventually(lambda: store.begun == MAX_PAGES_OF_USER)
+    store.begun = 0
+    await asyncio.sleep(0)
+    assert store.begun == 0
+    store.may_end.set()
+    assert len({tuple(page) for page in await asyncio.gather(*pages)}) == 1

@@ -1,16 +1,19 @@
 """Pages of search results."""
 
+import asyncio
 from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
 
-from history.search.service import SearchService
-from history.search.store import UNMOVED, SearchMatch, SearchPosition, SearchQuery, SearchWindow
+from history.search.query import QueryTerms
+from history.search.service import MAX_SEARCHES_OF_USER, SearchService
+from history.search.store import UNMOVED, SearchMatch, SearchPosition, SearchQuery, SearchResults, SearchWindow
 from history_testing.fakes import FakeSearchStore
 from parley.errors import InvalidCursor
 from parley.ids import new_id
 from parley.process.worker_thread import WorkerThread
+from parley_testing import eventually
 
 WORKER = WorkerThread("search")
 MOMENT = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
@@ -57,3 +60,31 @@ async def test_a_query_without_letters_or_digits_finds_nothing_and_runs_no_query
     store = FakeSearchStore([_match(0.9)])
     page = await SearchService(store, WORKER).page(new_id(), SearchQuery(text), None, 10)
     assert (page.data, page.next_cursor, store.queries) == ([], None, [])
+
+
+class SlowSearchStore(FakeSearchStore):
+    """Finds nothing until it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun: list[UUID] = []
+        self.may_end = asyncio.Event()
+
+    async def find(
+        self, user_id: UUID, terms: QueryTerms, query: SearchQuery, after: SearchPosition | SearchWindow, limit: int
+    ) -> SearchResults:
+        self.begun.append(user_id)
+        await self.may_end.wait()
+        return await super().find(user_id, terms, query, after, limit)
+
+
+async def test_many_searches_of_a_user_are_carried_out_a_few_at_a_time_beside_those_of_others() -> None:
+    store, greedy, other = SlowSearchStore(), new_id(), new_id()
+    service = SearchService(store, WORKER)
+    users = [*[greedy] * 20, other]
+    searches = [asyncio.create_task(service.page(user, SearchQuery("apple"), None, 1)) for user in users]
+    await eventually(lambda: other in store.begun)
+    assert store.begun == [*[greedy] * MAX_SEARCHES_OF_USER, other]
+    store.may_end.set()
+    await asyncio.gather(*searches)
+    assert len(store.begun) == len(users)

@@ -16,6 +16,11 @@ class ClientSlots:
         self._refusal, self._retry_after = refusal, retry_after
         self._taken = Counter[Hashable]()
 
+    @property
+    def taken(self) -> int:
+        """Slots that are taken."""
+        return self._taken.total()
+
     @contextlib.contextmanager
     def take(self, client: Hashable) -> Iterator[None]:
         """Hold a slot while the context is open; raises Overloaded if none is free.

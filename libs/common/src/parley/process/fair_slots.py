@@ -5,6 +5,9 @@ import contextlib
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Hashable
 
+from parley.errors import Overloaded
+from parley.process.timeouts import at_most
+
 
 class FairSlots:
     """Slots that go to another client after each release, so that the queue of one does not hold up the others.
@@ -24,6 +27,18 @@ class FairSlots:
     async def hold(self, client: Hashable) -> AsyncIterator[None]:
         """Hold a slot while the context is open."""
         await self.acquire(client)
+        try:
+            yield
+        finally:
+            self.release(client)
+
+    @contextlib.asynccontextmanager
+    async def hold_within(self, seconds: float, client: Hashable, refusal: str) -> AsyncIterator[None]:
+        """Hold a slot while the context is open; raises Overloaded with the ``refusal`` if none is free in time."""
+        async with at_most(seconds) as wait:
+            await self.acquire(client)
+        if wait.expired:
+            raise Overloaded(refusal)
         try:
             yield
         finally:

@@ -1,4 +1,4 @@
-"""Worker thread: CPU-bound work outside the event loop, one job at a time, with a bounded queue."""
+"""Worker thread: CPU-bound work outside the event loop, one job at a time, with a bounded queue that users share."""
 
 import asyncio
 import contextlib
@@ -8,13 +8,18 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from parley.errors import Overloaded
+from parley.process.client_slots import ClientSlots
+from parley.process.current_user import current_user
+from parley.process.fair_slots import FairSlots
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 MAX_WAITING_JOBS = 64
 """Jobs that may wait for one worker thread."""
+MAX_JOBS_OF_USER = 32
+"""Jobs of one user that run or wait."""
+TOO_MANY_JOBS = "Too many requests wait for a processor. Try again later."
 SWITCH_INTERVAL = 0.0005
 """Seconds that the event loop waits for Python's lock while a job runs, each time it wakes up.
 
@@ -24,7 +29,7 @@ machine), with this value 4 to 14 ms. The jobs took as long as before.
 
 
 class WorkerThread:
-    """Runs jobs one after the other in a thread of its own.
+    """Runs jobs one after the other in a thread of its own, of each user in turn.
 
     Python lets the event loop run between two bytecodes of a job, but not during one call of a C function: a job must
     process large inputs in pieces. One thread for each kind of work keeps the number of competing threads small. The
@@ -34,22 +39,24 @@ class WorkerThread:
     def __init__(self, name: str) -> None:
         sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL))
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
-        self.jobs = 0
-        """Jobs that run or wait."""
+        self._places = ClientSlots(MAX_WAITING_JOBS + 1, MAX_JOBS_OF_USER, TOO_MANY_JOBS)
+        self._turns = FairSlots()
 
     async def run(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return the result of ``job``; raises Overloaded when ``MAX_WAITING_JOBS`` jobs wait.
+        """Return the result of ``job``; raises Overloaded when too many jobs wait, of all users or of this one.
 
         A cancelled caller's job is not started, or ends by itself if it has started.
         """
-        if self.jobs > MAX_WAITING_JOBS:
-            raise Overloaded
-        self.jobs += 1
-        try:
-            call = functools.partial(job, *args, **kwargs)
-            return await asyncio.get_running_loop().run_in_executor(self._executor, call)
-        finally:
-            self.jobs -= 1
+        user = current_user()
+        with self._places.take(user):
+            async with self._turns.hold(user):
+                call = functools.partial(job, *args, **kwargs)
+                return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+
+    @property
+    def jobs(self) -> int:
+        """Jobs that run or wait."""
+        return self._places.taken
 
     def close(self) -> None:
         """Start no further job."""

@@ -8,6 +8,7 @@ from uuid import UUID
 from starlette.requests import Request
 
 from parley import errors
+from parley.process.current_user import work_for
 
 INTERNAL_SCOPE = "internal"
 """Scope of calls between services; never granted to users."""
@@ -41,6 +42,14 @@ class Verifier(Protocol):
         ...
 
 
+async def authenticate(verifier: Verifier, token: str) -> Principal:
+    """Return the principal of a token, for whom this task works from now on; raises what ``verify`` raises."""
+    principal = await verifier.verify(token)
+    # A service calls for any number of users, who must not share what one of them may have.
+    work_for(None if INTERNAL_SCOPE in principal.scopes else str(principal.user_id))
+    return principal
+
+
 def bearer_token(authorization: str | None) -> str:
     """Return the bearer token of an ``Authorization`` header; raise CredentialsMissing without one."""
     if not authorization:
@@ -60,7 +69,7 @@ def caller(*scopes: str) -> Callable[[Request], Awaitable[Principal]]:
     async def dependency(request: Request) -> Principal:
         token = bearer_token(request.headers.get("authorization"))
         verifier: Verifier = request.app.state.wired.verifier
-        principal = await verifier.verify(token)
+        principal = await authenticate(verifier, token)
         request.scope["parley"].user_id = str(principal.user_id)
         for scope in scopes:
             principal.require(scope)

@@ -1,68 +1,114 @@
 """Queue in front of a connection pool: statements wait in order of arrival, and are refused when too many wait."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
+from typing import NamedTuple
 
 from parley.errors import Overloaded
+from parley.process.current_user import current_user
 from parley.process.timeouts import at_most
 
 MAX_WAITING = 1_000
 """Statements of one process that wait for a connection."""
+MAX_WAITING_OF_USER = 250
+"""Those of one user."""
 QUEUE_TIMEOUT = 10.0
 """Seconds that a statement waits for a connection."""
 BACKGROUND_SHARE = 5
 """One connection of so many, and at least one, is for work that does not queue, such as the renewal of a lease."""
+USER_SHARE = 2
+"""One slot of so many, and at least one, is the most that one user has: many requests of a user do not stop others."""
+
+
+class _Waiter(NamedTuple):
+    user: str | None
+    slot: "asyncio.Future[None]"
 
 
 class ConnectionQueue:
     """Slots for statements of requests, fewer than the pool has connections.
 
-    Background work takes connections without a slot, so that a burst of requests does not delay it.
+    Background work takes connections without a slot, so that a burst of requests does not delay it. Statements of a
+    user who has the most slots allowed are overtaken by those of others. Work of the services themselves, for any
+    number of users, may have every slot.
     """
 
     def __init__(self, pool_size: int, *, max_waiting: int = MAX_WAITING, timeout: float = QUEUE_TIMEOUT) -> None:
         """``timeout`` is the maximum wait in seconds."""
         self._free = max(1, pool_size - max(1, pool_size // BACKGROUND_SHARE))
+        self._most_of_user = max(1, self._free // USER_SHARE)
         self._max_waiting, self._timeout = max_waiting, timeout
-        self._urgent: deque[asyncio.Future[None]] = deque()
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._urgent: deque[_Waiter] = deque()
+        self._waiting: deque[_Waiter] = deque()
+        self._held, self._waiting_of = Counter[str](), Counter[str]()
 
-    async def acquire(self, *, urgent: bool = False) -> None:
-        """Take a slot; ``urgent`` statements go first and always queue.
+    async def acquire(self, *, urgent: bool = False) -> str | None:
+        """Take a slot, and return the user to whom it is lent, for ``release``.
 
-        Raise Overloaded after a wait that is too long, or at once if too many statements wait.
+        ``urgent`` statements go first, always queue, and are nobody's. Raise Overloaded after a wait that is too long,
+        or at once if too many statements wait, of all users or of this one.
         """
-        if self._free:
-            self._free -= 1
-            return
-        if len(self._urgent) + len(self._waiting) >= self._max_waiting and not urgent:
+        user = None if urgent else current_user()
+        if self._free and self._may_have(user):
+            self._take(user)
+            return user
+        if not urgent and self._is_full_for(user):
             raise Overloaded
-        slot = asyncio.get_running_loop().create_future()
-        queue = self._urgent if urgent else self._waiting
-        queue.append(slot)
+        waiter, queue = _Waiter(user, asyncio.get_running_loop().create_future()), self._waiting
+        if urgent:
+            queue = self._urgent
+        queue.append(waiter)
+        if user is not None:
+            self._waiting_of[user] += 1
         try:
             async with at_most(self._timeout):
-                await slot
+                await waiter.slot
         except BaseException:
-            self._leave(queue, slot)
+            self._leave(queue, waiter)
             raise
-        if slot.cancelled():
-            self._leave(queue, slot)
+        finally:
+            if user is not None:
+                _subtract(self._waiting_of, user)
+        if waiter.slot.cancelled():
+            self._leave(queue, waiter)
             raise Overloaded
+        return user
 
-    def release(self) -> None:
-        """Give a slot to the next statement."""
-        for queue in (self._urgent, self._waiting):
-            while queue:
-                slot = queue.popleft()
-                if not slot.done():
-                    slot.set_result(None)
-                    return
+    def release(self, user: str | None = None) -> None:
+        """Give the slot of a user to the next statement that may have it."""
         self._free += 1
+        if user is not None:
+            _subtract(self._held, user)
+        for queue in (self._urgent, self._waiting):
+            for place, waiter in enumerate(queue):
+                if not waiter.slot.done() and self._may_have(waiter.user):
+                    del queue[place]
+                    self._take(waiter.user)
+                    waiter.slot.set_result(None)
+                    return
 
-    def _leave(self, queue: deque[asyncio.Future[None]], slot: asyncio.Future[None]) -> None:
+    def _may_have(self, user: str | None) -> bool:
+        return user is None or self._held[user] < self._most_of_user
+
+    def _take(self, user: str | None) -> None:
+        self._free -= 1
+        if user is not None:
+            self._held[user] += 1
+
+    def _is_full_for(self, user: str | None) -> bool:
+        if user is not None and self._waiting_of[user] >= min(MAX_WAITING_OF_USER, self._max_waiting):
+            return True
+        return len(self._urgent) + len(self._waiting) >= self._max_waiting
+
+    def _leave(self, queue: "deque[_Waiter]", waiter: _Waiter) -> None:
         """End a wait; a slot that was given meanwhile goes to the next statement."""
-        if slot.done() and not slot.cancelled():
-            self.release()
-        elif slot in queue:
-            queue.remove(slot)
+        if waiter.slot.done() and not waiter.slot.cancelled():
+            self.release(waiter.user)
+        elif waiter in queue:
+            queue.remove(waiter)
+
+
+def _subtract(counter: Counter[str], user: str) -> None:
+    counter[user] -= 1
+    if not counter[user]:
+        del counter[user]

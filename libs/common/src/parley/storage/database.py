@@ -51,8 +51,7 @@ class PostgresDatabase:
     async def connection(self) -> AsyncIterator[Connection]:
         """Lend a connection for the duration of the context."""
         with translate_unavailable(self._name):
-            if self._queue is not None:
-                await self._queue.acquire(urgent=self._urgent)
+            user = await self._queue.acquire(urgent=self._urgent) if self._queue is not None else None
             try:
                 async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
                     yield connection
@@ -61,7 +60,7 @@ class PostgresDatabase:
                 raise
             finally:
                 if self._queue is not None:
-                    self._queue.release()
+                    self._queue.release(user)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -97,8 +96,7 @@ class PostgresDatabase:
             return await self._run_once(statement)
 
     async def _run_once(self, statement: Callable[[Connection], Awaitable[T]]) -> T:
-        if self._queue is not None:
-            await self._queue.acquire(urgent=self._urgent)
+        user = await self._queue.acquire(urgent=self._urgent) if self._queue is not None else None
         try:
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
                 return await statement(connection)
@@ -107,7 +105,7 @@ class PostgresDatabase:
             raise
         finally:
             if self._queue is not None:
-                self._queue.release()
+                self._queue.release(user)
 
     async def _discard_if_stale(self, error: Exception) -> None:
         if is_stale(error):

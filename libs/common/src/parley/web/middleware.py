@@ -14,6 +14,7 @@ from parley.errors import ParleyError
 from parley.ids import new_id, pseudonym
 from parley.observability import tracing
 from parley.observability.tracing import Span, Tracer
+from parley.process.current_user import work_for
 from parley.process.tasks import is_cancelled
 from parley.web import problems
 from parley.web.runtime import Runtime
@@ -68,6 +69,7 @@ class RequestContext:
             return
         info = RequestInfo(request_id(scope), send)
         scope["parley"] = info
+        work_for(None)  # until the caller is known
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(service=self.service, request_id=info.request_id)
         self.metrics.active_requests.inc()

@@ -9,6 +9,7 @@ from history.conversations.service import ConversationService
 from history.messages.schemas import BranchResponse, Message, Order
 from history.messages.store import BranchQuery, MessagePosition, MessageStore
 from history.turns.store import TurnLookup
+from parley.process.fair_slots import FairSlots
 from parley.process.timeouts import at_most
 from parley.web import cursors
 from parley.web.schemas import Page
@@ -17,6 +18,13 @@ TURN_WAIT_TIMEOUT = 2.0
 """Maximum seconds that ``wait_for`` delays a response."""
 MAX_PAGE_LENGTH = 4_000_000
 """Characters of messages with which a page of them ends."""
+MAX_PAGES = 16
+"""Pages of messages that a process reads at a time. Each is in memory until it is complete."""
+MAX_PAGES_OF_USER = 4
+"""Those of one user."""
+PAGE_TIMEOUT = 10.0
+"""Seconds that a page waits for others."""
+TOO_MANY_PAGES = "Too many pages of messages are being read. Try again later."
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +52,19 @@ class MessageService:
     ) -> None:
         self._conversations, self._store, self._turns, self._changes = conversations, store, turns, changes
         self._turn_wait_timeout = turn_wait_timeout
+        self._pages = FairSlots(MAX_PAGES, MAX_PAGES_OF_USER)
 
     async def page(self, user_id: UUID, conversation_id: UUID, query: MessageQuery) -> Page[Message]:
-        """Return a page of messages; raises ConversationNotFound or InvalidCursor."""
+        """Return a page of messages; raises ConversationNotFound, InvalidCursor or Overloaded."""
         if query.wait_for:
             # Wait before the conversation is read: the turn may be the one that creates it. A user who does not own the
             # conversation waits for the full timeout, so the delay does not reveal whether the turn exists.
             await self._wait_for_turn(user_id, conversation_id, query.wait_for)
         conversation = await self._conversations.get(user_id, conversation_id)
-        if query.tree:
-            return await self._tree(conversation_id, query)
-        return await self._branch(conversation, query)
+        async with self._pages.hold_within(PAGE_TIMEOUT, user_id, TOO_MANY_PAGES):
+            if query.tree:
+                return await self._tree(conversation_id, query)
+            return await self._branch(conversation, query)
 
     async def branch(self, wanted: BranchQuery) -> BranchResponse:
         """Return the newest messages of a branch, without their siblings."""

@@ -17,9 +17,18 @@ from history.search.store import (
     SearchWindow,
 )
 from parley.errors import InvalidCursor
+from parley.process.fair_slots import FairSlots
 from parley.process.worker_thread import WorkerThread
 from parley.web import cursors
 from parley.web.schemas import Page
+
+MAX_SEARCHES = 8
+"""Searches of a process at a time. Each holds the messages that it found, up to 5,000,000 characters."""
+MAX_SEARCHES_OF_USER = 2
+"""Those of one user."""
+SEARCH_TIMEOUT = 10.0
+"""Seconds that a search waits for the others."""
+TOO_MANY_SEARCHES = "Too many searches are running. Try again later."
 
 
 class SearchService:
@@ -27,9 +36,10 @@ class SearchService:
 
     def __init__(self, store: SearchStore, worker: WorkerThread) -> None:
         self._store, self._worker = store, worker
+        self._searches = FairSlots(MAX_SEARCHES, MAX_SEARCHES_OF_USER)
 
     async def page(self, user_id: UUID, query: SearchQuery, cursor: str | None, limit: int) -> Page[SearchHit]:
-        """Return a page of results, best match first; raises InvalidCursor.
+        """Return a page of results, best match first; raises InvalidCursor and Overloaded.
 
         A query without any letter or digit has no results.
         """
@@ -38,10 +48,11 @@ class SearchService:
         terms = query_terms(query.text) if query.text.isascii() else await self._worker.run(query_terms, query.text)
         if not terms.tsquery:
             return Page(data=[], next_cursor=None)
-        found = await self._find(user_id, terms, query, after, limit + 1)
-        next_cursor = _cursor(kind, found[limit - 1].position) if len(found) > limit else None
-        hits = await self._worker.run(_hits, found[:limit], terms) if found else []
-        return Page(data=hits, next_cursor=next_cursor)
+        async with self._searches.hold_within(SEARCH_TIMEOUT, user_id, TOO_MANY_SEARCHES):
+            found = await self._find(user_id, terms, query, after, limit + 1)
+            next_cursor = _cursor(kind, found[limit - 1].position) if len(found) > limit else None
+            hits = await self._worker.run(_hits, found[:limit], terms) if found else []
+            return Page(data=hits, next_cursor=next_cursor)
 
     async def _find(
         self, user_id: UUID, terms: QueryTerms, query: SearchQuery, after: SearchPosition | SearchWindow, limit: int
