@@ -14,6 +14,7 @@ from auth.audit.model import OPERATOR
 from auth.container import AuthServices
 from auth.settings import AuthSettings
 from auth.signing_keys.key_ring import UndecryptableKeysError
+from auth.tokens.grants import TokenRequest
 from auth.wiring import open_offline
 from parley.config.settings import SettingsError, load
 from parley_cli.main import build
@@ -176,9 +177,15 @@ async def test_a_lost_demo_password_is_replaced(auth_settings: AuthSettings, tmp
 
 
 @pytest.mark.integration
-async def test_new_signing_keys_replace_a_lost_secret_key(auth_settings: AuthSettings, tmp_path: Path) -> None:
+async def test_new_signing_keys_replace_a_lost_secret_key_and_nobody_logs_in_again(
+    auth_settings: AuthSettings, tmp_path: Path
+) -> None:
     async with open_offline(auth_settings) as auth:
         [lost] = auth.keys.jwks()["keys"]
+        demo = demo_login(tmp_path)
+        await ensure_demo_account(auth, demo, tmp_path)
+        login = {"grant_type": "password", "username": demo.username, "password": demo.password}
+        before = await auth.grants.grant(TokenRequest(login, None, None, OPERATOR))
     other = auth_settings.model_copy(update={"auth_secret_key": SecretStr(secrets.token_hex(32))})
     with pytest.raises(UndecryptableKeysError):
         async with open_offline(other):
@@ -189,3 +196,5 @@ async def test_new_signing_keys_replace_a_lost_secret_key(auth_settings: AuthSet
     async with open_offline(repaired) as auth:
         assert lost["kid"] not in [found["kid"] for found in auth.keys.jwks()["keys"]]
         assert len(auth.keys.jwks()["keys"]) == 1
+        renewal = {"grant_type": "refresh_token", "refresh_token": before.refresh_token or ""}
+        assert (await auth.grants.grant(TokenRequest(renewal, None, None, OPERATOR))).refresh_token

@@ -52,6 +52,7 @@ NOT_RUNNABLE = {
     r"(\.venv/bin/)?python (-m pytest|tests/bench/\S+) ?.*": "the tests themselves, and benchmarks that take minutes",
     r"parley (backup|restore)( .*)?": "cli/tests and the restore drill run them",
     r"parley doctor.*": "cli/tests run it",
+    r'psql "\$AUTH_DATABASE_URL" -c .DELETE FROM signing_keys.': "needs a stopped auth",
     r"(PARLEY_VERSION=… )?docker compose (.*compose.backup.yml .*|up --wait)": "needs Docker",
     r"(git commit -am .release: .*|ssh-keygen -Y verify .*)": "the commit and the signature of a release",
     r"parley events.*": "needs RabbitMQ, which the product of these tests has not: cli/tests run the subcommands",

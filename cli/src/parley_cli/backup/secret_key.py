@@ -16,7 +16,7 @@ KeyName = Literal["AUTH_SECRET_KEY", "WEBHOOKS_SECRET_KEY"]
 NAMES: dict[str, KeyName] = {"auth": "AUTH_SECRET_KEY", "webhooks": "WEBHOOKS_SECRET_KEY"}
 """The key of each service that has one."""
 WAY_ON = {
-    "AUTH_SECRET_KEY": "or use --new-signing-keys: then everyone logs in again",
+    "AUTH_SECRET_KEY": "or use --new-signing-keys: then every access token is invalid",
     "WEBHOOKS_SECRET_KEY": "or leave webhooks out: name the other services with --service",
 }
 """What to do without a key."""

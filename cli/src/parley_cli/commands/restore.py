@@ -30,7 +30,7 @@ CheckOption = Annotated[bool, typer.Option("--check", help="Only read and verify
 ReplaceOption = Annotated[bool, typer.Option("--replace", help="Delete everything that the databases contain.")]
 NewSigningKeysOption = Annotated[
     bool,
-    typer.Option("--new-signing-keys", help="Restore without AUTH_SECRET_KEY of the archive: everyone logs in again."),
+    typer.Option("--new-signing-keys", help="Restore without the signing keys and AUTH_SECRET_KEY of the archive."),
 ]
 PrintKeyOption = Annotated[
     bool,

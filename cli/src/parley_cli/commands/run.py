@@ -11,7 +11,9 @@ from parley_cli.stack.refused_settings import require_obeyed
 
 NewSigningKeysOption = Annotated[
     bool,
-    typer.Option("--new-signing-keys", help="Replace a lost secret key and the signing keys. Everyone logs in again."),
+    typer.Option(
+        "--new-signing-keys", help="Replace a lost secret key and the signing keys. Webhooks need new secrets."
+    ),
 ]
 
 

@@ -11,7 +11,7 @@ from parley_embedded.private_files import read_private, write_private
 FILE_NAME = "auth-secret-key"
 WAY_ON = (
     "Restore that file from a backup, or make new signing keys: parley run --new-signing-keys "
-    "(make run ARGS=--new-signing-keys). Everyone must then log in again."
+    "(make run ARGS=--new-signing-keys). Every webhook then needs a new secret."
 )
 
 

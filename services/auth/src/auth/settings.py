@@ -31,7 +31,7 @@ class AuthSettings(DataSettings):
     )
     auth_secret_key: SecretStr = Field(
         description="Key that encrypts the signing keys at rest: at least 32 random bytes in base64 or hex. "
-        "Keep a backup: without it the stored keys are lost and everybody has to log in again."
+        "Keep a backup: without it the stored keys are lost and every access token is invalid."
     )
     registration: Literal["open", "closed"] = Field("closed", description="`open` lets anyone create an account.")
     password_min_length: int = Field(
