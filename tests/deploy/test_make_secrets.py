@@ -103,3 +103,38 @@ def test_rotated_secrets_of_compose_are_new_and_readable_for_the_users_of_the_co
     kept = {"auth_secret_key", "webhooks_secret_key", "openai_api_key", "smtp_url", "proxy_certificate.pem"}
     assert {name for name in before if before[name] == after[name]} == kept & before.keys()
     assert {path.stat().st_mode & 0o777 for path in (scripts / "secrets").iterdir()} == {0o444}
+
+
+def test_a_full_disk_leaves_no_empty_secret_that_the_next_run_would_keep(root: Path, tmp_path: Path) -> None:
+    script, folder = root / "deploy/docker/make-secrets", tmp_path / "secrets"
+    # No file may have a single byte, as on a full disk.
+    full = ["bash", "-c", 'trap "" XFSZ; ulimit -f 0; exec "$@"', "bash", str(script), str(folder)]
+    assert subprocess.run(full, capture_output=True, check=False, timeout=60).returncode != 0
+
+    subprocess.run([script, folder], capture_output=True, check=True, timeout=60)
+
+    assert len((folder / "postgres_password").read_text().strip()) == 64
+    assert not list(folder.glob("*.new"))
+
+
+def test_a_rotation_that_cannot_copy_a_secret_keeps_the_new_ones_and_says_so(root: Path, tmp_path: Path) -> None:
+    scripts, programs = tmp_path / "deploy/docker", tmp_path / "programs"
+    scripts.mkdir(parents=True)
+    programs.mkdir()
+    for name in ("make-secrets", "rotate-secrets"):
+        shutil.copy(root / "deploy/docker" / name, scripts)
+    environment = {"PATH": f"{programs}:{os.environ['PATH']}", "OPENAI_API_KEY": "sk-mine"}
+    subprocess.run([scripts / "make-secrets"], env=environment, check=True, timeout=60)
+    (programs / "docker").write_text("#!/bin/sh\ncat >/dev/null\n")
+    # A copy of several files fails, the one of the kept files does not.
+    (programs / "cp").write_text('#!/bin/sh\ncase $* in *--preserve=mode*) exit 1 ;; esac\nexec /bin/cp "$@"\n')
+    for program in programs.iterdir():
+        program.chmod(0o755)
+
+    done = subprocess.run(
+        [scripts / "rotate-secrets"], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert done.returncode == 1
+    assert "copy the files of deploy/docker/secrets.new" in done.stderr
+    assert len((scripts / "secrets.new/postgres_password").read_text().strip()) == 64
