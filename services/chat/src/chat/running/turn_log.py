@@ -28,6 +28,8 @@ class TurnLog:
         """``pending``: the answer is complete but not stored yet; ``abandoned``: another runner owns the turn;
         ``dismissed``: this process drains and only reads the log."""
         self.readers: set[LogReader] = set()
+        self._followers = 0
+        """Number of readers that wait for entries: asked for each entry."""
 
     def append(self, entry: LogEntry) -> None:
         """Add an entry without showing it."""
@@ -44,10 +46,7 @@ class TurnLog:
     @property
     def is_only_awaited(self) -> bool:
         """Tell whether all readers here wait for the end, and none for entries. False without readers."""
-        for reader in self.readers:
-            if reader.follows:
-                return False
-        return bool(self.readers)
+        return not self._followers and bool(self.readers)
 
     def end(self, turn: Turn) -> None:
         """Close the log with the stored turn and its entries."""
@@ -87,9 +86,11 @@ class TurnLog:
         """Register a reader whose waits last at most ``idle_after`` seconds; entries end them if it ``follows``."""
         reader = LogReader(idle_after, follows=follows)
         self.readers.add(reader)
+        self._followers += follows
         try:
             yield reader
         finally:
+            self._followers -= follows
             self.readers.discard(reader)
             reader.close()
 
