@@ -75,6 +75,27 @@ def test_tool_results_continue_the_answer(client: anthropic.Anthropic, *, stream
     assert answer.content
 
 
+# [covers messages, tools]
+def test_the_tool_runner_calls_the_tools_and_returns_the_answer(client: anthropic.Anthropic) -> None:
+    from anthropic import beta_tool
+
+    @beta_tool
+    def weather(n: int) -> str:
+        """Return the weather.
+
+        Args:
+            n: The day.
+        """
+        return f"Sun {n}"
+
+    asks_once: Any = [{"role": "user", "content": "Weather? [[fake tool_calls=1]]"}]
+    runner = client.beta.messages.tool_runner(**LIMITS, messages=asks_once, tools=[weather], max_iterations=2)
+    first = next(runner)
+    results = runner.generate_tool_call_response()
+    assert (first.stop_reason, results is not None) == ("tool_use", True)
+    assert next(runner).content
+
+
 class Place(BaseModel):
     """What the model answers with."""
 

@@ -27,6 +27,8 @@ class ParleyError(Exception):
     code: ClassVar[str] = "internal_error"
     title: ClassVar[str] = "Internal error"
     remedy: ClassVar[str] = "Try again. If the error persists, report it with the `request_id`."
+    anthropic_details: Mapping[str, str | list[str]] | None = None
+    """``error.details`` in Anthropic's format, by which its SDKs decide how to go on."""
 
     def __init__(
         self,

@@ -107,8 +107,10 @@ def error_body(error: ParleyError, *, instance: str, request_id: str, base_url: 
     body = problem_body(error, instance=instance, request_id=request_id, base_url=base_url)
     shape = error_format(instance)
     if shape == "anthropic":
-        message = body["error"]["message"]
-        return orjson.dumps(anthropic_error(error.status, error.code, message, request_id)), OPENAI_MEDIA_TYPE
+        found = anthropic_error(error.status, error.code, body["error"]["message"], request_id)
+        if error.anthropic_details is not None:
+            found["error"]["details"] = error.anthropic_details
+        return orjson.dumps(found), OPENAI_MEDIA_TYPE
     if shape == "openai":
         return orjson.dumps({"error": body["error"]}), OPENAI_MEDIA_TYPE
     return orjson.dumps(body), MEDIA_TYPE

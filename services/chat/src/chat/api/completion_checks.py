@@ -52,6 +52,7 @@ def check(body: CompletionRequest, catalogue: Catalogue, allows: Callable[[str],
         raise invalid("/top_logprobs", "requires_logprobs", "Send `logprobs: true` with it.")
     stream_options = body.stream_options.unknown if body.stream_options else {}
     refuse_parameters((name for name, value in stream_options.items() if value is not False), "/stream_options")
+    _check_tools(body)
     _check_tool_choice(body, model)
     for position, message in enumerate(body.messages):
         _check_message(message, f"/messages/{position}", model)
@@ -94,6 +95,14 @@ def needed_capabilities(body: CompletionRequest) -> frozenset[str]:
 
 def _requires_call(body: CompletionRequest) -> bool:
     return body.tool_choice is not None and body.tool_choice not in ("auto", "none")
+
+
+def _check_tools(body: CompletionRequest) -> None:
+    """Raise InvalidRequest for a custom tool: answers cannot have its calls. Other types are those of model servers."""
+    for position, tool in enumerate(body.tools if isinstance(body.tools, list) else ()):
+        if isinstance(tool, dict) and tool.get("type") == "custom":
+            detail = "Custom tools are not offered: send `function`."
+            raise invalid(f"/tools/{position}/type", "unsupported", detail)
 
 
 def _check_tool_choice(body: CompletionRequest, model: Model) -> None:

@@ -122,6 +122,15 @@ def test_a_wrong_request_is_refused_with_the_name_of_the_member(members: dict[st
     assert param in found["error"]["message"] or param == "messages.2"
 
 
+def test_a_refused_thread_has_the_details_with_which_the_tool_runner_goes_on() -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        checked(thread={"type": "create"})
+    error = orjson.loads(error_body(raised.value, instance="/v1/messages", request_id="r", base_url="")[0])["error"]
+    assert error["details"] == {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+    assert (error["type"], error["code"]) == ("invalid_request_error", "invalid_request")
+    assert error["message"].startswith("thread: ")
+
+
 @pytest.mark.parametrize(
     "members",
     [

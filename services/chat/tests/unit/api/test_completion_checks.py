@@ -108,6 +108,14 @@ def test_a_required_call_needs_tools_and_the_capability(choice: object) -> None:
     assert checked(OPENAI, tools=TOOLS, tool_choice=choice).options() == {"tools": TOOLS, "tool_choice": choice}
 
 
+def test_a_custom_tool_is_refused_because_its_calls_would_be_lost_and_tools_of_model_servers_are_not() -> None:
+    custom = {"type": "custom", "custom": {"name": "grep"}}
+    assert refused(OPENAI, tools=[*TOOLS, custom])[0] == "tools.1.type"
+    others: list[Any] = [[*TOOLS, {"type": "builtin_function", "function": {"name": "$search"}}], [{"type": ["x"]}], {}]
+    for tools in others:
+        assert checked(tools=tools).tools == tools
+
+
 def test_unknown_stream_options_are_refused_by_name() -> None:
     assert refused(stream_options={"continuous_usage_stats": True})[0] == "stream_options.continuous_usage_stats"
     checked(stream_options={"include_usage": True, "include_obfuscation": False})

@@ -52,6 +52,7 @@ _THINKING = ("enabled", "disabled", "adaptive")
 def check(body: PromptRequest, catalogue: Catalogue, allows: Callable[[str], bool]) -> Model:
     """Return the model; raise InvalidRequest, UnsupportedContent or ModelNotFound."""
     model = catalogue.find(body.model, allows)
+    _refuse_thread(body)
     for pointer, part in _parts(body):
         refuse_parameters(part.others(), pointer)
     _check_tools(body, model)
@@ -93,6 +94,18 @@ def _parts(body: PromptRequest) -> Iterator[tuple[str, OpenModel]]:
             yield pointer, each
             for inner, result in enumerate(each.content if isinstance(each.content, list) else ()):
                 yield f"{pointer}/content/{inner}", result
+
+
+def _refuse_thread(body: PromptRequest) -> None:
+    """Raise InvalidRequest for a thread, a conversation that the server keeps.
+
+    The tool runner of Anthropic's SDKs asks for one. With these details it sends the whole conversation instead.
+    """
+    if "thread" in body.others():
+        detail = "Threads are not offered. Send the whole conversation without `thread`."
+        refusal = invalid("/thread", "unsupported_parameter", detail)
+        refusal.anthropic_details = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+        raise refusal
 
 
 def _check_format(body: PromptRequest) -> None:
