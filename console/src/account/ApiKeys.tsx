@@ -51,7 +51,7 @@ export function ApiKeys(): React.JSX.Element {
       )}
       <More pages={pages} />
       <Form submit={t("account.keyCreate")} describe={describe} onSubmit={create} disabled={!name.trim()}>
-        <Field label={t("account.keyName")} value={name} onChange={setName} />
+        <Field label={t("account.keyName")} member="name" value={name} onChange={setName} />
       </Form>
     </Card>
   );

@@ -35,9 +35,9 @@ function ProfileForm({ user }: { user: User }): React.JSX.Element {
   return (
     <Card title={t("account.profile")} text={`${t("account.since", { date: moment(user.created_at) })} · ${t("account.plan")}: ${user.plan}`}>
       <Form submit={t("action.save")} describe={describe} onSubmit={submit}>
-        <Field label={t("auth.username")} value={username} onChange={setUsername} autoComplete="username" required />
-        <Field label={t("account.displayName")} value={name} onChange={setName} autoComplete="name" />
-        <Field label={t("auth.email") + verified} type="email" value={email} onChange={setEmail} autoComplete="email" />
+        <Field label={t("auth.username")} member="username" value={username} onChange={setUsername} autoComplete="username" required />
+        <Field label={t("account.displayName")} member="display_name" value={name} onChange={setName} autoComplete="name" />
+        <Field label={t("auth.email") + verified} member="email" type="email" value={email} onChange={setEmail} autoComplete="email" />
       </Form>
     </Card>
   );

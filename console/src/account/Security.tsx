@@ -72,8 +72,8 @@ function Password(): React.JSX.Element {
     <Card title={t("account.changePassword")}>
       <Form submit={t("account.changePassword")} describe={describe} onSubmit={submit}>
         <input type="text" className="visually-hidden" autoComplete="username" value={name} readOnly tabIndex={-1} aria-hidden="true" />
-        <Field label={t("account.currentPassword")} type="password" value={current} onChange={setCurrent} autoComplete="current-password" required />
-        <Field label={t("account.newPassword")} type="password" value={next} onChange={setNext} autoComplete="new-password" hint={t("auth.passwordHint")} required />
+        <Field label={t("account.currentPassword")} member="current_password" type="password" value={current} onChange={setCurrent} autoComplete="current-password" required />
+        <Field label={t("account.newPassword")} member="new_password" type="password" value={next} onChange={setNext} autoComplete="new-password" hint={t("auth.passwordHint")} required />
       </Form>
     </Card>
   );

@@ -61,9 +61,9 @@ function Register(): React.JSX.Element {
     <>
       <h1>{t("auth.register")}</h1>
       <Form submit={t("auth.register")} describe={describe} onSubmit={submit}>
-        <Field label={t("auth.username")} value={name} onChange={setName} autoComplete="username" required autoFocus />
-        <Field label={t("auth.emailOptional")} type="email" value={email} onChange={setEmail} autoComplete="email" />
-        <Field label={t("auth.password")} type="password" value={password} onChange={setPassword} autoComplete="new-password" hint={t("auth.passwordHint")} required />
+        <Field label={t("auth.username")} member="username" value={name} onChange={setName} autoComplete="username" required autoFocus />
+        <Field label={t("auth.emailOptional")} member="email" type="email" value={email} onChange={setEmail} autoComplete="email" />
+        <Field label={t("auth.password")} member="password" type="password" value={password} onChange={setPassword} autoComplete="new-password" hint={t("auth.passwordHint")} required />
       </Form>
       <p className="auth-links">
         <a href={href()}>{t("auth.toLogIn")}</a>
@@ -86,7 +86,7 @@ function Forgot(): React.JSX.Element {
         <p role="status">{t("auth.forgotSent")}</p>
       ) : (
         <Form submit={t("auth.sendLink")} describe={describe} onSubmit={submit}>
-          <Field label={t("auth.email")} type="email" value={email} onChange={setEmail} autoComplete="email" required autoFocus />
+          <Field label={t("auth.email")} member="email" type="email" value={email} onChange={setEmail} autoComplete="email" required autoFocus />
         </Form>
       )}
       <p className="auth-links">

@@ -76,6 +76,7 @@ export function Composer(props: {
         <AttachmentList attachments={attachments} />
         <textarea
           ref={area}
+          dir="auto"
           value={text}
           rows={1}
           placeholder={t(files.length ? "files.placeholder" : "chat.placeholder")}
@@ -161,6 +162,7 @@ function Settings(props: { settings: TurnSettings; onSettings: (settings: TurnSe
           <label htmlFor="system-prompt">{t("chat.systemPrompt")}</label>
           <textarea
             id="system-prompt"
+            dir="auto"
             rows={5}
             value={settings.systemPrompt}
             onChange={(event) => onSettings({ ...settings, systemPrompt: event.target.value })}

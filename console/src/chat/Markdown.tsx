@@ -6,17 +6,18 @@ import remarkMath from "remark-math";
 
 import { t } from "../i18n";
 import { Copy } from "../ui/controls";
+import { textDirection } from "./direction";
 import { hasMath, normalizeMath } from "./math";
 
 /** Loaded with the first formula. Without it, formulas stay as they were written. */
 const Formula = lazy(() => import("./Formula").catch(() => ({ default: ({ tex }: { tex: string }) => <code>{tex}</code> })));
 const REMARK: Options["remarkPlugins"] = [remarkGfm];
 const REMARK_MATH: Options["remarkPlugins"] = [remarkGfm, [remarkMath, { singleDollarTextMath: false }]];
-const REHYPE: Options["rehypePlugins"] = [[rehypeHighlight, { plainText: ["math"] }]];
+const REHYPE: Options["rehypePlugins"] = [textDirection, [rehypeHighlight, { plainText: ["math"] }]];
 const COMPONENTS = {
   pre: CodeBlock,
   code: ({ className, children }: ComponentProps<"code">) =>
-    className?.includes("math-inline") ? <MathText tex={String(children)} displayed={false} /> : <code className={className}>{children}</code>,
+    className?.includes("math-inline") ? <MathText tex={String(children)} displayed={false} /> : <code dir="ltr" className={className}>{children}</code>,
   a: (props: ComponentProps<"a">) => (
     <a href={props.href} target="_blank" rel="noopener noreferrer nofollow">
       {props.children}
@@ -30,7 +31,7 @@ const COMPONENTS = {
   ),
   table: (props: ComponentProps<"table">) => (
     <div className="table-scroll" tabIndex={0} role="group" aria-label={t("chat.table")}>
-      <table>{props.children}</table>
+      <table dir={props.dir}>{props.children}</table>
     </div>
   ),
 };
@@ -64,7 +65,7 @@ function CodeBlock(props: ComponentProps<"pre">): React.JSX.Element {
   if (child?.props?.className?.includes("math-display")) return <MathText tex={String(child.props.children)} displayed />;
   const language = /language-([\w+#-]+)/.exec(child?.props?.className ?? "")?.[1] ?? "";
   return (
-    <div className="code-block">
+    <div className="code-block" dir="ltr">
       <header>
         <span>{language || t("chat.code")}</span>
         <button type="button" className="text-button" aria-pressed={wrap} onClick={() => setWrap(!wrap)}>

@@ -95,7 +95,7 @@ function Answer({ node, streaming }: { node: Node; streaming: boolean }): React.
 }
 
 function Plain({ text }: { text: string }): React.JSX.Element {
-  return <p className="plain">{text}</p>;
+  return <p className="plain" dir="auto">{text}</p>;
 }
 
 /** How the answer ended, unless it simply ended. */
@@ -147,6 +147,7 @@ function Editor(props: { text: string; onSave: (text: string) => void; onCancel:
   return (
     <div className="editor">
       <textarea
+        dir="auto"
         value={text}
         aria-label={t("chat.edit")}
         autoFocus

@@ -133,7 +133,7 @@ const Item = memo(function Item({ conversation, onNavigate }: { conversation: Co
   }
   return (
     <div className={current ? "conversation current" : "conversation"}>
-      <a href={href("c", conversation.id)} aria-current={current ? "page" : undefined} onClick={onNavigate} title={title}>
+      <a href={href("c", conversation.id)} dir="auto" aria-current={current ? "page" : undefined} onClick={onNavigate} title={title}>
         {title}
       </a>
       {conversation.running_turn_id && <span className="live" title={t("chat.answering")} />}
@@ -168,6 +168,7 @@ function Rename({ title, onDone }: { title: string; onDone: (title: string | nul
   return (
     <input
       className="rename"
+      dir="auto"
       value={text}
       autoFocus
       maxLength={200}
@@ -204,8 +205,8 @@ function SearchResults({ query, onNavigate }: { query: string; onNavigate: () =>
       {hits?.length === 0 && <p className="quiet">{t("chat.noHits", { query })}</p>}
       {hits?.map((hit) => (
         <a key={hit.message_id} className="hit" href={href("c", hit.conversation_id, hit.message_id)} onClick={onNavigate}>
-          <strong>{hit.conversation_title ?? t("chat.untitled")}</strong>
-          <span>{hit.snippet.map((part, index) => (part.match ? <mark key={index}>{part.text}</mark> : <span key={index}>{part.text}</span>))}</span>
+          <strong dir="auto">{hit.conversation_title ?? t("chat.untitled")}</strong>
+          <span dir="auto">{hit.snippet.map((part, index) => (part.match ? <mark key={index}>{part.text}</mark> : <span key={index}>{part.text}</span>))}</span>
         </a>
       ))}
       {hits === null && <span className="spinner" aria-hidden="true" />}

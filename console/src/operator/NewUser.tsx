@@ -52,10 +52,10 @@ export function NewUser({ onClose }: { onClose: () => void }): React.JSX.Element
         <>
           <p className="quiet">{t("operator.createText")}</p>
           <Form submit={t("action.create")} describe={describe} onSubmit={submit}>
-            <Field label={t("auth.username")} value={username} onChange={setUsername} required autoFocus />
-            <Field label={t("auth.email")} type="email" value={email} onChange={setEmail} required />
-            <Field label={t("operator.passwordOptional")} type="password" value={password} onChange={setPassword} autoComplete="new-password" />
-            <Field label={t("operator.plan")} value={plan} onChange={setPlan} />
+            <Field label={t("auth.username")} member="username" value={username} onChange={setUsername} required autoFocus />
+            <Field label={t("auth.email")} member="email" type="email" value={email} onChange={setEmail} required />
+            <Field label={t("operator.passwordOptional")} member="password" type="password" value={password} onChange={setPassword} autoComplete="new-password" />
+            <Field label={t("operator.plan")} member="plan" value={plan} onChange={setPlan} />
             <ScopeChoices scopes={scopes} onChange={setScopes} />
           </Form>
         </>

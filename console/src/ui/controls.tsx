@@ -1,6 +1,6 @@
-import { useEffect, useId, useRef, useState, type ReactNode } from "react";
+import { createContext, useContext, useEffect, useId, useRef, useState, type ReactNode } from "react";
 
-import { isAbort } from "@parley/client";
+import { isAbort, ParleyError } from "@parley/client";
 
 import { t } from "../i18n";
 import { Icon, type IconName } from "./Icon";
@@ -30,9 +30,13 @@ export function IconButton(props: {
   );
 }
 
-/** A labelled input with an optional hint. */
+/** The faults of a form's fields by JSON pointer, and the pointers of the fields that show them. */
+const FormFaults = createContext<{ faults: ReadonlyMap<string, string>; shown: Set<string> } | null>(null);
+
+/** A labelled input with an optional hint. `member` of the request body: the form shows its faults here. */
 export function Field(props: {
   label: string;
+  member?: string;
   type?: string;
   value: string;
   onChange: (value: string) => void;
@@ -43,6 +47,15 @@ export function Field(props: {
   autoFocus?: boolean;
 }): React.JSX.Element {
   const id = useId();
+  const form = useContext(FormFaults);
+  const pointer = props.member ? `/${props.member}` : null;
+  const fault = pointer ? form?.faults.get(pointer) : undefined;
+  useEffect(() => {
+    if (!form || !pointer) return;
+    form.shown.add(pointer);
+    return () => void form.shown.delete(pointer);
+  }, [form?.shown, pointer]);
+  const notes = [props.hint && `${id}-hint`, fault && `${id}-fault`].filter(Boolean).join(" ");
   return (
     <div className="field">
       <label htmlFor={id}>{props.label}</label>
@@ -55,13 +68,19 @@ export function Field(props: {
         required={props.required}
         minLength={props.minLength}
         autoFocus={props.autoFocus}
-        aria-describedby={props.hint ? `${id}-hint` : undefined}
+        aria-describedby={notes || undefined}
+        aria-invalid={fault ? true : undefined}
         spellCheck={false}
         autoCapitalize="none"
       />
       {props.hint && (
         <p className="hint" id={`${id}-hint`}>
           {props.hint}
+        </p>
+      )}
+      {fault && (
+        <p className="form-error" id={`${id}-fault`} role="alert">
+          {fault}
         </p>
       )}
     </div>
@@ -130,22 +149,31 @@ export function Form(props: {
 }): React.JSX.Element {
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<string | null>(null);
+  const [faults, setFaults] = useState<ReadonlyMap<string, string>>(new Map());
+  const shown = useRef(new Set<string>()).current;
+  const fail = (reason: unknown): void => {
+    const fields = reason instanceof ParleyError ? reason.fields : [];
+    const known = fields.filter((field) => shown.has(field.pointer));
+    setFaults(new Map(known.map((field) => [field.pointer, field.detail])));
+    if (known.length === 0 || known.length < fields.length) setError(props.describe(reason));
+  };
   const submit = async (event: React.FormEvent): Promise<void> => {
     event.preventDefault();
     setBusy(true);
     setError(null);
+    setFaults(new Map());
     try {
       await props.onSubmit();
     } catch (reason) {
       if (isAbort(reason)) return;
-      setError(props.describe(reason));
+      fail(reason);
     } finally {
       setBusy(false);
     }
   };
   return (
     <form className="form" onSubmit={(event) => void submit(event)}>
-      {props.children}
+      <FormFaults.Provider value={{ faults, shown }}>{props.children}</FormFaults.Provider>
       {error && (
         <p className="form-error" role="alert">
           {error}

@@ -49,8 +49,8 @@ function Questions(props: { scope: Webhook["scope"]; onMade: (made: components["
   const toggle = (event: string): void => setChosen((before) => (before.includes(event) ? before.filter((each) => each !== event) : [...before, event]));
   return (
     <Form submit={t("action.create")} describe={describe} onSubmit={submit} disabled={!url.trim() || events.length === 0}>
-      <Field label={t("events.url")} type="url" value={url} onChange={setUrl} hint={t("events.urlHint")} required autoFocus />
-      <Field label={t("events.description")} value={description} onChange={setDescription} />
+      <Field label={t("events.url")} member="url" type="url" value={url} onChange={setUrl} hint={t("events.urlHint")} required autoFocus />
+      <Field label={t("events.description")} member="description" value={description} onChange={setDescription} />
       <fieldset className="field">
         <legend>{t("events.types")}</legend>
         {CHOICES.map(([event, text]) => (

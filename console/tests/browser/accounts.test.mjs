@@ -6,7 +6,7 @@ import { answer, createAccount, finishedWords, logIn, send } from "./page.mjs";
 import { setUp } from "./setup.mjs";
 import { PASSWORD } from "./stack.mjs";
 
-const { stack, person } = setUp();
+const { stack, open, person } = setUp();
 
 async function ask(page, text) {
   await send(page, `${text} [[fake tokens=2]]`);
@@ -32,6 +32,22 @@ test("an account that logs in where the session of another ended sees nothing of
   await page.getByText("No conversations yet.").waitFor();
   await page.getByText("This conversation is not here").waitFor();
   assert.doesNotMatch(await page.locator("body").innerText(), /secret/);
+});
+
+test("a fault is shown at its field, and is gone after the next try", async () => {
+  const page = await open();
+  await page.getByRole("link", { name: "Create an account" }).click();
+  const fields = { name: page.getByLabel("User name"), password: page.getByLabel("Password") };
+  await fields.name.fill("a b");
+  await fields.password.fill("too short");
+  await page.getByRole("button", { name: "Create an account" }).click();
+  await page.locator(".field", { has: fields.name }).getByText("Must contain only letters").waitFor();
+  assert.equal(await fields.name.getAttribute("aria-invalid"), "true");
+  await fields.name.fill(`user-${Date.now()}`);
+  await page.getByRole("button", { name: "Create an account" }).click();
+  await page.locator(".field", { has: fields.password }).getByRole("alert").waitFor();
+  assert.equal(await fields.name.getAttribute("aria-invalid"), null);
+  assert.equal(await page.getByRole("alert").count(), 1);
 });
 
 test("a log-out in one tab ends the other tabs, and the next account of one is the account of all", async () => {

@@ -153,6 +153,22 @@ test("hostile text is shown as text", async () => {
   assert.deepEqual(found, { executed: null, elements: 0, links: [] });
 });
 
+test("each paragraph and list reads in the direction of its language, code always from the left", async () => {
+  const page = await person();
+  await send(page, "مرحبا `ls` [[fake mode=echo]]\n\nThen `ls`.\n\n- واحد\n\n- two\n\n> שלום\n\n```\nls\n```");
+  await finishedWords(page);
+  const directions = await answer(page).evaluate((box) => {
+    const found = [...box.querySelectorAll(".markdown > *, li, code")];
+    return found.map((each) => `${each.localName} ${getComputedStyle(each).direction}`);
+  });
+  const words = ["p rtl", "code ltr", "p ltr", "code ltr", "ul rtl", "li rtl", "li rtl", "blockquote rtl", "div ltr", "code ltr"];
+  assert.deepEqual(directions, words);
+  const mine = page.locator(".message.user .plain").last();
+  assert.equal(await mine.evaluate((box) => getComputedStyle(box).direction), "rtl");
+  await page.getByLabel("Your message").fill("שלום");
+  assert.equal(await page.getByLabel("Your message").evaluate((box) => getComputedStyle(box).direction), "rtl");
+});
+
 test("a lost network is said plainly, and sending works again when it is back", async () => {
   const page = await person();
   await page.context().setOffline(true);
