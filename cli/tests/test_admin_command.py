@@ -85,6 +85,18 @@ async def test_a_person_is_added_with_a_link_and_again_without_a_change(auth: Au
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize(
+    ("arguments", "field"), [(("a b",), "username"), (("ada", "--email", "ada"), "email")], ids=["name", "address"]
+)
+async def test_what_cannot_be_stored_is_refused_with_the_name_of_the_field(
+    auth: AuthServices, arguments: tuple[str, ...], field: str
+) -> None:
+    refused = await parley("admin", "create-user", *arguments)
+    assert (refused.exit_code, refused.stderr.count("\n")) == (1, 1)
+    assert refused.stderr.startswith(f"parley admin: {field}: ")
+
+
+@pytest.mark.integration
 async def test_a_password_is_read_from_standard_input_and_obeys_the_policy(auth: AuthServices) -> None:
     refused = await parley("admin", "create-admin", "root", "--password-stdin", stdin="short\n")
     assert (refused.exit_code, refused.stderr.count("\n")) == (1, 1)

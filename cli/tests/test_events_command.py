@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import typer
+from aio_pika.exceptions import AMQPConnectionError
 from typer.testing import CliRunner, Result
 
 from parley_cli.commands.events_access import binding_pattern, broker_commands
-from parley_cli.commands.events_broker import moment, report_gap, run_on_broker
+from parley_cli.commands.events_broker import connect_aloud, moment, report_gap, run_on_broker
 from parley_cli.commands.events_output import echo_letter, echo_letters
 from parley_cli.main import build
 from parley_events import Gap, TurnEnded
@@ -60,6 +61,35 @@ def test_another_moment_is_refused_with_what_is_allowed(text: str, capsys: pytes
         moment(text, "since")
     assert ended.value.exit_code == 2
     assert "parley events: --since" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("url", ["rabbit", "http://host/", "amqp://", "amqp://host:port/", "amqp://[::1/"])
+def test_what_is_no_address_of_rabbitmq_is_wrong_usage(url: str) -> None:
+    result = call("lag", "sub.team.turns", "--url", url)
+    assert result.exit_code == 2
+    assert "amqp://user:password@host:5672/" in result.stderr
+
+
+def test_tail_says_that_rabbitmq_cannot_be_reached_and_ends() -> None:
+    result = call("tail", "--url", f"{NOWHERE},{NOWHERE}")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("parley events: Cannot reach RabbitMQ: ")
+
+
+async def test_an_outage_while_the_log_is_read_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(AMQPConnectionError):
+        await connect_aloud(NOWHERE, "parley events")
+    said = capsys.readouterr().err
+    assert said.startswith("parley events: Cannot reach RabbitMQ: ")
+    assert said.endswith(". It is tried again.\n")
+
+
+def test_a_file_that_cannot_be_read_is_named_once(tmp_path: Path) -> None:
+    result = call("lint", str(tmp_path / "none"))
+    assert (result.exit_code, result.stderr) == (
+        2,
+        f"parley events: Cannot read {tmp_path / 'none'}: No such file or directory.\n",
+    )
 
 
 def test_lint_accepts_every_form_of_valid_events(tmp_path: Path) -> None:

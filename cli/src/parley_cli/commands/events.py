@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from parley_cli.commands import events_access, events_dead, events_webhooks
-from parley_cli.commands.events_broker import UrlOption, filter_of, moment, report_gap, run_on_broker
+from parley_cli.commands.events_broker import (
+    UrlOption,
+    check_reachable,
+    connect_aloud,
+    filter_of,
+    moment,
+    report_gap,
+    run_on_broker,
+)
 from parley_cli.commands.events_output import echo_event, echo_findings
 from parley_cli.commands.shared import fail
 
@@ -68,8 +76,9 @@ def tail(
     start, end = moment(since, "since"), moment(until, "until")
 
     async def read() -> None:
+        await check_reachable(url)
         try:
-            await LogReplay(url, show, on_gap=report_gap).run(start, until=end)
+            await LogReplay(url, show, on_gap=report_gap, connect=connect_aloud).run(start, until=end)
         except _Enough:
             return
 
@@ -156,5 +165,6 @@ def lint(file: FileArgument) -> None:
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeError) as error:
-        fail(COMMAND, f"Cannot read {file}: {error}", status=2)
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        fail(COMMAND, f"Cannot read {file}: {reason}.", status=2)
     echo_findings(findings(text))

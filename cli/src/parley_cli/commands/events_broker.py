@@ -5,12 +5,15 @@ import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from urllib.parse import urlsplit
 
 import typer
 
 from parley_cli.commands.shared import fail
 
 if TYPE_CHECKING:
+    from aio_pika.abc import AbstractConnection
+
     from parley_events import Gap
     from parley_events.queue_tools import EventFilter
 
@@ -22,8 +25,31 @@ NAMED = {"since": ("first", "next"), "until": ("now", "never")}
 REFUSED, MISUSED, INTERRUPTED = 1, 2, 130
 MAX_OFFSET = 2**63 - 1
 
+
+def _check_url(urls: str) -> str:
+    """Refuse what is no address of RabbitMQ, before it is used."""
+    if not all(map(_is_url, re.split(r",(?=\s*amqps?://)", urls))):
+        raise typer.BadParameter("use an address such as amqp://user:password@host:5672/")
+    return urls
+
+
+def _is_url(url: str) -> bool:
+    try:
+        found = urlsplit(url.strip())
+        return found.scheme in ("amqp", "amqps") and bool(found.hostname) and found.port != 0
+    except ValueError:  # of the port, or of an IPv6 address
+        return False
+
+
 UrlOption = Annotated[
-    str, typer.Option("--url", envvar="AMQP_URL", help="Address of RabbitMQ, with user and password.", show_envvar=True)
+    str,
+    typer.Option(
+        "--url",
+        envvar="AMQP_URL",
+        help="Address of RabbitMQ, with user and password.",
+        show_envvar=True,
+        callback=_check_url,
+    ),
 ]
 
 
@@ -54,8 +80,12 @@ def run_on_broker(operation: Callable[[], Awaitable[T]], *, is_endless: bool = F
     except DeliveryError as error:
         fail(COMMAND, f"RabbitMQ did not take the event: {error}", status=REFUSED)
     except OUTAGES as error:
-        reason = refusal(error) or f"Cannot reach RabbitMQ: {type(error).__name__} {error}"
-        fail(COMMAND, reason, status=REFUSED)
+        fail(COMMAND, refusal(error) or unreachable(error), status=REFUSED)
+
+
+def unreachable(error: Exception) -> str:
+    """Return the sentence for a broker that does not answer."""
+    return f"Cannot reach RabbitMQ: {type(error).__name__} {error}".rstrip(" .") + "."
 
 
 async def report_gap(gap: "Gap") -> None:
@@ -92,3 +122,21 @@ def filter_of(types: list[str] | None, key: str) -> "EventFilter":
     from parley_events.queue_tools import EventFilter
 
     return EventFilter(tuple(types or ()), key)
+
+
+async def check_reachable(url: str) -> None:
+    """Connect once; raise one of OUTAGES when nothing answers. What reads the log waits for the broker instead."""
+    from parley_events.connection import NodeUrls, close, connect_for_command
+
+    await close(await connect_for_command(NodeUrls(url).next(), COMMAND))
+
+
+async def connect_aloud(url: str, name: str) -> "AbstractConnection":
+    """Connect, and print why that failed: the caller tries again."""
+    from parley_events.connection import OUTAGES, connect
+
+    try:
+        return await connect(url, name)
+    except OUTAGES as error:
+        typer.echo(f"{COMMAND}: {unreachable(error)} It is tried again.", err=True)
+        raise

@@ -25,7 +25,6 @@ def run_operation(data_dir: Path | None, operation: "Callable[[OperatorService],
     """Return the result of an operation; on an error print one line and exit."""
     require_package("auth", "parley-auth", COMMAND)
     from parley.storage.postgres_errors import is_unavailable
-    from parley.web.validation import FieldValueError
 
     logs.configure("error")
     settings = load_settings(data_dir)
@@ -46,8 +45,6 @@ def run_operation(data_dir: Path | None, operation: "Callable[[OperatorService],
             "\n".join(f"{each.pointer.strip('/')}: {each.detail}".removeprefix(": ") for each in error.errors),
             status=REFUSED,
         )
-    except FieldValueError as error:
-        fail(COMMAND, error.detail, status=REFUSED)
     except (ParleyError, AccountAccessError) as error:
         fail(COMMAND, str(error), status=REFUSED)
     except Exception as error:

@@ -1,6 +1,6 @@
 """Operator service: the account and key management behind the ``parley admin`` commands."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 from uuid import UUID
@@ -18,7 +18,9 @@ from auth.revocations.service import RevocationService
 from auth.security import identifiers
 from auth.security.scopes import ADMIN_SCOPE
 from auth.signing_keys.key_ring import KeyRing
-from parley.errors import NotFound
+from parley.errors import NotFound, ValidationFailed
+from parley.field_errors import FieldError, json_pointer
+from parley.web.validation import FieldValueError
 
 AccountOutcome = Literal["created", "changed", "unchanged"]
 
@@ -61,7 +63,7 @@ class OperatorService:
     async def create_user(self, wanted: AccountRequest) -> AccountResult:
         """Create an account, or return the one that has this name and address.
 
-        Raises FieldValueError, ValidationFailed, PasswordTooWeak, and AccountExists if the name or address is taken.
+        Raises ValidationFailed, PasswordTooWeak, and AccountExists if the name or address is taken.
         """
         wanted = _stored_form(wanted)
         found = await self._store.by_login(identifiers.key(wanted.username))
@@ -75,7 +77,7 @@ class OperatorService:
     async def make_admin(self, wanted: AccountRequest) -> AccountResult:
         """Create an administrator, or give an existing account the scope ``admin`` and leave its password unchanged.
 
-        Raises FieldValueError, PasswordTooWeak or AccountExists.
+        Raises ValidationFailed, PasswordTooWeak or AccountExists.
         """
         wanted = replace(wanted, scopes=tuple(sorted({*wanted.scopes, ADMIN_SCOPE})))
         result = await self.create_user(wanted)
@@ -134,6 +136,13 @@ class OperatorService:
 def _stored_form(wanted: AccountRequest) -> AccountRequest:
     return replace(
         wanted,
-        username=identifiers.username(wanted.username),
-        email=identifiers.email(wanted.email) if wanted.email else None,
+        username=_field("username", identifiers.username, wanted.username),
+        email=_field("email", identifiers.email, wanted.email) if wanted.email else None,
     )
+
+
+def _field(name: str, stored_form: Callable[[str], str], text: str) -> str:
+    try:
+        return stored_form(text)
+    except FieldValueError as error:
+        raise ValidationFailed([FieldError(json_pointer(name), error.code, error.detail)]) from None
