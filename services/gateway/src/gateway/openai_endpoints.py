@@ -3,6 +3,7 @@
 from parley.web.problems import speaks_openai
 
 COMPLETIONS, RESPONSES = "`POST /v1/chat/completions`", "`POST /v1/responses`"
+OFFERED = "`chat/completions`, `responses`, `conversations`, `files`, `embeddings`, `models` and `messages`"
 _ALTERNATIVES = {
     "completions": COMPLETIONS,
     "engines": COMPLETIONS,
@@ -48,4 +49,4 @@ def openai_hint(path: str) -> str | None:
         return f"`/v1/{name}` is not offered; use another server for it. Parley offers {COMPLETIONS}."
     if name in _ALTERNATIVES:
         return f"`/v1/{name}` is not offered; use {_ALTERNATIVES[name]}."
-    return f"This endpoint of OpenAI's API is not offered; use {COMPLETIONS} or `GET /v1/models`."
+    return f"This path is not offered. Below `/v1` are {OFFERED}."
