@@ -6,16 +6,18 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 
 import pytest
 
 import auth
 import chat
+import chat.settings
 import gateway
 import history
 import parley
 import webhooks
-from parley.config.settings import environment_names
+from parley.config.settings import SettingsError, environment_names, load
 from parley.errors import ParleyError
 from parley_cli.documents import configuration, pages
 from parley_cli.documents.configuration import SETTINGS_CLASSES
@@ -57,6 +59,32 @@ def test_a_default_that_differs_between_services_is_shown_for_each() -> None:
             default = kind.model_fields[field].get_default(call_default_factory=True)
             if isinstance(default, int) and not isinstance(default, bool):
                 assert re.search(rf"`{default}`", rows[f"`{name}`"]), (kind, name)
+
+
+def test_every_number_has_a_range_that_the_page_shows() -> None:
+    rows = {
+        row.split("|")[1].strip(" `"): row.split("|")[4].strip()
+        for row in configuration.page().splitlines()
+        if row.startswith("| `") and row.count("|") > 6
+    }
+    for kind in SETTINGS_CLASSES:
+        for field, name in environment_names(kind).items():
+            kinds = {kind.model_fields[field].annotation, *get_args(kind.model_fields[field].annotation)}
+            if kinds & {int, float}:
+                assert re.fullmatch(r"(\d+ to|above \d+, up to) \d+", rows[name]), (kind, name)
+    assert rows["PORT"] == "0 to 65535"
+    assert rows["HEADER_TIMEOUT"] == "above 0, up to 3600"
+    assert rows["LOG_FORMAT"] == "`json`, `console`"
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-1", "1e12"])
+def test_a_time_outside_of_its_range_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TURN_RETENTION", "EVENT_RETENTION", "RECONCILE_INTERVAL"):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as refused:
+        load(chat.settings.ChatSettings)
+    for name in ("TURN_RETENTION", "EVENT_RETENTION", "RECONCILE_INTERVAL"):
+        assert name in str(refused.value)
 
 
 def test_the_example_lists_every_setting_and_no_other() -> None:

@@ -1,6 +1,7 @@
 """docs/configuration.md and .env.example, from the settings classes."""
 
 from dataclasses import dataclass
+from typing import Literal, get_args, get_origin
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
@@ -28,13 +29,13 @@ HEAD = """# Configuration
 A setting is read from an environment variable, from a line in `.env`, or from a file with its lower-case name in the
 folder `SECRETS_DIR` (default `/run/secrets`). The environment wins over `.env`, and `.env` wins over files. Put secrets
 into files. A service does not start with an unknown, missing or unsafe setting: it prints one line and exits with
-status 2.
+status 2. "values" are those that it accepts; it checks the others, such as URLs, by their form.
 
 `local` in the column "services" is `make run`. It also accepts the settings of the services that it starts, except
 [those that it sets itself](#settings-that-make-run-refuses). A default that differs between services is shown for each.
 
-| setting | services | default | secret | meaning |
-|---|---|---|---|---|
+| setting | services | default | values | secret | meaning |
+|---|---|---|---|---|---|
 """
 REFUSED_HEAD = """
 ## Settings that `make run` refuses
@@ -57,6 +58,8 @@ class SettingEntry:
     services: tuple[str, ...]
     defaults: tuple[str | None, ...]
     """The default in each service; None where the setting is required, and "" where there is none."""
+    values: str
+    """The range of a number or the words that are accepted; empty for other types."""
     secret: bool
     description: str
 
@@ -90,7 +93,8 @@ def _add(found: dict[str, SettingEntry], name: str, service: str, info: FieldInf
     services = (*seen.services, service) if seen else (service,)
     defaults = (*seen.defaults, _default(info)) if seen else (_default(info),)
     description = (seen.description if seen else None) or info.description or ""
-    found[name] = SettingEntry(name, services, defaults, _is_secret(info), description)
+    values = seen.values if seen else _values(info)
+    found[name] = SettingEntry(name, services, defaults, values, _is_secret(info), description)
 
 
 def _add_other_default(found: dict[str, SettingEntry], name: str, process: str, info: FieldInfo) -> None:
@@ -110,6 +114,23 @@ def _default(info: FieldInfo) -> str | None:
     return str(value.get_secret_value() if isinstance(value, SecretStr) else value)
 
 
+def _values(info: FieldInfo) -> str:
+    kinds = {info.annotation, *get_args(info.annotation)}
+    if bool in kinds:
+        return "`true`, `false`"
+    words = get_args(info.annotation) if get_origin(info.annotation) is Literal else ()
+    if words:
+        return ", ".join(f"`{word}`" for word in words)
+    least, above, most = (_bound(info, name) for name in ("ge", "gt", "le"))
+    if most is None:
+        return ""
+    return f"above {above}, up to {most}" if least is None else f"{least} to {most}"
+
+
+def _bound(info: FieldInfo, name: str) -> object:
+    return next((getattr(each, name) for each in info.metadata if hasattr(each, name)), None)
+
+
 def _is_secret(info: FieldInfo) -> bool:
     return "SecretStr" in str(info.annotation)
 
@@ -120,7 +141,8 @@ def _row(setting: SettingEntry) -> str:
         names.setdefault(_show(default), []).append(service)
     shown = next(iter(names)) if len(names) == 1 else "; ".join(f"{', '.join(s)}: {d}" for d, s in names.items())
     secret = "yes" if setting.secret else ""
-    return f"| `{setting.name}` | {', '.join(setting.services)} | {shown} | {secret} | {setting.description} |\n"
+    services = ", ".join(setting.services)
+    return f"| `{setting.name}` | {services} | {shown} | {setting.values} | {secret} | {setting.description} |\n"
 
 
 def _show(default: str | None) -> str:

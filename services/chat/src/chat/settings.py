@@ -32,7 +32,7 @@ class ChatSettings(DataSettings, BucketSettings):
     )
     history_url: str = Field("http://localhost:8003", description="Base URL of the history service.")
     internal_client_secret: SecretStr | None = Field(
-        None, description="Client secret of `parley-chat` for service tokens. Prefer a secret file."
+        None, description="Client secret of this service at auth, for tokens with which it calls history."
     )
 
     openai_api_key: SecretStr | None = Field(None, description="API key of the OpenAI-compatible provider.")
@@ -46,8 +46,10 @@ class ChatSettings(DataSettings, BucketSettings):
     openai_max_retries: int = Field(2, ge=0, le=10, description="Maximum retries before the first token.")
     model_provider: str | None = Field(None, description="Provider name in the catalogue and in the price list.")
     model_name: str | None = Field(None, description="Display name of the model. Defaults to the provider's name.")
-    model_context_window: int = Field(128_000, ge=256, description="Context window of the model in tokens.")
-    model_max_output_tokens: int = Field(4096, ge=1, description="Maximum answer length in tokens.")
+    model_context_window: int = Field(
+        128_000, ge=256, le=1_000_000_000, description="Context window of the model in tokens."
+    )
+    model_max_output_tokens: int = Field(4096, ge=1, le=1_000_000_000, description="Maximum answer length in tokens.")
     models_file: Path | None = Field(
         None,
         description="YAML file with the model catalogue, such as deploy/models.example.yaml. Replaces OPENAI_MODEL.",
@@ -77,10 +79,15 @@ class ChatSettings(DataSettings, BucketSettings):
         le=600,
         description="Seconds to wait for a finished answer to be stored before clients are told to poll.",
     )
-    answer_limit: int = Field(1_000_000, ge=1000, description="Maximum answer length in characters.")
-    max_running_turns: int = Field(2000, ge=1, description="Maximum concurrent turns per process.")
+    answer_limit: int = Field(1_000_000, ge=1000, le=1_000_000_000, description="Maximum answer length in characters.")
+    max_running_turns: int = Field(2000, ge=1, le=1_000_000, description="Maximum concurrent turns per process.")
     turn_retention: float = Field(
-        7 * 86_400, gt=0, description="Seconds to keep a turn's content after history has confirmed the turn."
+        7 * 86_400,
+        gt=0,
+        le=315_360_000,
+        description="Seconds to keep a turn's content after history has confirmed the turn.",
     )
-    event_retention: float = Field(86_400, gt=0, description="Seconds to keep a published event.")
-    reconcile_interval: float = Field(60, gt=0, description="Interval of the comparison with history in seconds.")
+    event_retention: float = Field(86_400, gt=0, le=315_360_000, description="Seconds to keep a published event.")
+    reconcile_interval: float = Field(
+        60, gt=0, le=86_400, description="Interval of the comparison with history in seconds."
+    )

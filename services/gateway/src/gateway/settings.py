@@ -19,7 +19,10 @@ class GatewaySettings(ServiceSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
     admin_port: int = Field(9000, ge=0, le=65535, description="Admin port. 0 selects a free port.")
     redis_url: SecretStr = Field(description=REDIS_URL_HELP)
-    auth_url: str = Field("http://localhost:8001", description="Addresses of auth, separated by commas.")
+    auth_url: str = Field(
+        "http://localhost:8001",
+        description="Addresses of auth, separated by commas. history needs one only for the names of users in reports.",
+    )
     chat_url: str = Field("http://localhost:8002", description="Addresses of chat, separated by commas.")
     history_url: str = Field("http://localhost:8003", description="Addresses of history, separated by commas.")
     webhooks_url: str = Field("http://localhost:8004", description="Addresses of webhooks, separated by commas.")
@@ -27,17 +30,20 @@ class GatewaySettings(ServiceSettings):
         None, description="URL of the public keys that verify access tokens. Default: the JWKS of auth."
     )
     internal_client_secret: SecretStr | None = Field(
-        None, description="Client secret of the gateway at auth, to look up revocations while Redis is unavailable."
+        None,
+        description="Client secret of this service at auth. The gateway looks up revocations with it while Redis is "
+        "unavailable, and chat gets tokens with which it calls history.",
     )
     plans_file: Path | None = Field(
         None, description="YAML file of plans. Without it, every user has the default plan."
     )
-    rate_limit_requests: int = Field(600, ge=1, description="Requests per window and user.")
+    rate_limit_requests: int = Field(600, ge=1, le=1_000_000_000, description="Requests per window and user.")
     rate_limit_window: int = Field(60, ge=1, le=86_400, description="Window of the rate limit in seconds.")
-    rate_limit_burst: int = Field(100, ge=1, description="Requests a user may send at once.")
+    rate_limit_burst: int = Field(100, ge=1, le=1_000_000_000, description="Requests a user may send at once.")
     anonymous_rate_limit: int = Field(
         120,
         ge=1,
+        le=1_000_000_000,
         description="Requests per minute and client address: without valid credentials, refused, preflights, probes.",
     )
     rate_limit_patience: float = Field(
@@ -46,7 +52,7 @@ class GatewaySettings(ServiceSettings):
         le=5,
         description="Seconds to wait for Redis before this process enforces its share of the rate limits alone.",
     )
-    streams_per_user: int = Field(20, ge=1, description="Maximum open streams and turns per user.")
+    streams_per_user: int = Field(20, ge=1, le=1_000_000, description="Maximum open streams and turns per user.")
     cors_origins: str = Field(
         "",
         description="Origins whose pages may call the API, separated by commas. `*` stands for any port. "
@@ -63,29 +69,43 @@ class GatewaySettings(ServiceSettings):
     )
     header_limit: int = Field(32_768, ge=1024, le=100_000, description="Maximum size of a request head in bytes.")
     header_count_limit: int = Field(100, ge=10, le=250, description="Maximum number of header fields in a request.")
-    header_timeout: float = Field(10, gt=0, description="Seconds in which a complete request head must arrive.")
+    header_timeout: float = Field(
+        10, gt=0, le=3600, description="Seconds in which a complete request head must arrive."
+    )
     body_timeout: float = Field(
-        10, gt=0, description="Window in seconds for sending a request body, at 1 KiB per second on average."
+        10, gt=0, le=3600, description="Window in seconds for sending a request body, at 1 KiB per second on average."
     )
     write_timeout: float = Field(
-        30, gt=0, description="Window in seconds for reading a pending response, at 1 KiB per second on average."
+        30,
+        gt=0,
+        le=3600,
+        description="Window in seconds for reading a pending response, at 1 KiB per second on average.",
     )
-    idle_timeout: float = Field(60, gt=0, description="Seconds an upstream may send nothing inside a response.")
-    connect_timeout: float = Field(1, gt=0, description="Seconds to connect to an upstream.")
+    idle_timeout: float = Field(
+        60, gt=0, le=3600, description="Seconds an upstream may send nothing inside a response."
+    )
+    connect_timeout: float = Field(1, gt=0, le=3600, description="Seconds to connect to an upstream.")
     upstream_connections: int = Field(
-        512, ge=1, description="Maximum requests that await a response from one upstream address, without streams."
+        512,
+        ge=1,
+        le=1_000_000,
+        description="Maximum requests that await a response from one upstream address, without streams.",
     )
-    upstream_queue: int = Field(512, ge=0, description="Maximum requests that wait for a free upstream connection.")
-    max_streams: int = Field(10_000, ge=1, description="Maximum open streams of this process.")
+    upstream_queue: int = Field(
+        512, ge=0, le=1_000_000, description="Maximum requests that wait for a free upstream connection."
+    )
+    max_streams: int = Field(10_000, ge=1, le=1_000_000, description="Maximum open streams of this process.")
     max_connections: int = Field(
         20_000,
         ge=1,
+        le=1_000_000,
         description="Maximum client connections of this process. The default is lower where the limit on open files "
         "requires it.",
     )
     max_connections_per_address: int = Field(
         256,
         ge=1,
+        le=1_000_000,
         description="Maximum connections of one client address (IPv6: /64 network) to this process. Proxies in "
         "TRUSTED_PROXIES are exempt.",
     )

@@ -28,7 +28,9 @@ class HistorySettings(DataSettings):
         True,
         description="Consume events in the API process. Set to `false` where `parley-history-worker` runs.",
     )
-    import_limit: int = Field(33_554_432, ge=1024, description="Maximum size of an import in bytes.")
+    import_limit: int = Field(
+        33_554_432, ge=1024, le=1_099_511_627_776, description="Maximum size of an import in bytes."
+    )
     retention_days: int = Field(
         30,
         ge=0,

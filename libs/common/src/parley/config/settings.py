@@ -51,7 +51,9 @@ class SecretFiles(SecretsSettingsSource):
 class ServiceSettings(TraceSettings):
     """Settings of every service. A field is set by the environment variable of the same name in upper case."""
 
-    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", populate_by_name=True, allow_inf_nan=False
+    )
     service: ClassVar[str] = "service"
     speaks_websocket: ClassVar[bool] = False
     """Whether the server accepts WebSockets, which needs the package ``websockets``."""
@@ -103,7 +105,7 @@ class ServiceSettings(TraceSettings):
     drain_timeout: float = Field(
         30, ge=0, le=3600, description="Seconds to wait for open requests and streams to finish on shutdown."
     )
-    body_limit: int = Field(1_048_576, ge=1024, description="Maximum request body size in bytes.")
+    body_limit: int = Field(1_048_576, ge=1024, le=1_099_511_627_776, description="Maximum request body size in bytes.")
 
     @classmethod
     def settings_customise_sources(
