@@ -104,13 +104,13 @@ class Erased(ParleyError):
 
 
 class TooManyOpenTurns(ParleyError):
-    """Too many turns are open on this connection."""
+    """Too many turns are open on this connection, or run for this user."""
 
     status, code, title = 429, "too_many_streams", "Too many streams"
     remedy = "Wait for an open turn to end, or cancel one."
 
-    def __init__(self) -> None:
-        super().__init__(None, headers={"Retry-After": "1"})
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail, headers={"Retry-After": "1"})
 
 
 class ConnectionLimitReached(InvalidRequest):

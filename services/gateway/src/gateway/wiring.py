@@ -164,7 +164,12 @@ def make_pipeline(
         policy=policy,
         streams=streams,
         proxy=HttpProxy(
-            pools, streams, common, StreamResumer(runtime.metrics.registry), idle_timeout=settings.idle_timeout
+            pools,
+            streams,
+            common,
+            StreamResumer(runtime.metrics.registry),
+            connections=settings.upstream_connections,
+            idle_timeout=settings.idle_timeout,
         ),
         websockets=WebSocketProxy(pools, streams, policy),
         cors=cors,

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -175,3 +176,30 @@ async def test_requests_above_the_connection_limit_are_queued_and_then_rejected(
         assert {(r.status_code, r.json()["code"]) for r in shed} == {(503, "overloaded")}
         release.set()
         assert [r.status_code for r in await asyncio.gather(*tasks)].count(200) == 4
+
+
+async def test_slow_requests_of_one_user_leave_connections_to_others(run_gateway: RunGateway) -> None:
+    async with run_gateway(upstream_connections=12, upstream_queue=0, rate_limit_burst=3) as gateway:
+        release = asyncio.Event()
+
+        async def wait(seen: RecordedRequest, writer: asyncio.StreamWriter) -> None:
+            await release.wait()
+            await respond()(seen, writer)
+
+        gateway.history.answer = wait
+        slow, other = gateway.bearer(), gateway.bearer()
+        pool = gateway.pool("history")
+        tasks = [asyncio.create_task(gateway.client.get("/api/v1/conversations", headers=slow)) for _ in range(3)]
+        await eventually(lambda: sum(endpoint.slots for endpoint in pool.endpoints) == 3)
+        # The limit of requests allows another one as soon as a tenth of a second has passed.
+        refused = await eventually(lambda: _refusal(gateway, slow, "of your requests wait"))
+        assert (refused["code"], refused["status"]) == ("rate_limited", 429)
+        tasks.append(asyncio.create_task(gateway.client.get("/api/v1/conversations", headers=other)))
+        await eventually(lambda: sum(endpoint.slots for endpoint in pool.endpoints) == 4)
+        release.set()
+        assert [response.status_code for response in await asyncio.gather(*tasks)] == [200] * 4
+
+
+async def _refusal(gateway: RunningGateway, headers: dict[str, str], reason: str) -> dict[str, Any] | None:
+    problem: dict[str, Any] = (await gateway.client.get("/api/v1/conversations", headers=headers)).json()
+    return problem if reason in problem["detail"] else None

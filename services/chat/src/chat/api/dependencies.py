@@ -12,6 +12,7 @@ from chat.admission.budgets import Budgets
 from chat.admission.conversations import ConversationCreator, ConversationReader
 from chat.admission.inserted_items import ConversationItems
 from chat.api.embedding_calls import EmbeddingCalls
+from chat.api.ended_turns import EndedTurns
 from chat.catalogue import Catalogue
 from chat.files.service import FileService
 from chat.generation import AnswerGenerator
@@ -34,6 +35,7 @@ class ApiServices:
     budgets: Budgets
     budget_reports: BudgetReports
     started_at: datetime
+    ended_turns: EndedTurns = field(default_factory=EndedTurns, kw_only=True)
     files: FileService | None = field(default=None, kw_only=True)
     """None if files are not offered."""
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Coroutine
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from fastapi import APIRouter, WebSocket
 from pydantic import ValidationError
@@ -93,6 +94,7 @@ class WebSocketSession:
         services = services_of(socket)
         runtime: Runtime = socket.app.state.runtime
         self._service, self._verifier = services.service, services.verifier
+        self._ended_turns = services.ended_turns
         self._drain_started = runtime.lifecycle.drain_started
         self._base_url: str = runtime.settings.issuer()
         self._principal: Principal | None = None
@@ -141,7 +143,8 @@ class WebSocketSession:
         self._principal = principal
         self._renewed.set()
         self._socket.scope["parley"].user_id = str(principal.user_id)
-        await self._send(frame("ready", user_id=str(principal.user_id), expires_at=_moment(principal.expires_at)))
+        expires_at = iso(datetime.fromtimestamp(principal.expires_at, UTC))
+        await self._send(frame("ready", user_id=str(principal.user_id), expires_at=expires_at))
 
     async def _receive(self) -> None:
         while True:
@@ -178,10 +181,19 @@ class WebSocketSession:
             await self._service.cancel(self._caller.user_id, message.turn_id)
             await self._send(frame("ok", ref=message.ref))
         elif isinstance(message, ResumeFrame):
-            turn = await self._service.get(self._caller.user_id, message.turn_id)
-            await self._follow(message.ref, turn, parse_cursor(message.after))
+            await self._resume(message.ref, message.turn_id, parse_cursor(message.after))
         else:
-            await self._follow(message.ref, await self._create(message), 0)
+            turn = await self._create(message)
+            if turn.running:
+                await self._follow(message.ref, turn, 0)
+            else:  # the one of an earlier request with this key
+                turn_id = turn.id
+                del turn
+                await self._resume(message.ref, turn_id, 0)
+
+    async def _resume(self, ref: str, turn_id: UUID, after: int) -> None:
+        async with self._ended_turns.open(self._service, self._caller.user_id, turn_id) as turn:
+            await self._follow(ref, turn, after)
 
     async def _create(self, message: CreateFrame) -> Turn:
         try:
@@ -235,7 +247,3 @@ class WebSocketSession:
             return parse_frame(strict_json.loads(message.get("text") or ""))  # a binary frame has no text
         except InvalidJson:
             raise CloseSocket(INVALID_FRAME) from None
-
-
-def _moment(seconds: int) -> str:
-    return iso(datetime.fromtimestamp(seconds, UTC))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
@@ -10,6 +11,7 @@ from uuid import UUID
 import structlog
 
 from chat.admission.turn_job import TurnJob
+from chat.errors import TooManyOpenTurns
 from chat.metrics import ChatMetrics
 from chat.running.outcome import StopReason
 from chat.running.runner import Runner
@@ -21,6 +23,11 @@ log = structlog.get_logger()
 STORE_TIMEOUT = 4.0
 """Seconds for interrupted turns to be stored before the process exits."""
 CANCEL_TIMEOUT = 1.0
+USER_SHARE = 10
+"""One of so many turns is the most that one user runs in a process: turns go on without a reader."""
+MIN_TURNS_OF_USER = 100
+"""A user may run so many turns in a process whose maximum is low."""
+TOO_MANY = "At most {} of your turns run at the same time, also without a reader. Wait for one to end, or cancel one."
 
 MakeRunner = Callable[[TurnJob], Runner]
 TurnContext = Callable[[TurnLog], AbstractContextManager[None]]
@@ -47,7 +54,9 @@ class Supervisor:
         self.runner_id = runner_id
         self._make_runner, self._metrics, self._track, self._limit = make_runner, metrics, track, limit
         self._trace = trace
+        self._limit_of_user = max(MIN_TURNS_OF_USER, limit // USER_SHARE)
         self._runners: dict[UUID, Runner] = {}
+        self._running_of = Counter[UUID]()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
 
@@ -60,15 +69,18 @@ class Supervisor:
         self._hold(task)
         return await asyncio.shield(task)
 
-    def require_capacity(self) -> None:
-        """Raise Overloaded if this process runs its maximum of turns."""
+    def require_capacity(self, user_id: UUID) -> None:
+        """Raise Overloaded if this process runs its maximum of turns, TooManyOpenTurns if it does of the user."""
         if len(self._runners) >= self._limit:
             raise Overloaded
+        if self._running_of[user_id] >= self._limit_of_user:
+            raise TooManyOpenTurns(TOO_MANY.format(self._limit_of_user))
 
     def start(self, job: TurnJob) -> TurnLog:
         """Start a turn; returns its log."""
         runner = self._make_runner(job)
         self._runners[job.turn.id] = runner
+        self._running_of[job.turn.user_id] += 1
         self._hold(asyncio.create_task(self._run(job, runner), name=f"turn {job.turn.id}"))
         return runner.log
 
@@ -102,6 +114,9 @@ class Supervisor:
         finally:
             self._metrics.running.dec()
             self._runners.pop(job.turn.id, None)
+            self._running_of[job.turn.user_id] -= 1
+            if not self._running_of[job.turn.user_id]:
+                del self._running_of[job.turn.user_id]
             if runner.log.state in {"open", "pending"}:
                 runner.log.abandon()
 

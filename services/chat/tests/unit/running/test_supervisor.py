@@ -5,13 +5,16 @@ from uuid import UUID
 
 import pytest
 
+from chat.errors import TooManyOpenTurns
 from chat.generation import AnswerChunk
 from chat.model import LogEntry, Outcome, Turn
 from chat.running import runner
+from chat.running.supervisor import MIN_TURNS_OF_USER
 from chat_testing.bench import EngineBench
 from chat_testing.generator import ScriptedGenerator, answer_of
 from chat_testing.turn_store import InMemoryTurnStore
 from parley.errors import Draining, Overloaded
+from parley.ids import new_id
 from parley_testing import eventually
 
 
@@ -62,11 +65,23 @@ async def test_only_the_turn_that_is_stopped_ends() -> None:
 
 async def test_a_full_process_is_overloaded() -> None:
     bench = EngineBench(generator=endless(), limit=1)
-    bench.supervisor.require_capacity()
+    bench.supervisor.require_capacity(new_id())
     async with bench.supervisor.open():
         bench.supervisor.start(await bench.job())
         with pytest.raises(Overloaded):
-            bench.supervisor.require_capacity()
+            bench.supervisor.require_capacity(new_id())
+
+
+async def test_a_user_runs_a_share_of_the_turns_of_a_process() -> None:
+    bench, user_id = EngineBench(generator=endless(), limit=10 * MIN_TURNS_OF_USER), new_id()
+    async with bench.supervisor.open():
+        logs = [bench.supervisor.start(await bench.job(user_id=user_id)) for _ in range(MIN_TURNS_OF_USER)]
+        with pytest.raises(TooManyOpenTurns):
+            bench.supervisor.require_capacity(user_id)
+        bench.supervisor.require_capacity(new_id())
+        bench.supervisor.stop(logs[0].turn.id, "cancelled")
+        await eventually(lambda: logs[0].turn.id not in bench.supervisor.running())
+        bench.supervisor.require_capacity(user_id)
 
 
 async def test_closing_interrupts_the_running_turns_and_waits_until_they_are_stored() -> None:

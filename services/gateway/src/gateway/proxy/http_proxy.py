@@ -1,5 +1,6 @@
 """HTTP proxy: one request forwarded to a service, and its response relayed to the client."""
 
+import contextlib
 from collections.abc import Mapping
 
 from gateway.access.streams import OpenStreams
@@ -14,6 +15,7 @@ from gateway.proxy.relaying import ResponseRelay, is_json
 from gateway.proxy.response_headers import ResponseHeaders
 from gateway.proxy.resuming import StreamResumer
 from gateway.proxy.sse import is_event_stream
+from gateway.proxy.unanswered_requests import UnansweredRequests
 from gateway.request import Request
 from gateway.routes import Route
 from gateway.upstream.pool import Pool
@@ -32,9 +34,14 @@ class HttpProxy:
         common: ResponseHeaders,
         resumer: StreamResumer,
         *,
+        connections: int,
         idle_timeout: float,
     ) -> None:
-        """``idle_timeout``: seconds a service may send nothing inside a response."""
+        """Divide the ``connections`` to one address of a service between users.
+
+        ``idle_timeout``: seconds a service may send nothing inside a response.
+        """
+        self._unanswered = UnansweredRequests(connections)
         self._forwarder = RequestForwarder(pools)
         self._relay = ResponseRelay(common, idle_timeout=idle_timeout)
         self._held = HeldResponses()
@@ -46,7 +53,10 @@ class HttpProxy:
         Raise ClientDisconnected when the client closes its connection first.
         """
         body = await bodies.receive_first(request, route, receive)
-        forwarded = await self._forwarder.forward(request, route, body, receive)
+        # A stream and an upload need no slot of the pool.
+        counted = contextlib.nullcontext() if route.stream or body.more else self._unanswered.count(request.caller)
+        with counted:
+            forwarded = await self._forwarder.forward(request, route, body, receive)
         endpoint, connection = forwarded.endpoint, forwarded.connection
         if request.trace is not None:
             request.trace.record_response(endpoint.host, endpoint.port, connection.status)

@@ -1,0 +1,43 @@
+"""Requests that wait for the head of their response: a limit for each user."""
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+
+from gateway.request import Caller
+from parley.errors import RateLimited
+
+USER_SHARE = 4
+"""One upstream connection of so many is the most that one user has, unless the plan's burst is larger."""
+TOO_MANY = "{} of your requests wait for their response. Wait for one of them, then try again."
+
+
+class UnansweredRequests:
+    """Counts the unanswered requests of each user in this process.
+
+    Each occupies one of the connections to a service, which all users share. Slow ones of one user, such as
+    compactions, would occupy all of them: the rate limit counts how many begin, not how many are open.
+    """
+
+    def __init__(self, connections: int) -> None:
+        """Allow a user a part of the ``connections`` to one address of a service."""
+        self._most = max(1, connections // USER_SHARE)
+        self._open = Counter[str]()
+
+    @contextlib.contextmanager
+    def count(self, caller: Caller | None) -> Iterator[None]:
+        """Count a request while the context is open; raises RateLimited if the user has too many."""
+        if caller is None:
+            yield
+            return
+        user = caller.user
+        most = max(self._most, *(limit.burst for limit in caller.limits[:1]))
+        if self._open[user] >= most:
+            raise RateLimited(TOO_MANY.format(most), headers={"Retry-After": "1"})
+        self._open[user] += 1
+        try:
+            yield
+        finally:
+            self._open[user] -= 1
+            if not self._open[user]:
+                del self._open[user]
