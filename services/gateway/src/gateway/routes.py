@@ -189,10 +189,10 @@ def webhook_routes() -> list[Route]:
         route("GET POST", base, "webhooks", ANY, keyed=True),
         route("GET PATCH DELETE", f"{base}/{{id}}", "webhooks", ANY),
         route("POST", f"{base}/{{id}}/secret", "webhooks", ANY, strict=True, keyed=True),
-        route("POST", f"{base}/{{id}}/test", "webhooks", ANY, strict=True),
+        route("POST", f"{base}/{{id}}/test", "webhooks", ANY, cost=5, strict=True),
         route("GET", f"{base}/{{id}}/deliveries", "webhooks", ANY),
         route("POST", f"{base}/{{id}}/deliveries/{{id}}/redeliver", "webhooks", ANY),
-        route("POST", f"{base}/{{id}}/redeliver", "webhooks", ANY),
+        route("POST", f"{base}/{{id}}/redeliver", "webhooks", ANY, cost=5),
     ]
     return [replace(each, max_body=WEBHOOKS_MAX_BODY) for each in found]
 
