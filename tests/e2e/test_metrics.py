@@ -17,7 +17,10 @@ from parley_testing.telemetry.promql import selectors
 pytestmark = pytest.mark.e2e
 
 MONITORING = Path(__file__).resolve().parents[2] / "deploy/k8s/components/monitoring"
-NOT_OURS = {"up", "kube_deployment_spec_replicas", "kube_deployment_status_replicas_ready"}
+NOT_OURS = {
+    *("up", "kube_deployment_spec_replicas", "kube_deployment_status_replicas_ready"),
+    *("kube_cronjob_created", "kube_cronjob_status_last_successful_time"),
+}
 """Metrics of Prometheus itself and of kube-state-metrics."""
 TARGET_LABELS = {"namespace", "job", "pod"}
 _TYPE = re.compile(r"^# TYPE (\S+) (\S+)$", re.MULTILINE)

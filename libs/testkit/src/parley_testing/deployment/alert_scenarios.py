@@ -11,6 +11,7 @@ from parley_testing.deployment.alert_series import (
     UP,
     answers,
     attempts,
+    backup,
     calls,
     consumed,
     replicas,
@@ -64,6 +65,8 @@ SCENARIOS = [
             series("background_task_incidents_total", task="relay", kind="failed"): "3x450",
             replicas("spec_replicas"): "2x450",
             replicas("status_replicas_ready"): "2x450",
+            backup("created"): "-400000x450",
+            backup("status_last_successful_time"): "-90000x450",
         },
     ),
     Scenario(
@@ -223,6 +226,13 @@ SCENARIOS = [
         },
         {("ParleyReplicasNotReady", TICKET): 1},
     ),
+    Scenario(
+        "the second night without a backup",
+        "7h",
+        {backup("status_last_successful_time"): "-120000x450", backup("created", "another"): "-400000x450"},
+        {("ParleyBackupOld", TICKET): 1},
+    ),
+    Scenario("no backup ever", "7h", {backup("created"): "-120000x450"}, {("ParleyBackupOld", TICKET): 1}),
 ]
 DOWN = {
     **{

@@ -35,6 +35,10 @@ def replicas(name: str, deployment: str = "chat", namespace: str = "parley") -> 
     return f"kube_deployment_{name}{{{labels}}}"
 
 
+def backup(name: str, namespace: str = "parley") -> str:
+    return f'kube_cronjob_{name}{{namespace="{namespace}", job="kube-state-metrics", cronjob="backup"}}'
+
+
 UP = {series("up", f"parley-{name}", pod=f"{name}-{pod}"): "1x2000" for name in SERVICES for pod in "ab"}
 """Series of every scenario in which all services run."""
 LAGS = series("consumer_lag_seconds", "parley-history-worker", queue="history.turns")
