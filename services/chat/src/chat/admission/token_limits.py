@@ -13,6 +13,8 @@ from parley.errors import RateLimited
 from parley.ratelimit.model import Decision, Limit
 
 WINDOW_SECONDS = 60
+STORED_SHARE = 10
+"""One of so many tokens of its prompt is the least that a stored turn takes: repeating it would fill the database."""
 
 
 class RateLimiter(Protocol):
@@ -94,11 +96,16 @@ class TokenLimits:
         return None if limit is None else _quota(await self._limiter.charge([limit], 0))
 
     async def settle(self, turn: Turn, plan: ChatPlan) -> None:
-        """Charge the tokens used beyond the prompt's estimate, or return the unused ones."""
+        """Charge the tokens used beyond the prompt's estimate, or return the unused ones.
+
+        A turn that failed, or that the response cache answered, is stored, too: it keeps a share of its prompt.
+        """
         limit = _limit(turn.user_id, plan)
-        used = turn.usage.total_tokens if turn.usage else 0
-        difference = used - _cost(turn.prompt_tokens, limit) if limit else 0
-        if limit is not None and difference:
+        if limit is None:
+            return
+        taken, used = _cost(turn.prompt_tokens, limit), turn.usage.total_tokens if turn.usage else 0
+        difference = max(used, -(-taken // STORED_SHARE)) - taken
+        if difference:
             await self._limiter.charge([limit], difference)
 
 

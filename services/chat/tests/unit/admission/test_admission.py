@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from chat.admission.plans import ChatPlan
+from chat.admission.token_limits import STORED_SHARE
 from chat.catalogue import Catalogue
 from chat.errors import (
     ContextLengthExceeded,
@@ -18,7 +19,7 @@ from chat.errors import (
     TurnInProgress,
 )
 from chat.history import ConversationOwner, RegenerationSource
-from chat.model import IdempotencyKey
+from chat.model import EMPTY_USAGE, IdempotencyKey
 from chat_testing.admission import admit, adopt, completed, follow_up
 from chat_testing.bench import EngineBench
 from chat_testing.service_bench import ServiceBench
@@ -203,6 +204,17 @@ async def test_the_token_limit_takes_the_prompt_and_settles_the_rest() -> None:
     assert ended is not None
     await job.settle(ended)
     assert bench.limiter.taken == [job.turn.prompt_tokens, 10 - job.turn.prompt_tokens]
+
+
+async def test_a_stored_turn_without_usage_keeps_a_share_of_its_prompt_from_the_token_limit() -> None:
+    bench = ServiceBench(plan=ChatPlan(tokens_per_minute=10_000, usd_per_day=None, usd_per_month=None))
+    job = await admit(bench, make_request(message="word " * 1_000))
+    ended = await bench.engine.turns.finish(job.turn, make_outcome("Hello", usage=EMPTY_USAGE, cached=True))
+    assert job.settle is not None
+    assert ended is not None
+    await job.settle(ended)
+    taken, returned = bench.limiter.taken
+    assert (taken, taken + returned) == (job.turn.prompt_tokens, -(-taken // STORED_SHARE))
 
 
 async def test_the_token_limit_gets_back_what_a_turn_took_that_is_not_stored() -> None:
