@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable
 from typing import get_args
 
@@ -22,6 +23,7 @@ from parley_events.testing import sample
 from parley_events.topology import QueueType
 from parley_testing.backends.rabbitmq_fixtures import broker, open_bus, own_bus
 from parley_testing.contracts.subscriber import SequenceRecorder, running
+from parley_testing.stacks.commands import command_path
 from parley_testing.waiting import eventually
 
 __all__ = ["broker", "open_bus", "own_bus"]
@@ -162,6 +164,19 @@ async def test_a_team_with_chosen_types_cannot_bind_others_or_read_the_log(
         await channel.set_qos(prefetch_count=1)
         with pytest.raises(AMQPError):
             await (await channel.get_queue("parley.log", ensure=False)).consume(_ignore)
+
+
+async def test_tail_ends_in_silence_when_nobody_reads_its_output(own_bus: RabbitBus, broker: EmbeddedRabbitMQ) -> None:
+    await own_bus.publish(sample(TurnEnded, key=str(new_id())))
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = (command_path("parley"), "events", "tail", "--since", "first", "--url", broker.url)
+    try:
+        process = await asyncio.create_subprocess_exec(*words, stdout=writer, stderr=asyncio.subprocess.PIPE)
+    finally:
+        os.close(writer)
+    _, said = await process.communicate()
+    assert (process.returncode, said) == (1, b"")
 
 
 async def test_the_subcommands_show_move_and_count_events(own_bus: RabbitBus, broker: EmbeddedRabbitMQ) -> None:

@@ -25,6 +25,15 @@ def test_a_service_of_its_own_process_requires_a_broker(monkeypatch: pytest.Monk
         open_bus(load(DataSettings), "chat", Metrics("chat", "1", "-"))
 
 
+def test_an_address_that_is_none_of_rabbitmq_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://db/chat")
+    monkeypatch.setenv("REDIS_URL", "redis://r")
+    monkeypatch.setenv("AMQP_URL", "http://parley:secret@broker/")
+    with pytest.raises(SettingsError, match="AMQP_URL: The URL of RabbitMQ is invalid") as refused:
+        open_bus(load(DataSettings), "chat", Metrics("chat", "1", "-"))
+    assert "secret" not in str(refused.value)
+
+
 @pytest.mark.integration
 async def test_a_service_that_starts_without_its_database_is_ready_when_the_database_is_there(
     dsn: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -119,11 +119,13 @@ async def test_a_refused_declaration_is_logged_with_its_reason_and_retried_rarel
 
 
 @virtual_time
-async def test_a_queue_that_is_not_recovered_yet_is_declared_again_soon() -> None:
+async def test_what_is_not_found_is_named_in_the_log_and_declared_again_soon(caplog: pytest.LogCaptureFixture) -> None:
     broker = FakeBroker()
-    broker.queue_errors.append(ChannelNotFoundEntity("NOT_FOUND"))
+    broker.queue_errors.append(ChannelNotFoundEntity("NOT_FOUND - no exchange 'parley.events'"))
     async with consuming(broker) as made:
         assert await made.consumer.wait_consuming(2 * RECONNECT_DELAY)
+    (record,) = [record for record in caplog.records if record.message == "consumer_interrupted"]
+    assert vars(record)["reason"] == "NOT_FOUND - no exchange 'parley.events'"
 
 
 @virtual_time

@@ -24,6 +24,14 @@ def test_an_option_with_which_no_event_could_be_handled_is_refused(options: dict
         Subscriber("amqp://broker/", **{"queue": "sub.team.q", **options})
 
 
+@pytest.mark.parametrize(
+    "url", ["", "broker", "http://broker/", "amqp://", "amqp://broker:x/", "amqp://[::1/", "amqp://a/,amqp://:5672/"]
+)
+def test_an_address_that_can_never_be_connected_to_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(ValueError, match="The URL of RabbitMQ is invalid"):
+        Subscriber(url, "sub.team.q")
+
+
 def test_the_longest_name_of_a_queue_and_the_largest_prefetch_are_accepted() -> None:
     Subscriber("amqp://broker/", "sub." + "q" * 236, prefetch=65_535, workers=1)
 

@@ -47,7 +47,7 @@ QueueOption = Annotated[str, typer.Option("--to", metavar="QUEUE", help="The que
 
 
 class _Enough(Exception):
-    """As many events as asked for were seen."""
+    """As many events as asked for were seen, or nobody reads the output any more."""
 
 
 @commands.command()
@@ -64,11 +64,16 @@ def tail(
     from parley_events.replay import LogReplay
 
     chosen, seen = filter_of(event_type, key), 0
+    closed: BrokenPipeError | None = None
 
     async def show(event: "CloudEvent") -> None:
-        nonlocal seen
+        nonlocal seen, closed
         if chosen.accepts(event):
-            echo_event(event, as_json=as_json)
+            try:
+                echo_event(event, as_json=as_json)
+            except BrokenPipeError as error:  # of `| head`; it is no outage of the broker
+                closed = error
+                raise _Enough from None
             seen += 1
             if count and seen >= count:
                 raise _Enough
@@ -83,6 +88,8 @@ def tail(
             return
 
     run_on_broker(read, is_endless=True)
+    if closed is not None:
+        raise closed
 
 
 @commands.command()

@@ -5,7 +5,6 @@ import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
-from urllib.parse import urlsplit
 
 import typer
 
@@ -28,17 +27,13 @@ MAX_OFFSET = 2**63 - 1
 
 def _check_url(urls: str) -> str:
     """Refuse what is no address of RabbitMQ, before it is used."""
-    if not all(map(_is_url, re.split(r",(?=\s*amqps?://)", urls))):
-        raise typer.BadParameter("use an address such as amqp://user:password@host:5672/")
-    return urls
+    from parley_events.connection import split_urls
 
-
-def _is_url(url: str) -> bool:
     try:
-        found = urlsplit(url.strip())
-        return found.scheme in ("amqp", "amqps") and bool(found.hostname) and found.port != 0
-    except ValueError:  # of the port, or of an IPv6 address
-        return False
+        split_urls(urls)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return urls
 
 
 UrlOption = Annotated[

@@ -44,6 +44,8 @@ async def _connect(urls: str) -> AbstractConnection:
         if refusal(error):
             raise Unreachable("rabbitmq_refused", f"RabbitMQ refuses the login ({type(error).__name__}).") from None
         raise Unreachable("rabbitmq_unreachable", f"Not reachable: {reason(error)}.") from None
+    except ValueError as error:
+        raise Unreachable("rabbitmq_unreachable", str(error)) from None
     except (OSError, AMQPError) as error:
         raise Unreachable("rabbitmq_unreachable", f"Not reachable: {reason(error)}.") from None
 

@@ -22,6 +22,7 @@ from parley.storage.postgres import Pool
 from parley.storage.redis import SOCKET_TIMEOUT, RedisClient, open_redis
 from parley.storage.startup import DatabaseStartup
 from parley.web.runtime import Runtime
+from parley_events.connection import split_urls
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +100,13 @@ def _open_pool(
 
 
 def open_bus(settings: DataSettings, service: str, metrics: Metrics) -> contextlib.AbstractAsyncContextManager[Bus]:
-    """Open the RabbitMQ bus; raise SettingsError without ``AMQP_URL``."""
+    """Open the RabbitMQ bus; raise SettingsError without a valid ``AMQP_URL``."""
     if settings.amqp_url is None:
         raise SettingsError("AMQP_URL: is required unless all services run in one process")
+    try:
+        split_urls(settings.amqp_url.get_secret_value())
+    except ValueError as error:
+        raise SettingsError(f"AMQP_URL: {error}") from None
     from parley.messaging.rabbit_bus import open_rabbit
 
     return open_rabbit(

@@ -49,11 +49,27 @@ Prepare = Callable[[AbstractConnection], Awaitable[None]]
 Connect = Callable[[str, str], Awaitable[AbstractConnection]]
 
 
+def split_urls(urls: str) -> list[str]:
+    """Return the URLs of a cluster's nodes. Raise ValueError, without the URL, if one can never be connected to."""
+    found = [url.strip() for url in _BETWEEN_URLS.split(urls)]
+    if not all(map(_is_address, found)):
+        raise ValueError("The URL of RabbitMQ is invalid. Use amqp://user:password@host:5672/, or amqps:// for TLS.")
+    return found
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("amqp", "amqps") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # the port is no number, or an IPv6 address is invalid
+        return False
+
+
 class NodeUrls:
     """URLs of a cluster's nodes, separated by commas, in rotation from a random one. A password may contain a comma."""
 
     def __init__(self, urls: str) -> None:
-        found = [url.strip() for url in _BETWEEN_URLS.split(urls)]
+        found = split_urls(urls)
         first = random.randrange(len(found))  # noqa: S311 - spreads clients over the nodes
         self._urls = itertools.cycle(found[first:] + found[:first])
 

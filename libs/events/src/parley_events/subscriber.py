@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from parley_events.client_logs import readable_logs
 from parley_events.cloudevents import CloudEvent
-from parley_events.connection import Connect, SupervisedConnection, connect
+from parley_events.connection import Connect, SupervisedConnection, connect, split_urls
 from parley_events.consuming.clock import Clock
 from parley_events.consuming.dispatcher import OutcomeObserver, ignore_outcome
 from parley_events.consuming.failure_policy import DeadlinePolicy, ErrorTypes, OnPoison
@@ -90,7 +90,7 @@ class Subscriber(EventHandlers):
         ``connect`` opens connections: tests use another.
         """
         super().__init__()
-        _check_options(queue, prefetch, workers)
+        _check_options(url, queue, prefetch, workers)
         self._url, self._queue_type = url, queue_type
         self.queue, self.connect = queue, connect
         self._handler: Handler = self.handle
@@ -214,7 +214,8 @@ class Subscriber(EventHandlers):
         )
 
 
-def _check_options(queue: str, prefetch: int, workers: int | None) -> None:
+def _check_options(url: str, queue: str, prefetch: int, workers: int | None) -> None:
+    split_urls(url)
     if not queue.startswith(QUEUE_PREFIX):
         raise ValueError(f"The queue {queue!r} does not start with {QUEUE_PREFIX!r}. Choose another name.")
     if len(queue.encode()) > MAX_QUEUE_LENGTH:

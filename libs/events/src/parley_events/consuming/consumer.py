@@ -6,7 +6,7 @@ import logging
 from typing import Protocol
 
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractQueue
-from aio_pika.exceptions import AMQPChannelError
+from aio_pika.exceptions import AMQPChannelError, ChannelNotFoundEntity
 
 from parley_events.connection import OUTAGES, RECONNECT_DELAY, TOPOLOGY_RETRY_DELAY, SupervisedConnection
 from parley_events.consuming.held_messages import HeldMessages
@@ -96,7 +96,8 @@ class QueueConsumer:
             log.error("consumer_refused", extra={"queue": queue, "reason": self.down_reason})  # noqa: TRY400
             return TOPOLOGY_RETRY_DELAY
         except OUTAGES as error:
-            self.down_reason = type(error).__name__
+            # What is not found may never be: the broker names it.
+            self.down_reason = str(error) if isinstance(error, ChannelNotFoundEntity) else type(error).__name__
             log.warning("consumer_interrupted", extra={"queue": queue, "reason": self.down_reason})
         except Exception as error:
             self.down_reason = type(error).__name__
