@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from parley_embedded.errors import EmbeddedError
-from parley_embedded.process.child import LOG_LIMIT_BYTES, ChildProcess, ServerCommand
+from parley_embedded.process.child import LAUNCHER, LOG_LIMIT_BYTES, ChildProcess, ServerCommand
 from parley_embedded.process.pid_file import PidFile, ProcessIdentity, processes_in
 from parley_embedded.process.tool import run_tool
 from parley_testing import eventually
@@ -102,6 +102,22 @@ async def test_a_child_gets_its_limit_of_open_files(tmp_path: Path) -> None:
     await wait_ready(child)
     assert child.log_tail() == "64"
     await child.stop()
+
+
+def test_a_lower_hard_limit_of_open_files_stays() -> None:
+    launch = [
+        "bash",
+        "-c",
+        'ulimit -n 64; exec "$@"',
+        "bash",
+        sys.executable,
+        str(LAUNCHER),
+        str(os.getpid()),
+        "0",
+        "4096",
+    ]
+    done = subprocess.run([*launch, "sh", "-c", "ulimit -n"], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "64\n"
 
 
 async def test_an_interrupt_stops_the_child_of_a_background_process(tmp_path: Path) -> None:

@@ -4,11 +4,11 @@ import re
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 from parley.observability.request_sampling import SampledRequest, ids_of, sample_request
 from parley.observability.tracer import EndedSpan, SamplingRule, Tracer
-from parley.observability.tracing import child_context
 
 TRACE_ID, SPAN_ID = 0xAF7651916CD43DD8448EB211C80319C, 0xB7AD6B7169203331
 SMALL, LARGE = 1 << 64, (1 << 64) - 1
@@ -17,6 +17,9 @@ SMALL, LARGE = 1 << 64, (1 << 64) - 1
 
 def parent_with(flags: int) -> SpanContext:
     return SpanContext(TRACE_ID, SPAN_ID, is_remote=True, trace_flags=TraceFlags(flags))
+
+
+UNSAMPLED_PARENT = trace.set_span_in_context(NonRecordingSpan(parent_with(0)), Context())
 
 
 @pytest.mark.parametrize(
@@ -53,7 +56,7 @@ def test_an_unsampled_span_starts_a_trace_and_keeps_the_trace_of_its_parent() ->
     tracer = Tracer(SamplingRule.of("parentbased_always_off", 0.0), no_recorder, no_writer)
     first = tracer.start_span("first").get_span_context()
     assert (first.is_valid, first.trace_flags.sampled, first.trace_flags.random_trace_id) == (True, False, True)
-    child = tracer.start_span("child", child_context(NonRecordingSpan(parent_with(0)))).get_span_context()
+    child = tracer.start_span("child", UNSAMPLED_PARENT).get_span_context()
     assert child.trace_id == TRACE_ID
     assert child.span_id not in {0, SPAN_ID}
     assert not child.trace_flags.random_trace_id
@@ -68,7 +71,7 @@ def test_a_sampled_span_is_recorded_with_the_trace_id_that_was_sampled() -> None
 
     tracer = Tracer(SamplingRule.of("always_on", 0.0), record, no_writer)
     tracer.start_span("root")
-    tracer.start_span("child", child_context(NonRecordingSpan(parent_with(0))))
+    tracer.start_span("child", UNSAMPLED_PARENT)
     assert len(recorded) == 2
     assert recorded[1] == TRACE_ID
 

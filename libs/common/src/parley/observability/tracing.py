@@ -75,11 +75,6 @@ def log_ids(span: Span) -> dict[str, str]:
     return {"trace_id": f"{found.trace_id:032x}", "span_id": f"{found.span_id:016x}"}
 
 
-def child_context(span: Span) -> Context:
-    """Return the context for children of a span, without making the span current."""
-    return trace.set_span_in_context(span, Context())
-
-
 def use_span(span: Span) -> AbstractContextManager[Span]:
     """Make a span current while the context is open, without ending it and without recording exception messages."""
     return trace.use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False)

@@ -3,7 +3,7 @@
 The parent runs this file as a script and never imports it. The kernel must be told between fork and exec to end the
 child with its parent, and a Python function at that point (`preexec_fn`) can deadlock in a process with threads.
 
-Arguments: process ID of the parent, signal to receive when the parent ends (0: none), limit of open files
+Arguments: process ID of the parent, signal to receive when the parent ends (0: none), highest limit of open files
 (0: unchanged), command.
 """
 
@@ -24,7 +24,10 @@ def main(arguments: list[str]) -> int:
     # A shell starts a background process with SIGINT ignored, and a program inherits that.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if open_files:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, open_files))
+        # Only root may raise the hard limit, and a low one is no reason not to start.
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        limit = open_files if hard == resource.RLIM_INFINITY else min(open_files, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     if death_signal and sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, death_signal)
         if os.getppid() != parent:
