@@ -3,7 +3,10 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from chat.providers.access_check import ProviderAccess, ProviderAccessError
+from parley_cli.diagnosis.system import read_system
 from parley_cli.settings import LocalSettings
 from parley_cli.stack.backends import StackBackends
 from parley_cli.stack.encryption_key import ensure_key
@@ -20,6 +23,15 @@ def test_the_gateway_has_its_client_secret_to_look_up_revocations(tmp_path: Path
     assert gateway.internal_client_secret is not None
     clients = json.loads(auth.internal_clients.get_secret_value())
     assert clients["gateway"] == gateway.internal_client_secret.get_secret_value()
+
+
+def test_the_doctor_of_a_running_stack_finds_every_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ensure_key(tmp_path)
+    databases = dict.fromkeys(("auth", "chat", "history", "webhooks"), "postgresql://localhost/")
+    backends = StackBackends(databases, "redis://localhost/0", None)
+    for name, value in StackConfig(LocalSettings(), tmp_path, backends).environment().items():
+        monkeypatch.setenv(name, value)
+    assert read_system().services.keys() == databases.keys()
 
 
 async def test_the_launcher_is_told_which_provider_refuses_its_key_and_nothing_of_the_key() -> None:

@@ -46,6 +46,7 @@ class StackConfig:
             "AUTH_URL": self.ports.url("auth"),
             "CHAT_URL": self.ports.url("chat"),
             "HISTORY_URL": self.ports.url("history"),
+            "WEBHOOKS_URL": self.ports.url("webhooks"),
             "AUTH_SECRET_KEY": encryption_key(self.folder),
             "WEBHOOKS_SECRET_KEY": encryption_key(self.folder),
             "INTERNAL_CLIENT_SECRET": internal_secrets(self.folder)["chat"],
