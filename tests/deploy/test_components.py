@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from gateway.routes import all_routes
 from parley_testing.deployment.manifests import Combine, Object, Validate, of_kind, one
 
 COMPONENTS = ("monitoring", "hpa", "ingress", "gateway-api", "backup")
@@ -178,6 +179,11 @@ def test_the_ingress_equals_the_nginx_configuration(everything: list[Object], ro
     expected |= {name: expected[name].removesuffix("s") for name in seconds}
     expected |= {"proxy-body-size": directive("client_max_body_size"), "force-ssl-redirect": "true"}
     assert {name.removeprefix(NGINX): value for name, value in found.items()} == expected
+
+
+def test_nginx_accepts_the_largest_body_that_a_route_of_the_gateway_accepts(root: Path) -> None:
+    (mebibytes,) = re.findall(r"client_max_body_size (\d+)m;", (root / "deploy/nginx/parley.conf").read_text())
+    assert int(mebibytes) * 1024 * 1024 == max(each.max_body for each in all_routes())
 
 
 def test_the_route_leads_to_the_gateway_without_a_timeout(combine: Combine) -> None:
