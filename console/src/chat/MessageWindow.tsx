@@ -65,7 +65,8 @@ export function useMessageWindow(all: readonly Node[], running: boolean, target:
   }, [target, index >= 0]);
   const last = nodes.at(-1);
   useLayoutEffect(() => {
-    if (following.current && scroller.current) scroller.current.scrollTop = scroller.current.scrollHeight;
+    const box = scroller.current;
+    if (following.current && box) box.scrollTop = last ? box.scrollHeight : 0; // the welcome begins at its top
   }, [last?.id, last?.content, last?.status]);
   useLayoutEffect(() => {
     const box = scroller.current;

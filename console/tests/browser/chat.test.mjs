@@ -24,6 +24,19 @@ test("a first visit gets a streamed answer within five clicks", async () => {
   assert.ok(clicks <= 5, `${clicks} clicks`);
 });
 
+test("the welcome begins at its heading on the smallest phone", async () => {
+  const page = await person();
+  await page.setViewportSize({ width: 320, height: 480 });
+  await page.reload();
+  await page.getByRole("heading", { name: /^Hello/ }).waitFor();
+  const thread = page.locator(".thread");
+  assert.ok(await thread.evaluate((box) => box.scrollHeight > box.clientHeight));
+  assert.equal(await thread.evaluate((box) => box.scrollTop), 0);
+  await send(page, "A long answer [[fake tokens=300 rate=0]]");
+  await finishedWords(page);
+  assert.ok(await thread.evaluate((box) => box.scrollTop > 0));
+});
+
 test("an answer continues after a reload, without a lost or repeated word", async () => {
   const page = await person();
   await send(page, "Reload me");
