@@ -99,6 +99,10 @@ fresh: ## Try the current commit on a minimal Debian: SUITE=bookworm, trixie or 
 isolated: ## Install each package alone, import it, run its unit tests
 	@scripts/check-isolation $(ARGS)
 
+.PHONY: query-plans
+query-plans: setup ## Measure the statements in docs/query-plans.md, and write its table
+	@$(PY) scripts/query_plans.py
+
 .PHONY: chaos
 chaos: setup ## Run the long fault tests: kills, freezes and network faults
 	@$(PYTEST) -m chaos --ignore=tests/security --ignore=tests/images --ignore=tests/compose --ignore=tests/cluster --ignore=tests/storage $(ARGS)

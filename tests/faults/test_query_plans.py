@@ -9,7 +9,7 @@ import pytest
 from parley.storage.postgres import Connection
 from parley_testing.backends.filled_database import filled_database
 from parley_testing.backends.shared_servers import SharedBackends
-from parley_testing.telemetry.filled_tables import SAMPLES, skewed
+from parley_testing.telemetry.filled_tables import EVEN, SAMPLE, SAMPLES, first_page, skewed
 from parley_testing.telemetry.query_plans import PLAN_MODES, QueryPlan, argument_types, explain
 from parley_testing.telemetry.statements import statements
 
@@ -21,11 +21,25 @@ ALLOWED_RATIO, ALLOWED_ROWS = 3, 100
 """What a generic plan may read more than a custom one."""
 MOST_ROWS = 200
 """What a statement may read for a user with 20 rows: each by an index and from the table, also old versions."""
+MOST_ROWS_OF_PAGE = 200
+"""What it may read for a page of 20 rows or a batch of as many."""
+MANY = 1
+"""A group with a third of the rows, see ``skewed``."""
 KNOWN = {
     "auth.accounts.postgres._SEARCH": "Administrators search names in all accounts, newest first.",
     "history.search.postgres._FIND": "A search reads what its terms match. A sample has no meaningful terms.",
     "history.search.postgres._FIND_UNMOVED": "It reads the messages of one person that an earlier release has stored.",
 }
+READS_ALL = {
+    "auth.revocations.postgres._LIVE": "Expired revocations are purged each minute.",
+    "auth.sessions.postgres._FORGET_DEVICES": "A user has few devices, because this statement removes the others.",
+    "auth.sessions.postgres._SURPLUS": "A user has few sessions, because this statement ends the others.",
+    "chat.storage.erasure_statements.TURNS_OF_CONVERSATIONS": "It reads the turns of a few conversations.",
+    "history.conversations.postgres._IDS": "An export reads the IDs of all conversations from an index.",
+    "history.conversations.postgres._TITLED": "It compares the titles between two positions.",
+    "webhooks.deliveries.postgres._REDELIVER_RANGE": "It finds the end of the range.",
+}
+"""Statements that read all rows of a user for a page or a batch, and why they may."""
 OF_ALL_USERS = {
     "auth.revocations.postgres._LIVE": "Expired revocations are purged each minute. Here, a thousand are left.",
     "webhooks.intake.postgres._MATCHES": "Webhooks of administrators for all users are few. Here, half of them are.",
@@ -58,7 +72,7 @@ async def test_a_user_with_few_rows_does_not_wait_for_those_of_users_with_many(
     async with filled_database(backends, service, ROWS, skewed(ROWS)) as connection:
         for statement, text in _statements(service):
             types = await argument_types(connection, text)
-            if statement in OF_ALL_USERS or not {"uuid", "uuid[]"} & set(types):
+            if statement in OF_ALL_USERS or not {"uuid", "uuid[]", "bytea"} & set(types):
                 continue
             compared += 1
             for arguments in _with_and_without_positions(types):
@@ -67,6 +81,30 @@ async def test_a_user_with_few_rows_does_not_wait_for_those_of_users_with_many(
                         slow.append(f"{statement}: {plan.work} rows\n{plan.summary}")
     assert compared > 20
     assert not slow, "\n".join(slow)
+
+
+@pytest.mark.parametrize(("groups", "user"), [(skewed(ROWS), MANY), (EVEN, SAMPLE)], ids=["of three", "of fifty"])
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_page_or_a_batch_does_not_take_all_rows_of_a_user(
+    backends: SharedBackends, service: str, groups: str, user: int
+) -> None:
+    compared, slow = 0, list[str]()
+    async with filled_database(backends, service, ROWS, groups) as connection:
+        for statement, text in _statements(service):
+            types = await argument_types(connection, text)
+            if "uuid" not in types or "LIMIT" not in text or statement in READS_ALL:
+                continue
+            compared += 1
+            for plan in await _plans(connection, text, first_page(types, user)):
+                if _has_page(plan) and plan.work > MOST_ROWS_OF_PAGE:
+                    slow.append(f"{statement}: {plan.work} rows\n{plan.summary}")
+    assert compared > 3
+    assert not slow, "\n".join(slow)
+
+
+def _has_page(plan: QueryPlan) -> bool:
+    """Tell whether a part with a limit has rows. Without them, the arguments are not those of a first page."""
+    return any(node["Node Type"] == "Limit" and node["Actual Rows"] for node in plan.nodes)
 
 
 def _statements(service: str) -> Iterator[tuple[str, str]]:

@@ -3,9 +3,11 @@
 import contextlib
 from collections.abc import AsyncIterator
 
+import asyncpg
+
 from parley.messaging import outbox
 from parley.storage import migrations
-from parley.storage.postgres import Connection, open_pool
+from parley.storage.postgres import PLANNER_SETTINGS, Connection
 from parley_testing.backends.shared_servers import SharedBackends
 from parley_testing.telemetry.filled_tables import EVEN, fill_tables
 
@@ -14,14 +16,21 @@ from parley_testing.telemetry.filled_tables import EVEN, fill_tables
 async def filled_database(
     backends: SharedBackends, service: str, rows: int, group: str = EVEN
 ) -> AsyncIterator[Connection]:
-    """Lend a superuser's connection to a new database of a service, with rows of groups in every table."""
+    """Lend a superuser's connection to a new database of a service, with rows of groups in every table.
+
+    It plans as the connections of the services do.
+    """
 
     async def migrate(dsn: str) -> None:
         await migrations.migrate(dsn, outbox.MIGRATIONS, service)
 
     database = await backends.fresh_database(migrate, f"to fill {service}")
-    async with open_pool(await backends.superuser_url(database), size=1) as pool, pool.acquire() as connection:
-        await connection.execute("SET statement_timeout = 0")
+    # A pool of its own: statements that fill tables may take longer on a busy machine than the product allows.
+    url = await backends.superuser_url(database)
+    async with (
+        asyncpg.create_pool(url, min_size=1, max_size=1, server_settings=PLANNER_SETTINGS) as pool,
+        pool.acquire() as connection,
+    ):
         await fill_tables(connection, rows, group)
         yield connection
     await backends.drop(database)

@@ -31,13 +31,15 @@ SELECT a.attname AS name, format_type(a.atttypid, NULL) AS type, NOT a.attnotnul
      WHERE k.conrelid = a.attrelid AND k.contype = 'c' AND a.attnum = ANY (k.conkey)) AS checks
 FROM pg_attribute AS a
 WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attidentity = '' AND a.attgenerated = ''"""
+_OPTIONAL = {"uuid", "text", "boolean", "timestamp with time zone"}
+"""Types of positions in lists and of filters, which are NULL where there is none."""
 _KNOWN_TIMES = {"finished_at", "sent_at", "last_message_at", "last_used_at"}
 """Times that most rows have although they are nullable."""
 _VALUES = {"boolean": "n % 10 = 0", "jsonb": "'{}'::jsonb", "text[]": "ARRAY['t7']", "tsvector": "'t7'::tsvector"}
 
 
 def skewed(rows: int) -> str:
-    """Return the group of row ``n`` where three have nearly all rows, and the sample the first ten and the last ten."""
+    """Return the group of row ``n`` where groups 0 to 2 have nearly all rows, and the sample the first and last ten."""
     return f"CASE WHEN n < 10 OR n >= {rows - 10} THEN {SAMPLE} ELSE n % 3 END"
 
 
@@ -65,6 +67,13 @@ SAMPLES: dict[str, Any] = {
     **{kind: [20] for kind in ("integer[]", "bigint[]", "numeric[]")},
 }
 """An argument of each type."""
+
+
+def first_page(types: Sequence[str], group: int = SAMPLE) -> list[Any]:
+    """Return arguments of these types for the first page of all rows of a group: no position in a list, no filter."""
+    owner = types.index("uuid")
+    given = [None if each in _OPTIONAL else SAMPLES[each] for each in types]
+    return [*given[:owner], identifier(group), *given[owner + 1 :]]
 
 
 async def fill_tables(connection: Connection, rows: int, group: str = EVEN) -> None:

@@ -51,8 +51,7 @@ UPDATE sessions AS s SET
         THEN least(s.expires_at, now() + make_interval(secs => $4)) ELSE s.idle_expires_at END,
     revoked_at = CASE WHEN s.current_digest = $1 OR (s.previous_digest = $1 AND s.current_digest = $2
         AND s.rotated_at > clock_timestamp() - make_interval(secs => $3)) THEN NULL ELSE clock_timestamp() END
-FROM refresh_tokens AS t
-WHERE t.digest = $1 AND s.id = t.session_id AND s.revoked_at IS NULL
+WHERE s.id = (SELECT session_id FROM refresh_tokens WHERE digest = $1) AND s.revoked_at IS NULL
   AND s.expires_at > now() AND s.idle_expires_at > now()
 RETURNING s.*"""
 _ISSUED = "INSERT INTO refresh_tokens (digest, session_id) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING"
@@ -61,8 +60,9 @@ DELETE FROM refresh_tokens WHERE session_id = $1 AND digest <> ALL ($2::bytea[])
   AND (SELECT count(*) FROM refresh_tokens WHERE session_id = $1) > $3"""
 _BY_DIGEST = """
 SELECT s.*, ARRAY(SELECT scope FROM unnest(s.scopes) AS scope WHERE scope = ANY (u.scopes)) AS granted
-FROM sessions AS s JOIN refresh_tokens AS t ON t.session_id = s.id JOIN users AS u ON u.id = s.user_id
-WHERE t.digest = $1 AND s.revoked_at IS NULL AND s.expires_at > now() AND s.idle_expires_at > now()"""
+FROM sessions AS s JOIN users AS u ON u.id = s.user_id
+WHERE s.id = (SELECT session_id FROM refresh_tokens WHERE digest = $1) AND s.revoked_at IS NULL
+  AND s.expires_at > now() AND s.idle_expires_at > now()"""
 _LIVE = """
 SELECT * FROM sessions
 WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > now() AND idle_expires_at > now()

@@ -21,11 +21,12 @@ _COMPLETE = """
 UPDATE files SET status = 'ready', size = $3, sha256 = $4, media_type = $5, purpose = $6, text_tokens = $7
 WHERE id = $1 AND user_id = $2 AND status = 'uploading' RETURNING *"""
 _FIND = "SELECT * FROM files WHERE user_id = $1 AND id = ANY ($2::uuid[]) AND status = 'ready'"
-# A position that is never NULL, because a generic plan has no index for "$2 IS NULL OR …": see docs/query-plans.md.
+# A position that is never NULL, because a generic plan has no index for "$2 IS NULL OR …". CASE, because Postgres would
+# expect few files of "$4 IS NULL OR …", and sort all: see docs/query-plans.md.
 _PAGE = """
 SELECT * FROM files
 WHERE user_id = $1 AND id < coalesce($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff') AND status = 'ready'
-    AND ($4::text IS NULL OR purpose = $4)
+    AND CASE WHEN $4::text IS NULL THEN true ELSE purpose = $4 END
 ORDER BY id DESC LIMIT $3"""
 _DELETE = """
 UPDATE files SET status = 'deleted', filename = '' WHERE id = $2 AND user_id = $1 AND status = 'ready'"""
