@@ -9,11 +9,12 @@ import orjson
 import pytest
 
 from history.transfer import entry_scanner
-from history.transfer.import_service import MAX_CONCURRENT_IMPORTS, MAX_CONCURRENT_UPLOADS
+from history.transfer.import_service import MAX_CONCURRENT_IMPORTS, MAX_CONCURRENT_UPLOADS, SLOT_TIMEOUT
 from history_testing.imports import BlockingImportStore, ForgetfulImportStore, ImportFixture, conversation
 from parley.errors import Draining, InvalidRequest, Overloaded, ValidationFailed
 from parley.ids import new_id
 from parley_testing import eventually
+from parley_testing.virtual_time import virtual_time
 
 
 async def _endless_body(reads: list[int]) -> AsyncIterator[bytes]:
@@ -167,3 +168,23 @@ async def test_an_upload_that_takes_too_long_is_refused() -> None:
     fixture = ImportFixture(import_timeout=0.05)
     with pytest.raises(Overloaded):
         await fixture.run(_endless_body([]))
+
+
+@virtual_time
+async def test_a_slow_upload_ends_when_all_slots_are_taken_and_another_user_waits() -> None:
+    fixture, rest, begun = ImportFixture(slot_timeout=SLOT_TIMEOUT), asyncio.Event(), list[int]()
+    slow = [
+        asyncio.create_task(fixture.run(_slow_body(begun, rest), user=new_id())) for _ in range(MAX_CONCURRENT_UPLOADS)
+    ]
+
+    await eventually(lambda: len(begun) == MAX_CONCURRENT_UPLOADS)
+
+    async def body() -> AsyncIterator[bytes]:
+        raise InvalidRequest("The body was read.")
+        yield b""
+
+    with pytest.raises(InvalidRequest, match=r"The body was read\."):
+        await fixture.run(body())
+    (ended,) = [task.exception() for task in slow if task.done()]
+    assert isinstance(ended, Overloaded)
+    await _cancel(slow)

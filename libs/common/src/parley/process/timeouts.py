@@ -28,6 +28,10 @@ class WaitLimit:
         self._timeout = asyncio.timeout(seconds)
         self.expired = False
 
+    def end(self) -> None:
+        """End the block now, as at the limit. It must be entered, and not have ended."""
+        self._timeout.reschedule(asyncio.get_running_loop().time())
+
     async def __aenter__(self) -> Self:
         await self._timeout.__aenter__()
         return self

@@ -15,17 +15,18 @@ from chat.files.receiving import receive_file, start_of_file
 from chat.files.store import FileRows, Objects
 from chat.files.text_extractor import TextExtractor
 from chat.files.texts import FileTexts
-from chat.files.upload_form import FormEvent
+from chat.files.upload_form import FileData, FormEvent
 from parley.errors import DependencyUnavailable, InvalidRequest
 from parley.ids import new_id
-from parley.process.client_slots import ClientSlots
 from parley.process.tasks import background
 from parley.process.timeouts import at_most
+from parley.process.upload_slots import UploadSlots
 
 log = structlog.get_logger()
 
 MAX_UPLOADS = 16
-"""Uploads of a process at once. One holds up to 10 MiB for S3 and Google, 2 MiB for Azure, and 256 KiB for a folder."""
+"""Uploads of a process at once. One holds up to 10 MiB for S3 and Google, 2 MiB for Azure, and 256 KiB for a folder.
+When all slots are taken, a slow upload ends for a user without one."""
 MAX_UPLOADS_OF_USER = 2
 TOO_MANY_UPLOADS = f"Too many uploads run. At most {MAX_UPLOADS_OF_USER} of a user run at once."
 ARCHIVE_PAGE = 100
@@ -38,7 +39,7 @@ class FileService:
 
     def __init__(self, rows: FileRows, objects: Objects) -> None:
         self._rows, self._objects = rows, objects
-        self._uploads = ClientSlots(MAX_UPLOADS, MAX_UPLOADS_OF_USER, TOO_MANY_UPLOADS)
+        self._uploads = UploadSlots(MAX_UPLOADS, MAX_UPLOADS_OF_USER, TOO_MANY_UPLOADS)
 
     async def upload(
         self,
@@ -53,9 +54,10 @@ class FileService:
 
         Raises BodyTooLarge, UnsupportedFile, StorageFull, Erased, Overloaded, InvalidRequest and FilesUnavailable.
         """
-        with self._uploads.take(user_id):
+        async with self._uploads.take(user_id) as slot:
+            paced = slot.paced(form, _file_bytes)
             async with at_most(UPLOAD_TIMEOUT):
-                return await self._receive(user_id, form, limits, purposes, length)
+                return await self._receive(user_id, paced, limits, purposes, length)
         raise InvalidRequest("The upload took too long.")
 
     async def page(
@@ -158,6 +160,10 @@ async def open_files(rows: FileRows, objects: Objects | None, *, service: str) -
         texts = FileTexts(rows, objects, TextExtractor())
         found = OpenFiles(collector, texts)
         yield found if objects is None else replace(found, rows=rows, service=FileService(rows, objects))
+
+
+def _file_bytes(event: FormEvent) -> int:
+    return len(event.data) if isinstance(event, FileData) else 0
 
 
 async def _chained(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

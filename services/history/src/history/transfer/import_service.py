@@ -17,6 +17,7 @@ from history.transfer.store import ImportStore
 from history.transfer.upload import Upload, open_upload
 from parley.ids import new_id
 from parley.process.locks import KeyedLocks, held_within
+from parley.process.upload_slots import UploadSlots
 from parley.process.worker_thread import WorkerThread
 from parley.web.idempotency_keys import IdempotencyKeyReused
 
@@ -65,7 +66,7 @@ class ImportService:
         self._store, self._changes, self._worker, self._wake_relay = store, changes, worker, wake_relay
         self._quota, self._drain_started = quota, drain_started
         self._slot_timeout, self._import_timeout = slot_timeout, import_timeout
-        self._uploads = asyncio.Semaphore(MAX_CONCURRENT_UPLOADS)
+        self._uploads = UploadSlots(MAX_CONCURRENT_UPLOADS, 1, TOO_MANY_IMPORTS, timeout=slot_timeout)
         self._imports = asyncio.Semaphore(MAX_CONCURRENT_IMPORTS)
         self._users = KeyedLocks(asyncio.Lock)
 
@@ -83,10 +84,10 @@ class ImportService:
             if room < CONVERSATION_BYTES and key is None:  # with a key, it may all be stored already
                 raise refusal("quota_exceeded")
             with open_upload() as upload:
-                async with self._slot(self._uploads):
+                async with self._uploads.take(user_id) as slot:
                     stop = StopSignal(self._drain_started, file.client_left, self._import_timeout)
                     async with stop.deadline():
-                        await upload.receive(file.body, self._worker)
+                        await upload.receive(slot.paced(file.body, len), self._worker)
                 async with self._slot(self._imports):
                     storer = await self._import(user_id, upload, file.lines, key, stop, room)
         self._wake_relay()
