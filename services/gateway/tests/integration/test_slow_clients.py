@@ -152,12 +152,14 @@ async def test_many_slow_bodies_and_readers_do_not_block_other_clients(run_gatew
 
 
 @contextlib.asynccontextmanager
-async def unread_response(gateway: RunningGateway, headers: dict[str, str]) -> AsyncIterator[bytes]:
-    """Request a list, and read the first line of the response only."""
+async def unread_response(
+    gateway: RunningGateway, headers: dict[str, str], line: str = "GET /api/v1/conversations"
+) -> AsyncIterator[bytes]:
+    """Send a request, and read the first line of the response only."""
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port, limit=1024)
     try:
-        request = b"GET /api/v1/conversations HTTP/1.1\r\nHost: a\r\nAuthorization: %b\r\n\r\n"
-        writer.write(request % headers["authorization"].encode())
+        head = f"{line} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nAuthorization: {headers['authorization']}\r\n\r\n"
+        writer.write(head.encode())
         yield await reader.readline()
     finally:
         writer.transport.abort()
@@ -178,3 +180,14 @@ async def test_a_user_who_reads_no_response_makes_a_service_hold_a_bounded_numbe
             assert len(other.content) == len(body)
         await eventually(lambda: not any(endpoint.active for endpoint in gateway.pool("history").endpoints))
         assert (await gateway.client.get("/api/v1/conversations", headers=reader)).status_code == 200
+
+
+async def test_an_answer_that_cost_money_is_relayed_and_the_next_request_is_refused(run_gateway: RunGateway) -> None:
+    async with run_gateway() as gateway:
+        gateway.chat.answer = respond(200, b" " * (MAX_HELD_BYTES_OF_USER // 4 * 3))
+        reader = gateway.bearer(scope="chat:write")
+        async with contextlib.AsyncExitStack() as stack:
+            unread = [unread_response(gateway, reader, "POST /v1/embeddings") for _ in range(3)]
+            lines = [await stack.enter_async_context(each) for each in unread]
+            assert [line.split()[1] for line in lines] == [b"200", b"200", b"429"]
+            assert len(gateway.chat.journal) == 2

@@ -122,7 +122,7 @@ class RequestForwarder:
         was_used = connection.received
         try:
             data = head[0] + endpoint.name + head[1]
-            repeatable = request.attempts == 1 and _is_repeatable(request, route, body)
+            repeatable = request.attempts == 1 and is_repeatable(request, route, body)
             connection.start_request(request.method, data, timeout=route.timeout, repeatable=repeatable)
             if body.more:
                 forwarded.tasks.append(asyncio.create_task(bodies.stream_rest(connection, route, body, receive)))
@@ -202,10 +202,11 @@ def _may_retry(pool: Pool, request: Request, route: Route, body: ForwardedBody, 
         return pool.retries.take()
     if isinstance(failure, EndpointFrozen):
         return failure.retry
-    return _is_repeatable(request, route, body) and pool.retries.take()
+    return is_repeatable(request, route, body) and pool.retries.take()
 
 
-def _is_repeatable(request: Request, route: Route, body: ForwardedBody) -> bool:
+def is_repeatable(request: Request, route: Route, body: ForwardedBody) -> bool:
+    """Return whether a request may be sent twice: by its method, or by its key."""
     keyed = route.keyed and b"idempotency-key" in request.used_headers
     return (keyed or request.method in IDEMPOTENT_METHODS) and not body.more
 

@@ -21,23 +21,34 @@ class HeldResponses:
 
     A service makes a JSON response as a whole, and can only drop it when the client has read it. A client that opens
     many and reads none would fill the memory of the service.
+
+    A request that must not be sent twice is refused before it is forwarded, by ``require_room``. Its response is
+    relayed in any case: the client would repeat the request, and pay twice for an answer or a list of embeddings.
     """
 
     def __init__(self, *, most: int = MAX_HELD_BYTES_OF_USER) -> None:
         self._most = most
         self._held = Counter[str]()
 
+    def require_room(self, caller: Caller | None) -> None:
+        """Raise RateLimited if services hold as much for the user as they may."""
+        if caller is not None and self._held[caller.user] >= self._most:
+            raise _unread()
+
     @contextlib.contextmanager
-    def hold(self, caller: Caller | None, headers: Sequence[Header]) -> Iterator[None]:
-        """Count a response while the context is open; raises RateLimited if the user's clients read too slowly."""
+    def hold(self, caller: Caller | None, headers: Sequence[Header], *, repeatable: bool) -> Iterator[None]:
+        """Count a response while the context is open.
+
+        Raises RateLimited if the user's clients read too slowly, and the request is ``repeatable``.
+        """
         size = held_size(headers)
         if caller is None or size <= MAX_SINGLE_WRITE:
             yield
             return
         user = caller.user
         held = self._held[user]
-        if held and held + size > self._most:
-            raise RateLimited(UNREAD, headers={"Retry-After": "1"})
+        if repeatable and held and held + size > self._most:
+            raise _unread()
         self._held[user] += size
         try:
             yield
@@ -45,6 +56,10 @@ class HeldResponses:
             self._held[user] -= size
             if not self._held[user]:
                 del self._held[user]
+
+
+def _unread() -> RateLimited:
+    return RateLimited(UNREAD, headers={"Retry-After": "1"})
 
 
 def held_size(headers: Sequence[Header]) -> int:

@@ -8,7 +8,7 @@ from gateway.errors import UpstreamBroken
 from gateway.http import Receive, Send
 from gateway.proxy import bodies
 from gateway.proxy.event_relaying import EventRelay
-from gateway.proxy.forwarding import RequestForwarder
+from gateway.proxy.forwarding import RequestForwarder, is_repeatable
 from gateway.proxy.headers import response_headers
 from gateway.proxy.held_responses import HeldResponses
 from gateway.proxy.relaying import ResponseRelay, is_json
@@ -53,6 +53,9 @@ class HttpProxy:
         Raise ClientDisconnected when the client closes its connection first.
         """
         body = await bodies.receive_first(request, route, receive)
+        repeatable = is_repeatable(request, route, body)
+        if not repeatable:
+            self._held.require_room(request.caller)
         # A stream and an upload need no slot of the pool.
         counted = contextlib.nullcontext() if route.stream or body.more else self._unanswered.count(request.caller)
         with counted:
@@ -76,7 +79,7 @@ class HttpProxy:
             if is_event_stream(headers):
                 await self._events.relay(request, route, forwarded, headers, send)
             else:
-                with self._held.hold(request.caller, headers):
+                with self._held.hold(request.caller, headers, repeatable=repeatable):
                     await self._relay.relay_streamed(request, connection, headers, send)
         finally:
             await forwarded.stop_tasks()
