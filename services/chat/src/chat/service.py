@@ -81,7 +81,7 @@ class ChatService:
 
     async def _admit(self, request: TurnRequest) -> OpenedTurn:
         model = self._admission.select_model(request)
-        self._supervisor.require_capacity(request.user_id)
+        self._supervisor.require_capacity(request.user_id, self._admission.plan(request).streams)
         admitted = await self._admission.admit(request, model, self._supervisor.runner_id)
         if isinstance(admitted, Turn):
             return OpenedTurn(admitted, replayed=True)

@@ -8,9 +8,10 @@ import pytest
 
 from chat.admission.plans import ChatPlan
 from chat.api.request_parsing import opened_headers
-from chat.errors import TurnNotFound
+from chat.errors import TooManyOpenTurns, TurnNotFound
 from chat.generation import AnswerChunk
 from chat.model import IdempotencyKey, LogEntry
+from chat.running.supervisor import MIN_TURNS_OF_USER
 from chat.running.turn_log import TurnLog
 from chat.running.turn_updates import StreamStarted, TurnFinished
 from chat.running.turn_view import TurnView
@@ -57,6 +58,16 @@ async def test_an_opened_turn_is_admitted_and_run(bench: ServiceBench) -> None:
     assert (opened.turn.status, opened.replayed) == ("running", False)
     turn = await bench.ended(opened)
     assert (turn.status, turn.content) == ("completed", "Hello")
+
+
+async def test_a_plan_with_many_streams_has_as_many_turns() -> None:
+    plan, request = ChatPlan(tokens_per_minute=None, streams=MIN_TURNS_OF_USER + 1), make_request(user_id=new_id())
+    found = ServiceBench(EngineBench(generator=ENDLESS, limit=10 * MIN_TURNS_OF_USER), plan=plan)
+    async with found.engine.supervisor.open():
+        for _ in range(MIN_TURNS_OF_USER + 1):
+            await found.service.open(request)
+        with pytest.raises(TooManyOpenTurns):
+            await found.service.open(request)
 
 
 async def test_a_repeated_idempotency_key_opens_the_same_turn(bench: ServiceBench) -> None:

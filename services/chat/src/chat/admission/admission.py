@@ -75,9 +75,13 @@ class TurnAdmission:
         self._files = files
         self._turn_timeout = timedelta(seconds=turn_timeout)
 
+    def plan(self, request: TurnRequest) -> ChatPlan:
+        """Return the plan of a request's user."""
+        return self._budgets.plan(request.plan)
+
     def select_model(self, request: TurnRequest) -> Model:
         """Return the model of a request; raises ModelNotFound, ProviderUnavailable and ValidationFailed."""
-        model = self._catalogue.find(request.model, self._budgets.plan(request.plan).allows)
+        model = self._catalogue.find(request.model, self.plan(request).allows)
         if request.max_tokens is not None and request.max_tokens > model.max_output_tokens and not request.lenient:
             detail = f"At most {model.max_output_tokens} for this model."
             raise ValidationFailed([FieldError("/max_tokens", "less_than_equal", detail)])
@@ -117,7 +121,7 @@ class TurnAdmission:
         copied_from = await self._copied_from(request)
         position = await self._positions.find(request)
         context = await self._context(request, model, position)
-        plan = self._budgets.plan(request.plan)
+        plan = self.plan(request)
         grant = await self._budgets.reserve(
             request.user_id, request.plan, model, prompt_tokens=context.prompt_tokens, max_tokens=context.max_tokens
         )

@@ -21,6 +21,7 @@ class ChatPlan(BaseModel):
     tokens_per_month: int | None = Field(None, ge=1)
     usd_per_day: Decimal | None = Field(Decimal(5), ge=0)
     usd_per_month: Decimal | None = Field(Decimal(50), ge=0)
+    streams: int = Field(20, ge=1)
     models: tuple[str, ...] = ("*",)
     file_bytes: int = Field(52_428_800, ge=0, le=MAX_FILE_BYTES)
     storage_bytes: int = Field(1_073_741_824, ge=0, le=2**50)

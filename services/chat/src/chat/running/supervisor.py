@@ -24,7 +24,10 @@ STORE_TIMEOUT = 4.0
 """Seconds for interrupted turns to be stored before the process exits."""
 CANCEL_TIMEOUT = 1.0
 USER_SHARE = 10
-"""One of so many turns is the most that one user runs in a process: turns go on without a reader."""
+"""One of so many turns is the most that one user runs in a process, unless the plan has more streams.
+
+Turns go on without a reader, so that the limit on streams does not bound them.
+"""
 MIN_TURNS_OF_USER = 100
 """A user may run so many turns in a process whose maximum is low."""
 TOO_MANY = "At most {} of your turns run at the same time, also without a reader. Wait for one to end, or cancel one."
@@ -69,12 +72,16 @@ class Supervisor:
         self._hold(task)
         return await asyncio.shield(task)
 
-    def require_capacity(self, user_id: UUID) -> None:
-        """Raise Overloaded if this process runs its maximum of turns, TooManyOpenTurns if it does of the user."""
+    def require_capacity(self, user_id: UUID, streams: int = 0) -> None:
+        """Raise Overloaded if this process runs its maximum of turns, TooManyOpenTurns if it does of the user.
+
+        ``streams``: how many the user's plan allows, which are not refused here.
+        """
         if len(self._runners) >= self._limit:
             raise Overloaded
-        if self._running_of[user_id] >= self._limit_of_user:
-            raise TooManyOpenTurns(TOO_MANY.format(self._limit_of_user))
+        most = max(self._limit_of_user, streams)
+        if self._running_of[user_id] >= most:
+            raise TooManyOpenTurns(TOO_MANY.format(most))
 
     def start(self, job: TurnJob) -> TurnLog:
         """Start a turn; returns its log."""

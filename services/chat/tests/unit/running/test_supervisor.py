@@ -79,6 +79,7 @@ async def test_a_user_runs_a_share_of_the_turns_of_a_process() -> None:
         with pytest.raises(TooManyOpenTurns):
             bench.supervisor.require_capacity(user_id)
         bench.supervisor.require_capacity(new_id())
+        bench.supervisor.require_capacity(user_id, streams=MIN_TURNS_OF_USER + 1)
         bench.supervisor.stop(logs[0].turn.id, "cancelled")
         await eventually(lambda: logs[0].turn.id not in bench.supervisor.running())
         bench.supervisor.require_capacity(user_id)
