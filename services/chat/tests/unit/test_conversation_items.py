@@ -1,7 +1,8 @@
 """Items that users put into conversations, on in-memory stores."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from chat_testing.items_user import CALL, HELLO, OUTPUT, ItemsUser, open_items_u
 from chat_testing.service_bench import ServiceBench
 from chat_testing.stores import InMemoryRateLimiter
 from parley.ids import new_id
+from parley.ratelimit.model import Decision, Limit
 
 
 @pytest.fixture
@@ -44,10 +46,24 @@ async def test_an_inserted_turn_has_no_usage_and_is_no_response(bench: ServiceBe
     assert (await user.items(conversation))[0]["id"] == f"msg_{turn.id.hex}_i0"
 
 
+class BothAtOnce(InMemoryRateLimiter):
+    """A limiter that answers when two requests have come so far."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.both = asyncio.Barrier(2)
+
+    async def check(self, limits: Sequence[Limit], *, cost: int = 1) -> Decision:
+        await self.both.wait()
+        return await super().check(limits, cost=cost)
+
+
 @contextlib.asynccontextmanager
-async def limited_user() -> AsyncIterator[tuple[ItemsUser, InMemoryRateLimiter, str]]:
+async def limited_user(
+    limiter: InMemoryRateLimiter | None = None,
+) -> AsyncIterator[tuple[ItemsUser, InMemoryRateLimiter, str]]:
     """Open a user with a limit of tokens, and a conversation."""
-    bench = ServiceBench(plan=ChatPlan())
+    bench = ServiceBench(plan=ChatPlan(), limiter=limiter or InMemoryRateLimiter())
     async with open_items_user(bench) as user:
         yield user, bench.limiter, await user.conversation()
 
@@ -59,6 +75,15 @@ async def test_items_take_tokens_of_the_limit_by_their_size_once() -> None:
             await user.insert(conversation, given, headers={"Idempotency-Key": "k"})
         (taken,) = limiter.taken
         assert 1_000 < taken < 1_100
+
+
+async def test_concurrent_requests_with_one_key_take_their_tokens_once() -> None:
+    async with limited_user(BothAtOnce()) as (user, limiter, conversation):
+        key = {"Idempotency-Key": "k"}
+        made = await asyncio.gather(*(user.insert(conversation, HELLO, headers=key) for _ in range(2)))
+        assert made[0] == made[1]
+        assert len(limiter.taken) == 3
+        assert sum(limiter.taken) == limiter.taken[0]
 
 
 async def test_items_beyond_the_limit_of_tokens_are_refused_and_not_stored() -> None:

@@ -108,7 +108,10 @@ class ConversationItems:
             return earlier, True
         plan, tokens = self._plans.find(request.plan), tokens_of(request.items)
         async with self._token_limits.taken(request.user_id, plan, tokens, what="These items take"):
-            return await self._insert(request)
+            stored, replayed = await self._insert(request)
+        if replayed:  # a concurrent request with the same key has taken them
+            await self._token_limits.release(request.user_id, plan, tokens)
+        return stored, replayed
 
     async def _insert(self, request: ItemsRequest) -> tuple[list[Turn], bool]:
         for _ in range(MAX_ATTEMPTS):
