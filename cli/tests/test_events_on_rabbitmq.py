@@ -16,6 +16,7 @@ from parley.ids import new_id
 from parley.messaging.rabbit_bus import RabbitBus
 from parley.observability.metrics import Metrics
 from parley_cli.commands.events_access import broker_commands
+from parley_cli.commands.events_broker import check_reachable
 from parley_cli.main import build
 from parley_embedded.rabbitmq.server import EmbeddedRabbitMQ
 from parley_events import CloudEvent, Subscriber, TurnEnded, UserErased
@@ -177,6 +178,12 @@ async def test_tail_ends_in_silence_when_nobody_reads_its_output(own_bus: Rabbit
         os.close(writer)
     _, said = await process.communicate()
     assert (process.returncode, said) == (1, b"")
+
+
+async def test_tail_needs_one_node_of_a_cluster(broker: EmbeddedRabbitMQ) -> None:
+    away = url_of(broker, "nobody").replace(f":{broker.port}/", ":9/")
+    for urls in (f"{away},{broker.url}", f"{broker.url},{away}"):
+        await check_reachable(urls)
 
 
 async def test_the_subcommands_show_move_and_count_events(own_bus: RabbitBus, broker: EmbeddedRabbitMQ) -> None:

@@ -1,6 +1,7 @@
 """What the subcommands of `parley events` share: the broker, and options that name moments and events."""
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -120,10 +121,15 @@ def filter_of(types: list[str] | None, key: str) -> "EventFilter":
 
 
 async def check_reachable(url: str) -> None:
-    """Connect once; raise one of OUTAGES when nothing answers. What reads the log waits for the broker instead."""
-    from parley_events.connection import NodeUrls, close, connect_for_command
+    """Connect to one node; raise one of OUTAGES when none answers. What reads the log waits for the broker instead."""
+    from parley_events.connection import OUTAGES, close, connect_for_command, split_urls
 
-    await close(await connect_for_command(NodeUrls(url).next(), COMMAND))
+    *others, last = split_urls(url)
+    for node in others:
+        with contextlib.suppress(*OUTAGES):
+            await close(await connect_for_command(node, COMMAND))
+            return
+    await close(await connect_for_command(last, COMMAND))
 
 
 async def connect_aloud(url: str, name: str) -> "AbstractConnection":
