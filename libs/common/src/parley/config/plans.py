@@ -24,7 +24,7 @@ class QuotaExceeded(ParleyError):
     """A quota of your plan is used up."""
 
     status, code, title = 429, "quota_exceeded", "Quota exceeded"
-    remedy = "As `detail` says, wait until the next day or month, or delete something; or upgrade the plan."
+    remedy = "`detail` names the quota. Wait until the next day or month, delete something, or upgrade the plan."
 
     def __init__(self, detail: str | None = None) -> None:
         super().__init__(detail, headers={"x-should-retry": "false"})

@@ -30,7 +30,10 @@ MAX_IN_FLIGHT = 200
 MAX_BYTES_IN_FLIGHT = 100_000_000
 """Bytes of the bodies of these requests. Beyond them, no delivery is claimed."""
 MAX_BUSY_REQUESTS_OF_USER = 10
-"""Requests at once of one user while more than half of all requests, or of their bytes, are in progress."""
+"""Requests of one user from which on no more are claimed, while half of all, or of their bytes, are in progress.
+
+One claim takes as many, so that a user has fewer than twice as many.
+"""
 CLAIM_SIZE = 50
 POLL_INTERVAL = 1.0
 """Seconds between two claims while nothing wakes the sender."""
