@@ -24,6 +24,7 @@ from chat.admission.response_cache import ResponseCache
 from chat.admission.token_limits import TokenLimits
 from chat.admission.turn_job import TurnJob
 from chat.admission.turn_request import TurnRequest
+from chat.admission.unpaid_contexts import ContextReading, UnpaidContexts
 from chat.catalogue import EMBEDDINGS, Catalogue, Model
 from chat.errors import ConversationNotFound, Erased
 from chat.input_items import messages_of_input
@@ -72,7 +73,7 @@ class TurnAdmission:
     ) -> None:
         self._store, self._catalogue, self._positions, self._contexts = store, catalogue, positions, contexts
         self._budgets, self._token_limits, self._cache = budgets, token_limits, cache
-        self._files = files
+        self._files, self._unpaid = files, UnpaidContexts(token_limits)
         self._turn_timeout = timedelta(seconds=turn_timeout)
 
     def plan(self, request: TurnRequest) -> ChatPlan:
@@ -118,15 +119,16 @@ class TurnAdmission:
         raise Overloaded
 
     async def _admit(self, request: TurnRequest, model: Model, runner_id: UUID) -> TurnJob | Turn:
-        copied_from = await self._copied_from(request)
-        position = await self._positions.find(request)
-        context = await self._context(request, model, position)
-        plan = self.plan(request)
-        grant = await self._budgets.reserve(
-            request.user_id, request.plan, model, prompt_tokens=context.prompt_tokens, max_tokens=context.max_tokens
-        )
-        terms = terms_of(request, context, model, grant.max_tokens, context.max_tokens)
-        quota = await self._token_limits.admit(request.user_id, plan, context.prompt_tokens)
+        copied_from, plan = await self._copied_from(request), self.plan(request)
+        async with self._reading(request, plan) as reading:
+            position = await self._positions.find(request)
+            context = await self._context(request, model, position, reading)
+            reading.tokens = max(reading.tokens, context.prompt_tokens)
+            grant = await self._budgets.reserve(
+                request.user_id, request.plan, model, prompt_tokens=context.prompt_tokens, max_tokens=context.max_tokens
+            )
+            terms = terms_of(request, context, model, grant.max_tokens, context.max_tokens)
+            quota = await self._token_limits.admit(request.user_id, plan, context.prompt_tokens)
         new = new_turn(request, model, position, context, grant.reservation, self._turn_timeout, copied_from)
         lookup = self._cache.lookup(request, model, terms.prompt) if self._cache is not None else None
         result = await self._stored(new, runner_id, request.key, plan)
@@ -146,6 +148,12 @@ class TurnAdmission:
             token_quota=quota,
             embedding=request.embedding,
         )
+
+    def _reading(self, request: TurnRequest, plan: ChatPlan) -> contextlib.AbstractAsyncContextManager[ContextReading]:
+        """Return the context in which a request reads what is stored. What it carries itself is not counted."""
+        if request.messages is not None or (request.context_of is None and request.conversation_id is None):
+            return contextlib.nullcontext(ContextReading())
+        return self._unpaid.reading(request.user_id, plan)
 
     async def _stored(
         self, new: NewTurn, runner_id: UUID, key: IdempotencyKey | None, plan: ChatPlan
@@ -169,7 +177,9 @@ class TurnAdmission:
         require_owner(source, request.user_id)
         return {source.id: source.item_deletions, **request.copied_from}
 
-    async def _context(self, request: TurnRequest, model: Model, position: TurnPosition) -> PromptContext:
+    async def _context(
+        self, request: TurnRequest, model: Model, position: TurnPosition, reading: ContextReading
+    ) -> PromptContext:
         if request.embedding is not None:
             return PromptContext([], request.prompt_tokens, 1, "complete", 0)
         if request.messages is not None:
@@ -185,6 +195,7 @@ class TurnAdmission:
                 window=model.context_window,
                 certain=position.parent_certain,
             )
+            reading.tokens = past.tokens
         new_messages = request.input_messages or messages_of_input(position.response)
         files = await self._files.in_context(request.user_id, past, new_messages, model)
         fitted = fit(

@@ -33,6 +33,11 @@ class EarlierExchanges:
     partial: bool = False
     more: bool = False
 
+    @property
+    def tokens(self) -> int:
+        """The estimated tokens of the exchanges."""
+        return _length(self.exchanges) // CHARACTERS_PER_TOKEN
+
 
 @dataclass(frozen=True, slots=True)
 class PromptContext:

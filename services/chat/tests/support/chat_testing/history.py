@@ -30,6 +30,7 @@ class FakeHistory:
     stored: dict[UUID, StoredTurn] = field(default_factory=dict)
     deleted: list[DeletedConversation] = field(default_factory=list)
     unavailable: bool = False
+    branches_read: int = 0
 
     async def owner(self, conversation_id: UUID) -> ConversationOwner | None:
         self._require_available()
@@ -51,6 +52,7 @@ class FakeHistory:
 
     async def exchanges(self, conversation_id: UUID, message_id: UUID, user_id: UUID, *, characters: int) -> PastBranch:
         self._require_available()
+        self.branches_read += 1
         return PastBranch(self.past.get(message_id, []))
 
     async def regeneration_source(
