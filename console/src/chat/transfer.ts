@@ -1,4 +1,4 @@
-import type { components, Conversation } from "@parley/client";
+import { ParleyError, type components, type Conversation } from "@parley/client";
 
 import { parley } from "../app/client";
 import { chooseFiles } from "../app/choose";
@@ -47,6 +47,7 @@ export async function importConversations(): Promise<void> {
     notify(t("import.done", { imported: imported.length, skipped: skipped.length }));
   } catch (error) {
     if (error instanceof SyntaxError) notify(t("import.notJson"), { bad: true });
+    else if (error instanceof ParleyError && error.code === "quota_exceeded") notify(t("import.full"), { bad: true });
     else notifyError(error);
   }
 }

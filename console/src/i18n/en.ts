@@ -125,6 +125,7 @@ export const en = {
   "end.interrupted": "The server that wrote this answer stopped. What it had written is kept.",
   "end.length": "The answer ends here: it reached the maximum length.",
   "import.done": "{imported} conversations imported, {skipped} skipped.",
+  "import.full": "Your imported conversations take all the space of your plan. Deleted ones count until they are purged.",
   "import.notJson": "The file is not JSON. Choose an export of Parley, ChatGPT or Claude.",
   "import.tooLarge": "The file is larger than 32 MiB.",
 

@@ -141,12 +141,24 @@ test("an export of everything can be imported", async () => {
   const download = page.waitForEvent("download");
   await page.getByRole("button", { name: "Export everything" }).click();
   const file = { name: "parley-export.ndjson", mimeType: "application/x-ndjson", buffer: await contentOf(await download) };
+  await importFile(page, file);
+  await page.getByText(/^2 conversations imported/).waitFor();
+});
+
+test("an import beyond the plan says that it is the space for imports, not the budget", async () => {
+  const page = await person();
+  const problem = { code: "quota_exceeded", detail: "Your imported conversations have reached the limit of your plan.", errors: [], status: 429 };
+  await page.route("**/api/v1/conversations/import", (route) => route.fulfill({ status: 429, json: problem }), { times: 1 });
+  await importFile(page, { name: "export.json", mimeType: "application/json", buffer: Buffer.from("[]") });
+  await page.getByText(/^Your imported conversations take all the space of your plan\./).waitFor();
+});
+
+async function importFile(page, file) {
   const chooser = page.waitForEvent("filechooser");
   await page.getByRole("button", { name: "Actions for the list" }).click();
   await page.getByRole("menuitem", { name: "Import conversations" }).click();
   await (await chooser).setFiles(file);
-  await page.getByText(/^2 conversations imported/).waitFor();
-});
+}
 
 async function contentOf(download) {
   const parts = [];
