@@ -27,8 +27,7 @@ class ParleyError(Exception):
     code: ClassVar[str] = "internal_error"
     title: ClassVar[str] = "Internal error"
     remedy: ClassVar[str] = "Try again. If the error persists, report it with the `request_id`."
-    anthropic_details: Mapping[str, str | list[str]] | None = None
-    """``error.details`` in Anthropic's format, by which its SDKs decide how to go on."""
+    anthropic_details: Mapping[str, str | list[str]] | None = None  # its ``error.details``, by which its SDKs go on
 
     def __init__(
         self,
