@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from uuid import UUID
 
 from chat.admission.plans import ChatPlan
@@ -44,7 +45,7 @@ class UnpaidContexts:
 
     @contextlib.asynccontextmanager
     async def reading(self, user_id: UUID, plan: ChatPlan) -> AsyncIterator[ContextReading]:
-        """Open while a request reads its context and pays for it. An error counts what it has read.
+        """Open while a request reads its context and pays for it. A refusal counts what it read, an outage does not.
 
         Raises RateLimited if too much was read for refused requests. From half of it on, the user's requests read one
         at a time, so that many at once do not exceed it by more than one.
@@ -58,8 +59,8 @@ class UnpaidContexts:
             reading = ContextReading()
             try:
                 yield reading
-            except ParleyError:
-                if reading.tokens:
+            except ParleyError as error:
+                if reading.tokens and error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
                     self._add(user_id, reading.tokens, allowed)
                 raise
 

@@ -19,7 +19,7 @@ from chat_testing.service_bench import ServiceBench
 from chat_testing.stores import InMemoryRateLimiter
 from chat_testing.turns import make_request
 from parley.config.plans import QuotaExceeded
-from parley.errors import RateLimited
+from parley.errors import DependencyUnavailable, RateLimited
 from parley.ids import new_id
 from parley_testing.virtual_time import virtual_time
 
@@ -67,6 +67,20 @@ async def test_requests_that_are_paid_for_are_not_counted() -> None:
     for _ in range(5):
         await admit(bench, _follow_up(bench, user_id, UNPAID_TOKENS))
     assert bench.history.branches_read == 5
+
+
+@virtual_time
+async def test_requests_that_an_outage_ends_are_not_counted() -> None:
+    contexts, user_id = UnpaidContexts(TokenLimits(InMemoryRateLimiter())), new_id()
+
+    async def fail() -> None:
+        async with contexts.reading(user_id, PLAN) as reading:
+            reading.tokens = UNPAID_TOKENS
+            raise DependencyUnavailable
+
+    for _ in range(5):
+        with pytest.raises(DependencyUnavailable):
+            await fail()
 
 
 @virtual_time
