@@ -64,10 +64,21 @@ export function useMessageWindow(all: readonly Node[], running: boolean, target:
     go(around(index, all.length), { message: target });
   }, [target, index >= 0]);
   const last = nodes.at(-1);
+  const isEmpty = last === undefined;
   useLayoutEffect(() => {
     const box = scroller.current;
-    if (following.current && box) box.scrollTop = last ? box.scrollHeight : 0; // the welcome begins at its top
+    if (following.current && box) box.scrollTop = isEmpty ? 0 : box.scrollHeight; // the welcome begins at its top
   }, [last?.id, last?.content, last?.status]);
+  useEffect(() => {
+    const box = scroller.current;
+    if (isEmpty || !box?.firstElementChild) return;
+    // An answer also grows without more text, when the code that shows Markdown has been loaded.
+    const observer = new ResizeObserver(() => {
+      if (following.current) box.scrollTop = box.scrollHeight;
+    });
+    observer.observe(box.firstElementChild);
+    return () => observer.disconnect();
+  }, [isEmpty]);
   useLayoutEffect(() => {
     const box = scroller.current;
     if (goal === null || !box) return;

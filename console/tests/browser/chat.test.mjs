@@ -32,9 +32,25 @@ test("the welcome begins at its heading on the smallest phone", async () => {
   const thread = page.locator(".thread");
   assert.ok(await thread.evaluate((box) => box.scrollHeight > box.clientHeight));
   assert.equal(await thread.evaluate((box) => box.scrollTop), 0);
+});
+
+test("the end of an answer is in view although Markdown is loaded after it", async () => {
+  const page = await person();
+  await page.setViewportSize({ width: 320, height: 480 });
+  const loaded = Promise.withResolvers();
+  await page.route(/\/assets\/Markdown-/, async (route) => {
+    await loaded.promise;
+    await route.continue();
+  });
+  await page.reload();
   await send(page, "A long answer [[fake tokens=300 rate=0]]");
+  await page.getByText("The answer is complete.").waitFor({ state: "attached" });
+  loaded.resolve();
   await finishedWords(page);
-  assert.ok(await thread.evaluate((box) => box.scrollTop > 0));
+  await page.waitForFunction(() => {
+    const box = document.querySelector(".thread");
+    return box.scrollTop > 0 && box.scrollHeight - box.scrollTop - box.clientHeight < 2;
+  });
 });
 
 test("an answer continues after a reload, without a lost or repeated word", async () => {
