@@ -72,7 +72,8 @@ export function useMessageWindow(all: readonly Node[], running: boolean, target:
   useEffect(() => {
     const box = scroller.current;
     if (isEmpty || !box?.firstElementChild) return;
-    // An answer also grows without more text, when the code that shows Markdown has been loaded.
+    // An answer also grows without more text: when it is laid out, before which `content-visibility` assumes its height,
+    // and when the code that shows Markdown has been loaded.
     const observer = new ResizeObserver(() => {
       if (following.current) box.scrollTop = box.scrollHeight;
     });
