@@ -1,10 +1,10 @@
 """Slots for work of clients that runs or waits at the same time."""
 
 import contextlib
-from collections import Counter
 from collections.abc import Hashable, Iterator
 
 from parley.errors import Overloaded
+from parley.process.client_counts import ClientCounts
 
 
 class ClientSlots:
@@ -14,12 +14,12 @@ class ClientSlots:
         """Refuse with the sentence ``refusal`` and the seconds ``retry_after``."""
         self._total, self._of_client = total, of_client
         self._refusal, self._retry_after = refusal, retry_after
-        self._taken = Counter[Hashable]()
+        self._taken = ClientCounts()
 
     @property
     def taken(self) -> int:
         """Slots that are taken."""
-        return self._taken.total()
+        return self._taken.total
 
     @contextlib.contextmanager
     def take(self, client: Hashable) -> Iterator[None]:
@@ -28,12 +28,7 @@ class ClientSlots:
         Work of this process itself has the client None, which may take every slot.
         """
         most = self._total if client is None else self._of_client
-        if self._taken.total() >= self._total or self._taken[client] >= most:
+        if self._taken.total >= self._total or self._taken.of(client) >= most:
             raise Overloaded(self._refusal, retry_after=self._retry_after)
-        self._taken[client] += 1
-        try:
+        with self._taken.counted(client):
             yield
-        finally:
-            self._taken[client] -= 1
-            if not self._taken[client]:
-                del self._taken[client]

@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
-from collections import Counter, deque
+from collections import deque
 from collections.abc import AsyncIterator, Hashable
 
 from parley.errors import Overloaded
+from parley.process.client_counts import ClientCounts
 from parley.process.timeouts import at_most
 
 
@@ -20,7 +21,7 @@ class FairSlots:
     def __init__(self, slots: int = 1, of_client: int | None = None) -> None:
         """``of_client``: slots that one client holds at most. Default: all."""
         self._free, self._of_client = slots, slots if of_client is None else of_client
-        self._held = Counter[Hashable]()
+        self._held = ClientCounts()
         self._waiting: dict[Hashable, deque[tuple[int, asyncio.Future[None]]]] = {}
 
     @contextlib.asynccontextmanager
@@ -61,9 +62,7 @@ class FairSlots:
     def release(self, client: Hashable, slots: int = 1) -> None:
         """Give the slots of a client to the next ones who still wait."""
         self._free += slots
-        self._held[client] -= slots
-        if not self._held[client]:
-            del self._held[client]
+        self._held.subtract(client, slots)
         if client in self._waiting:
             self._waiting[client] = self._waiting.pop(client)  # last now
         self._lend()
@@ -81,13 +80,13 @@ class FairSlots:
                 del self._waiting[client]
                 continue
             slots, waiting = calls[0]
-            if self._held[client] + slots > self._of_client:
+            if self._held.of(client) + slots > self._of_client:
                 continue
             if slots > self._free:
                 return False
             calls.popleft()
             self._free -= slots
-            self._held[client] += slots
+            self._held.add(client, slots)
             self._waiting[client] = self._waiting.pop(client)  # last now
             waiting.set_result(None)
             return True

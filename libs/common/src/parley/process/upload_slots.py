@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
-from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable
 from typing import Generic, TypeVar
 
 from parley.errors import Overloaded
+from parley.process.client_counts import ClientCounts
 from parley.process.timeouts import WaitLimit, at_most
 
 T = TypeVar("T")
@@ -95,7 +95,7 @@ class UploadSlots:
     def __init__(self, total: int, of_client: int, refusal: str, *, timeout: float = SLOT_TIMEOUT) -> None:
         """Refuse with the sentence ``refusal`` when no slot is free within ``timeout`` seconds."""
         self._total, self._of_client, self._refusal, self._timeout = total, of_client, refusal, timeout
-        self._taken = Counter[Hashable]()
+        self._taken = ClientCounts()
         self._uploads = set[Upload]()
         self._waiters: list[_Waiter] = []
         self._check: asyncio.TimerHandle | None = None
@@ -118,10 +118,10 @@ class UploadSlots:
 
     async def _acquire(self, client: Hashable) -> None:
         waiting = sum(waiter.client == client for waiter in self._waiters)
-        if self._taken[client] + waiting >= self._of_client or len(self._waiters) >= MAX_WAITING:
+        if self._taken.of(client) + waiting >= self._of_client or len(self._waiters) >= MAX_WAITING:
             raise Overloaded(self._refusal)
-        if self._taken.total() < self._total:
-            self._taken[client] += 1
+        if self._taken.total < self._total:
+            self._taken.add(client)
             return
         waiter = _Waiter(client)
         self._waiters.append(waiter)
@@ -140,14 +140,12 @@ class UploadSlots:
             raise Overloaded(self._refusal)
 
     def _release(self, client: Hashable) -> None:
-        self._taken[client] -= 1
-        if not self._taken[client]:
-            del self._taken[client]
+        self._taken.subtract(client)
         if not self._waiters:
             return
-        waiter = next((one for one in self._waiters if not self._taken[one.client]), self._waiters[0])
+        waiter = next((one for one in self._waiters if not self._taken.of(one.client)), self._waiters[0])
         self._waiters.remove(waiter)
-        self._taken[waiter.client] += 1
+        self._taken.add(waiter.client)
         waiter.admitted.set()
 
     def _make_room(self) -> None:
@@ -155,10 +153,10 @@ class UploadSlots:
         if self._check is not None:
             self._check.cancel()
             self._check = None
-        clients = {waiter.client for waiter in self._waiters if not self._taken[waiter.client]}
+        clients = {waiter.client for waiter in self._waiters if not self._taken.of(waiter.client)}
         missing = len(clients) - sum(upload.ending for upload in self._uploads)
         slow = [upload for upload in self._uploads if upload.too_slow]
-        slow.sort(key=lambda upload: (-self._taken[upload.client], upload.credit()))
+        slow.sort(key=lambda upload: (-self._taken.of(upload.client), upload.credit()))
         for upload in slow[: max(0, missing)]:
             upload.end()
         if self._waiters:

@@ -1,10 +1,11 @@
 """Queue in front of a connection pool: statements wait in order of arrival, and are refused when too many wait."""
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from typing import NamedTuple
 
 from parley.errors import Overloaded
+from parley.process.client_counts import ClientCounts
 from parley.process.current_user import current_user
 from parley.process.timeouts import at_most
 
@@ -40,7 +41,7 @@ class ConnectionQueue:
         self._max_waiting, self._timeout = max_waiting, timeout
         self._urgent: deque[_Waiter] = deque()
         self._waiting: deque[_Waiter] = deque()
-        self._held, self._waiting_of = Counter[str](), Counter[str]()
+        self._held, self._waiting_of = ClientCounts(), ClientCounts()
 
     async def acquire(self, *, urgent: bool = False) -> str | None:
         """Take a slot, and return the user to whom it is lent, for ``release``.
@@ -54,12 +55,11 @@ class ConnectionQueue:
             return user
         if not urgent and self._is_full_for(user):
             raise Overloaded
-        waiter, queue = _Waiter(user, asyncio.get_running_loop().create_future()), self._waiting
-        if urgent:
-            queue = self._urgent
+        waiter = _Waiter(user, asyncio.get_running_loop().create_future())
+        queue = self._urgent if urgent else self._waiting
         queue.append(waiter)
         if user is not None:
-            self._waiting_of[user] += 1
+            self._waiting_of.add(user)
         try:
             async with at_most(self._timeout):
                 await waiter.slot
@@ -68,7 +68,7 @@ class ConnectionQueue:
             raise
         finally:
             if user is not None:
-                _subtract(self._waiting_of, user)
+                self._waiting_of.subtract(user)
         if waiter.slot.cancelled():
             self._leave(queue, waiter)
             raise Overloaded
@@ -78,7 +78,7 @@ class ConnectionQueue:
         """Give the slot of a user to the next statement that may have it."""
         self._free += 1
         if user is not None:
-            _subtract(self._held, user)
+            self._held.subtract(user)
         for queue in (self._urgent, self._waiting):
             for place, waiter in enumerate(queue):
                 if not waiter.slot.done() and self._may_have(waiter.user):
@@ -88,15 +88,15 @@ class ConnectionQueue:
                     return
 
     def _may_have(self, user: str | None) -> bool:
-        return user is None or self._held[user] < self._most_of_user
+        return user is None or self._held.of(user) < self._most_of_user
 
     def _take(self, user: str | None) -> None:
         self._free -= 1
         if user is not None:
-            self._held[user] += 1
+            self._held.add(user)
 
     def _is_full_for(self, user: str | None) -> bool:
-        if user is not None and self._waiting_of[user] >= min(MAX_WAITING_OF_USER, self._max_waiting):
+        if user is not None and self._waiting_of.of(user) >= min(MAX_WAITING_OF_USER, self._max_waiting):
             return True
         return len(self._urgent) + len(self._waiting) >= self._max_waiting
 
@@ -106,9 +106,3 @@ class ConnectionQueue:
             self.release(waiter.user)
         elif waiter in queue:
             queue.remove(waiter)
-
-
-def _subtract(counter: Counter[str], user: str) -> None:
-    counter[user] -= 1
-    if not counter[user]:
-        del counter[user]

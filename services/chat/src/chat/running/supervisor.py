@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
@@ -17,6 +16,7 @@ from chat.running.outcome import StopReason
 from chat.running.runner import Runner
 from chat.running.turn_log import TurnLog
 from parley.errors import Draining, Overloaded
+from parley.process.client_counts import ClientCounts
 
 log = structlog.get_logger()
 
@@ -59,7 +59,7 @@ class Supervisor:
         self._trace = trace
         self._limit_of_user = max(MIN_TURNS_OF_USER, limit // USER_SHARE)
         self._runners: dict[UUID, Runner] = {}
-        self._running_of = Counter[UUID]()
+        self._running_of = ClientCounts()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
 
@@ -80,14 +80,14 @@ class Supervisor:
         if len(self._runners) >= self._limit:
             raise Overloaded
         most = max(self._limit_of_user, streams)
-        if self._running_of[user_id] >= most:
+        if self._running_of.of(user_id) >= most:
             raise TooManyOpenTurns(TOO_MANY.format(most))
 
     def start(self, job: TurnJob) -> TurnLog:
         """Start a turn; returns its log."""
         runner = self._make_runner(job)
         self._runners[job.turn.id] = runner
-        self._running_of[job.turn.user_id] += 1
+        self._running_of.add(job.turn.user_id)
         self._hold(asyncio.create_task(self._run(job, runner), name=f"turn {job.turn.id}"))
         return runner.log
 
@@ -121,9 +121,7 @@ class Supervisor:
         finally:
             self._metrics.running.dec()
             self._runners.pop(job.turn.id, None)
-            self._running_of[job.turn.user_id] -= 1
-            if not self._running_of[job.turn.user_id]:
-                del self._running_of[job.turn.user_id]
+            self._running_of.subtract(job.turn.user_id)
             if runner.log.state in {"open", "pending"}:
                 runner.log.abandon()
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from gateway.errors import StreamTerminated, TooManyStreams
 from gateway.request import Caller
 from gateway.spread_work import spread_over
 from parley.errors import Overloaded
+from parley.process.client_counts import ClientCounts
 from parley.ratelimit.limiter import TokenSession
 from parley.web.lifecycle import Lifecycle
 
@@ -38,7 +38,7 @@ class OpenStreams:
     def __init__(self, find_revoked: FindRevoked, leases: StreamLeases, *, limit: int) -> None:
         """``find_revoked`` returns the revoked ones of sessions. ``limit`` applies to this process."""
         self._find_revoked, self._leases, self._limit = find_revoked, leases, limit
-        self._per_user: Counter[str] = Counter()
+        self._per_user = ClientCounts()
         self._reserved = 0
         self._open: set[OpenStream] = set()
 
@@ -66,10 +66,9 @@ class OpenStreams:
     async def reserve_for(self, caller: Caller) -> AsyncIterator[None]:
         """Reserve a stream of the user, over all processes. Raise TooManyStreams."""
         user, limit = caller.user, caller.max_streams
-        if self._per_user[user] >= limit:
+        if self._per_user.of(user) >= limit:
             raise TooManyStreams(limit)
-        self._per_user[user] += 1
-        try:
+        with self._per_user.counted(user):
             token = await self._leases.acquire(user, limit)
             if token is None:
                 raise TooManyStreams(limit)
@@ -77,10 +76,6 @@ class OpenStreams:
                 yield
             finally:
                 await self._leases.release(token)
-        finally:
-            self._per_user[user] -= 1
-            if not self._per_user[user]:
-                del self._per_user[user]
 
     @contextlib.contextmanager
     def watch(self, stream: OpenStream) -> Iterator[None]:

@@ -1,13 +1,13 @@
 """Responses that a service holds in memory until their client has read them: a limit for each user."""
 
 import contextlib
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from gateway.http import Header
 from gateway.proxy.relaying import MAX_SINGLE_WRITE, is_json
 from gateway.request import Caller
 from parley.errors import RateLimited
+from parley.process.client_counts import ClientCounts
 
 MAX_HELD_BYTES_OF_USER = 67_108_864
 """Bytes of such responses of one user, in one process. A single response may be longer."""
@@ -28,11 +28,11 @@ class HeldResponses:
 
     def __init__(self, *, most: int = MAX_HELD_BYTES_OF_USER) -> None:
         self._most = most
-        self._held = Counter[str]()
+        self._held = ClientCounts()
 
     def require_room(self, caller: Caller | None) -> None:
         """Raise RateLimited if services hold as much for the user as they may."""
-        if caller is not None and self._held[caller.user] >= self._most:
+        if caller is not None and self._held.of(caller.user) >= self._most:
             raise _unread()
 
     @contextlib.contextmanager
@@ -45,17 +45,11 @@ class HeldResponses:
         if caller is None or size <= MAX_SINGLE_WRITE:
             yield
             return
-        user = caller.user
-        held = self._held[user]
+        held = self._held.of(caller.user)
         if repeatable and held and held + size > self._most:
             raise _unread()
-        self._held[user] += size
-        try:
+        with self._held.counted(caller.user, size):
             yield
-        finally:
-            self._held[user] -= size
-            if not self._held[user]:
-                del self._held[user]
 
 
 def _unread() -> RateLimited:

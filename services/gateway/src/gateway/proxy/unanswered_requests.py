@@ -1,11 +1,11 @@
 """Requests that wait for the head of their response: a limit for each user."""
 
 import contextlib
-from collections import Counter
 from collections.abc import Iterator
 
 from gateway.request import Caller
 from parley.errors import RateLimited
+from parley.process.client_counts import ClientCounts
 
 USER_SHARE = 4
 """One upstream connection of so many is the most that one user has, unless the plan's burst is larger."""
@@ -22,7 +22,7 @@ class UnansweredRequests:
     def __init__(self, connections: int) -> None:
         """Allow a user a part of the ``connections`` to one address of a service."""
         self._most = max(1, connections // USER_SHARE)
-        self._open = Counter[str]()
+        self._open = ClientCounts()
 
     @contextlib.contextmanager
     def count(self, caller: Caller | None) -> Iterator[None]:
@@ -30,14 +30,8 @@ class UnansweredRequests:
         if caller is None:
             yield
             return
-        user = caller.user
-        most = max(self._most, *(limit.burst for limit in caller.limits[:1]))
-        if self._open[user] >= most:
+        most = max(self._most, caller.limits[0].burst if caller.limits else 0)
+        if self._open.of(caller.user) >= most:
             raise RateLimited(TOO_MANY.format(most), headers={"Retry-After": "1"})
-        self._open[user] += 1
-        try:
+        with self._open.counted(caller.user):
             yield
-        finally:
-            self._open[user] -= 1
-            if not self._open[user]:
-                del self._open[user]
