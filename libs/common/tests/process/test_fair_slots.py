@@ -8,6 +8,7 @@ import pytest
 from parley.errors import Overloaded
 from parley.ids import new_id
 from parley.process.fair_slots import FairSlots
+from parley.process.locks import held_within
 
 
 class Visitors:
@@ -120,9 +121,9 @@ async def test_a_large_call_that_is_cancelled_lets_the_next_one_pass() -> None:
 
 async def test_a_wait_that_is_too_long_is_refused_and_leaves_no_trace() -> None:
     slots, ada, bob = FairSlots(), new_id(), new_id()
-    async with slots.hold_within(60, ada, "busy"):
+    async with held_within(60, slots.hold(ada), "busy"):
         with pytest.raises(Overloaded, match="busy"):
-            async with slots.hold_within(0.001, bob, "busy"):
+            async with held_within(0.001, slots.hold(bob), "busy"):
                 pass
-    async with slots.hold_within(60, bob, "busy"), asyncio.timeout(60):
+    async with held_within(60, slots.hold(bob), "busy"), asyncio.timeout(60):
         pass

@@ -5,9 +5,7 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Hashable
 
-from parley.errors import Overloaded
 from parley.process.client_counts import ClientCounts
-from parley.process.timeouts import at_most
 
 
 class FairSlots:
@@ -28,18 +26,6 @@ class FairSlots:
     async def hold(self, client: Hashable) -> AsyncIterator[None]:
         """Hold a slot while the context is open."""
         await self.acquire(client)
-        try:
-            yield
-        finally:
-            self.release(client)
-
-    @contextlib.asynccontextmanager
-    async def hold_within(self, seconds: float, client: Hashable, refusal: str) -> AsyncIterator[None]:
-        """Hold a slot while the context is open; raises Overloaded with the ``refusal`` if none is free in time."""
-        async with at_most(seconds) as wait:
-            await self.acquire(client)
-        if wait.expired:
-            raise Overloaded(refusal)
         try:
             yield
         finally:

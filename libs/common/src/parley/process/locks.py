@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import weakref
 from collections.abc import AsyncIterator, Callable, Hashable
+from contextlib import AbstractAsyncContextManager
 from typing import Generic, TypeVar
 
 from parley.errors import Overloaded
@@ -30,8 +31,8 @@ class KeyedLocks(Generic[L]):
 
 
 @contextlib.asynccontextmanager
-async def held_within(seconds: float, lock: asyncio.Lock | asyncio.Semaphore, refusal: str) -> AsyncIterator[None]:
-    """Hold a lock while the context is open; raises Overloaded with the ``refusal`` if it is not free in time."""
+async def held_within(seconds: float, lock: AbstractAsyncContextManager[object], refusal: str) -> AsyncIterator[None]:
+    """Hold a lock or slot while the context is open; raises Overloaded with the ``refusal`` if none is free in time."""
     async with contextlib.AsyncExitStack() as stack:
         async with at_most(seconds) as wait:
             await stack.enter_async_context(lock)

@@ -10,6 +10,7 @@ from history.messages.schemas import BranchResponse, Message, Order
 from history.messages.store import BranchQuery, MessagePosition, MessageStore
 from history.turns.store import TurnLookup
 from parley.process.fair_slots import FairSlots
+from parley.process.locks import held_within
 from parley.process.timeouts import at_most
 from parley.web import cursors
 from parley.web.schemas import Page
@@ -61,7 +62,7 @@ class MessageService:
             # conversation waits for the full timeout, so the delay does not reveal whether the turn exists.
             await self._wait_for_turn(user_id, conversation_id, query.wait_for)
         conversation = await self._conversations.get(user_id, conversation_id)
-        async with self._pages.hold_within(PAGE_TIMEOUT, user_id, TOO_MANY_PAGES):
+        async with held_within(PAGE_TIMEOUT, self._pages.hold(user_id), TOO_MANY_PAGES):
             if query.tree:
                 return await self._tree(conversation_id, query)
             return await self._branch(conversation, query)

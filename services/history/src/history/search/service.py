@@ -18,6 +18,7 @@ from history.search.store import (
 )
 from parley.errors import InvalidCursor
 from parley.process.fair_slots import FairSlots
+from parley.process.locks import held_within
 from parley.process.worker_thread import WorkerThread
 from parley.web import cursors
 from parley.web.schemas import Page
@@ -48,7 +49,7 @@ class SearchService:
         terms = query_terms(query.text) if query.text.isascii() else await self._worker.run(query_terms, query.text)
         if not terms.tsquery:
             return Page(data=[], next_cursor=None)
-        async with self._searches.hold_within(SEARCH_TIMEOUT, user_id, TOO_MANY_SEARCHES):
+        async with held_within(SEARCH_TIMEOUT, self._searches.hold(user_id), TOO_MANY_SEARCHES):
             found = await self._find(user_id, terms, query, after, limit + 1)
             next_cursor = _cursor(kind, found[limit - 1].position) if len(found) > limit else None
             hits = await self._worker.run(_hits, found[:limit], terms) if found else []
