@@ -15,9 +15,10 @@ from history.event_feed.service import FeedService
 from history.messages.ancestry import AncestryBuilder
 from history.messages.postgres import PostgresMessageStore
 from history.messages.service import MessageService
+from history.plans import load_plans
 from history.projection.consumer import TurnEventHandler, consume_events, outcome_counter
 from history.projection.postgres import PostgresProjectionStore
-from history.retention.policy import read_retention_policy
+from history.retention.policy import retention_policy
 from history.retention.purge import Purger, purge_periodically
 from history.search.postgres import PostgresSearchStore
 from history.search.postgres_reindexing import PostgresReindexingStore
@@ -27,7 +28,6 @@ from history.settings import HistorySettings, WorkerSettings
 from history.transfer.export_service import ExportService
 from history.transfer.import_service import ImportService
 from history.transfer.postgres import PostgresImportStore
-from history.transfer.quota import read_import_quota
 from history.turns.postgres import PostgresTurnLookup
 from history.turns.store import TurnLookup
 from history.usage.auth_client import NAMES_TIMEOUT, AuthUsernameSource
@@ -129,7 +129,8 @@ def _services(
     wake_relay = infrastructure.relay.hint
     conversation_store, message_store = PostgresConversationStore(database), PostgresMessageStore(database)
     turn_lookup = PostgresTurnLookup(database)
-    retention = read_retention_policy(settings.plans_file, settings.retention_days)
+    plans = load_plans(settings.plans_file)
+    retention = retention_policy(plans, settings.retention_days)
     conversations = ConversationService(conversation_store, changes, retention=retention, wake_relay=wake_relay)
     return HistoryServices(
         verifier=infrastructure.verifier,
@@ -143,7 +144,7 @@ def _services(
             PostgresImportStore(database, workers.imports),
             changes,
             workers.imports,
-            quota=read_import_quota(settings.plans_file),
+            plans=plans,
             wake_relay=wake_relay,
             drain_started=runtime.lifecycle.drain_started,
         ),

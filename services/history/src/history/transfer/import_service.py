@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from history.change_notifier.notifier import ChangeNotifier
+from history.plans import HistoryPlans
 from history.transfer.entry_storing import EntryStorer, IdFactory
 from history.transfer.import_stop import StopSignal, refusal
 from history.transfer.parsing import check_format, parse_file, take
-from history.transfer.quota import CONVERSATION_BYTES, ImportQuota
+from history.transfer.quota import CONVERSATION_BYTES
 from history.transfer.schemas import ImportReport
 from history.transfer.store import ImportStore
 from history.transfer.upload import Upload, open_upload
@@ -45,7 +46,7 @@ class ImportFile:
 
 
 class ImportService:
-    """Imports conversations for a user, up to the ``quota`` of the user's plan.
+    """Imports conversations for a user, as many as the user's plan allows.
 
     ``worker`` parses files. ``wake_relay`` tells the outbox relay that events were stored. ``drain_started`` is set
     when the process is to stop.
@@ -57,14 +58,14 @@ class ImportService:
         changes: ChangeNotifier,
         worker: WorkerThread,
         *,
-        quota: ImportQuota,
+        plans: HistoryPlans,
         wake_relay: Callable[[], None],
         drain_started: asyncio.Event,
         slot_timeout: float = SLOT_TIMEOUT,
         import_timeout: float = IMPORT_TIMEOUT,
     ) -> None:
         self._store, self._changes, self._worker, self._wake_relay = store, changes, worker, wake_relay
-        self._quota, self._drain_started = quota, drain_started
+        self._plans, self._drain_started = plans, drain_started
         self._slot_timeout, self._import_timeout = slot_timeout, import_timeout
         self._uploads = UploadSlots(MAX_CONCURRENT_UPLOADS, 1, TOO_MANY_IMPORTS, timeout=slot_timeout)
         self._imports = asyncio.Semaphore(MAX_CONCURRENT_IMPORTS)
@@ -80,7 +81,7 @@ class ImportService:
         InvalidRequest when the client leaves.
         """
         async with self._slot(self._users.of(user_id)):
-            room = self._quota(plan) - await self._store.imported_bytes(user_id)
+            room = self._plans.find(plan).import_bytes - await self._store.imported_bytes(user_id)
             if room < CONVERSATION_BYTES and key is None:  # with a key, it may all be stored already
                 raise refusal("quota_exceeded")
             with open_upload() as upload:

@@ -8,6 +8,7 @@ from uuid import UUID
 import orjson
 
 from history.change_notifier.notifier import ChangeNotifier
+from history.plans import HistoryPlan, HistoryPlans
 from history.transfer import parsing
 from history.transfer.drafts import ConversationDraft
 from history.transfer.entry_scanner import RawEntry
@@ -75,7 +76,7 @@ class ImportFixture:
             self.store,
             self.changes,
             WorkerThread("import"),
-            quota={"default": quota, "small": quota // 2}.__getitem__,
+            plans=HistoryPlans({"small": HistoryPlan(import_bytes=quota // 2)}, HistoryPlan(import_bytes=quota)),
             wake_relay=self._wake_relay,
             drain_started=self.drain_started,
             slot_timeout=slot_timeout,
