@@ -33,21 +33,17 @@ class LocalSettings(ServiceSettings):
     database_url: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices("DATABASE_URL"),
-        description="`make run`: DSN of an administrator of a Postgres server that replaces the embedded one.",
+        description="DSN of an administrator of a Postgres server that replaces the embedded one.",
     )
     database_pool_size: int = Field(8, ge=2, le=200, description="Maximum Postgres connections of each service.")
     database_pool_min_size: int = Field(
         2, ge=1, le=200, description="Postgres connections of each service that stay open, up to the maximum."
     )
-    redis_url: SecretStr | None = Field(None, description="`make run`: URL of a Redis that replaces the embedded one.")
-    openai_api_key: SecretStr | None = Field(
-        None, description="`make run`: API key of a provider that replaces the local model."
-    )
-    openai_base_url: str | None = Field(
-        None, description="`make run`: base URL of a provider that replaces the local model."
-    )
+    redis_url: SecretStr | None = Field(None, description="URL of a Redis that replaces the embedded one.")
+    openai_api_key: SecretStr | None = Field(None, description="API key of a provider that replaces the local model.")
+    openai_base_url: str | None = Field(None, description="Base URL of a provider that replaces the local model.")
     models_file: Path | None = Field(
-        None, description="`make run`: YAML file with the models of providers that replace the local model."
+        None, description="YAML file with the models of providers that replace the local model."
     )
 
     def base_url(self) -> str:

@@ -1,5 +1,6 @@
 """docs/configuration.md and .env.example, from the settings classes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args, get_origin
 
@@ -29,10 +30,11 @@ HEAD = """# Configuration
 A setting is read from an environment variable, from a line in `.env`, or from a file with its lower-case name in the
 folder `SECRETS_DIR` (default `/run/secrets`). The environment wins over `.env`, and `.env` wins over files. Put secrets
 into files. A service does not start with an unknown, missing or unsafe setting: it prints one line and exits with
-status 2. "values" are those that it accepts; it checks the others, such as URLs, by their form.
+status 2. The column "values" has the range of each number, and the words of each setting that accepts only some. Others,
+such as URLs, must have the right form.
 
 `local` in the column "services" is `make run`. It also accepts the settings of the services that it starts, except
-[those that it sets itself](#settings-that-make-run-refuses). A default that differs between services is shown for each.
+[those that it sets itself](#settings-that-make-run-refuses). What differs between services is shown for each.
 
 | setting | services | default | values | secret | meaning |
 |---|---|---|---|---|---|
@@ -58,10 +60,16 @@ class SettingEntry:
     services: tuple[str, ...]
     defaults: tuple[str | None, ...]
     """The default in each service; None where the setting is required, and "" where there is none."""
-    values: str
-    """The range of a number or the words that are accepted; empty for other types."""
+    values: tuple[str, ...]
+    """In each service, the range of a number or the words that are accepted; empty for other types."""
     secret: bool
-    description: str
+    meanings: tuple[str, ...]
+    """What each service does with it."""
+
+    @property
+    def meaning(self) -> str:
+        """What the services do with it, in one text."""
+        return _by_service(self.services, self.meanings, between=" ")
 
 
 def settings() -> list[SettingEntry]:
@@ -92,9 +100,9 @@ def _add(found: dict[str, SettingEntry], name: str, service: str, info: FieldInf
     seen = found.get(name)
     services = (*seen.services, service) if seen else (service,)
     defaults = (*seen.defaults, _default(info)) if seen else (_default(info),)
-    description = (seen.description if seen else None) or info.description or ""
-    values = seen.values if seen else _values(info)
-    found[name] = SettingEntry(name, services, defaults, values, _is_secret(info), description)
+    values = (*seen.values, _values(info)) if seen else (_values(info),)
+    meanings = (*seen.meanings, info.description or "") if seen else (info.description or "",)
+    found[name] = SettingEntry(name, services, defaults, values, _is_secret(info), meanings)
 
 
 def _add_other_default(found: dict[str, SettingEntry], name: str, process: str, info: FieldInfo) -> None:
@@ -136,13 +144,21 @@ def _is_secret(info: FieldInfo) -> bool:
 
 
 def _row(setting: SettingEntry) -> str:
-    names: dict[str, list[str]] = {}
-    for service, default in zip(setting.services, setting.defaults, strict=True):
-        names.setdefault(_show(default), []).append(service)
-    shown = next(iter(names)) if len(names) == 1 else "; ".join(f"{', '.join(s)}: {d}" for d, s in names.items())
-    secret = "yes" if setting.secret else ""
     services = ", ".join(setting.services)
-    return f"| `{setting.name}` | {services} | {shown} | {setting.values} | {secret} | {setting.description} |\n"
+    default = _by_service(setting.services, [_show(each) for each in setting.defaults])
+    values = _by_service(setting.services, setting.values)
+    secret = "yes" if setting.secret else ""
+    return f"| `{setting.name}` | {services} | {default} | {values} | {secret} | {setting.meaning} |\n"
+
+
+def _by_service(services: Sequence[str], texts: Sequence[str], between: str = "; ") -> str:
+    """Return the text of all services, or each text with the names of its services."""
+    names: dict[str, list[str]] = {}
+    for service, text in zip(services, texts, strict=True):
+        names.setdefault(text, []).append(service)
+    if len(names) == 1:
+        return texts[0]
+    return between.join(f"{', '.join(of_text)}: {text}" for text, of_text in names.items())
 
 
 def _show(default: str | None) -> str:
@@ -151,4 +167,4 @@ def _show(default: str | None) -> str:
 
 def _example(setting: SettingEntry) -> str:
     first = setting.defaults[0] or ""
-    return f"\n# {setting.description} ({', '.join(setting.services)})\n# {setting.name}={first}\n"
+    return f"\n# {setting.meaning} ({', '.join(setting.services)})\n# {setting.name}={first}\n"

@@ -24,7 +24,7 @@ class AuthSettings(DataSettings):
     service: ClassVar[str] = "auth"
 
     port: int = Field(8001, ge=0, le=65535, description="Port to listen on.")
-    admin_port: int = Field(9001, ge=0, le=65535, description="Port of the admin server; 0 takes a free port.")
+    admin_port: int = Field(9001, ge=0, le=65535, description="Admin port. 0 selects a free port.")
     database_url: SecretStr = Field(
         description="PostgreSQL DSN of the database of auth.",
         validation_alias=AliasChoices("AUTH_DATABASE_URL", "DATABASE_URL"),
@@ -70,7 +70,7 @@ class AuthSettings(DataSettings):
         365, ge=30, le=3650, description="Days that entries of the audit log are kept; then they are deleted."
     )
     plans_file: Path | None = Field(
-        None, description="Path of `plans.yaml`. Without it, only the plan `default` exists."
+        None, description="YAML file of plans. Without it, every user has the default plan."
     )
     trusted_proxies: str = Field(
         "127.0.0.0/8,::1/128",

@@ -32,7 +32,7 @@ class ChatSettings(DataSettings, BucketSettings):
     )
     history_url: str = Field("http://localhost:8003", description="Base URL of the history service.")
     internal_client_secret: SecretStr | None = Field(
-        None, description="Client secret of this service at auth, for tokens with which it calls history."
+        None, description="Client secret of chat at auth, for tokens with which it calls history."
     )
 
     openai_api_key: SecretStr | None = Field(None, description="API key of the OpenAI-compatible provider.")
@@ -54,7 +54,9 @@ class ChatSettings(DataSettings, BucketSettings):
         None,
         description="YAML file with the model catalogue, such as deploy/models.example.yaml. Replaces OPENAI_MODEL.",
     )
-    plans_file: Path | None = Field(None, description="YAML file with the plans: limits and budgets.")
+    plans_file: Path | None = Field(
+        None, description="YAML file of plans. Without it, every user has the default plan."
+    )
     files_url: str | None = Field(
         None,
         description="Where files of users are stored: a folder (`file:///var/lib/parley/files`), or a bucket "

@@ -19,10 +19,7 @@ class GatewaySettings(ServiceSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
     admin_port: int = Field(9000, ge=0, le=65535, description="Admin port. 0 selects a free port.")
     redis_url: SecretStr = Field(description=REDIS_URL_HELP)
-    auth_url: str = Field(
-        "http://localhost:8001",
-        description="Addresses of auth, separated by commas. history needs one only for the names of users in reports.",
-    )
+    auth_url: str = Field("http://localhost:8001", description="Addresses of auth, separated by commas.")
     chat_url: str = Field("http://localhost:8002", description="Addresses of chat, separated by commas.")
     history_url: str = Field("http://localhost:8003", description="Addresses of history, separated by commas.")
     webhooks_url: str = Field("http://localhost:8004", description="Addresses of webhooks, separated by commas.")
@@ -30,9 +27,7 @@ class GatewaySettings(ServiceSettings):
         None, description="URL of the public keys that verify access tokens. Default: the JWKS of auth."
     )
     internal_client_secret: SecretStr | None = Field(
-        None,
-        description="Client secret of this service at auth. The gateway looks up revocations with it while Redis is "
-        "unavailable, and chat gets tokens with which it calls history.",
+        None, description="Client secret of the gateway at auth, to look up revocations while Redis is unavailable."
     )
     plans_file: Path | None = Field(
         None, description="YAML file of plans. Without it, every user has the default plan."

@@ -15,7 +15,7 @@ class HistorySettings(DataSettings):
     service: ClassVar[str] = "history"
 
     port: int = Field(8003, ge=0, le=65535, description="Port to listen on.")
-    admin_port: int = Field(9003, ge=0, le=65535, description="Admin port; 0 picks a free port.")
+    admin_port: int = Field(9003, ge=0, le=65535, description="Admin port. 0 selects a free port.")
     database_url: SecretStr = Field(
         validation_alias=AliasChoices("HISTORY_DATABASE_URL", "DATABASE_URL"),
         description="Postgres DSN of this service's own database.",
@@ -38,7 +38,7 @@ class HistorySettings(DataSettings):
         description="Days until a deleted conversation is purged, unless the plan sets its own value.",
     )
     plans_file: Path | None = Field(
-        None, description="Path of `plans.yaml`: limits, models, budgets and retention of each plan."
+        None, description="YAML file of plans. Without it, every user has the default plan."
     )
     feed_retention_hours: float = Field(
         72, gt=0, le=8760, description="Hours that feed events are kept. An older cursor gets 410."
@@ -54,4 +54,4 @@ class HistorySettings(DataSettings):
 class WorkerSettings(HistorySettings):
     """Settings of the consumer process."""
 
-    admin_port: int = Field(9013, ge=0, le=65535, description="Admin port; 0 picks a free port.")
+    admin_port: int = Field(9013, ge=0, le=65535, description="Admin port. 0 selects a free port.")

@@ -19,7 +19,7 @@ class WebhooksSettings(DataSettings):
     service: ClassVar[str] = "webhooks"
 
     port: int = Field(8004, ge=0, le=65535, description="Port to listen on.")
-    admin_port: int = Field(9004, ge=0, le=65535, description="Admin port; 0 picks a free port.")
+    admin_port: int = Field(9004, ge=0, le=65535, description="Admin port. 0 selects a free port.")
     database_url: SecretStr = Field(
         validation_alias=AliasChoices("WEBHOOKS_DATABASE_URL", "DATABASE_URL"),
         description="Postgres DSN of the database of webhooks.",

@@ -73,7 +73,7 @@ class ServiceSettings(TraceSettings):
     admin_host: str = Field(
         "127.0.0.1", description="Address of the admin port, which serves metrics, probes and status."
     )
-    admin_port: int = Field(9000, ge=0, le=65535, description="Admin port; 0 selects a free port.")
+    admin_port: int = Field(9000, ge=0, le=65535, description="Admin port. 0 selects a free port.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Minimum log level.")
     log_format: Literal["json", "console"] = Field(
         "json", description="Log format: `json`, or `console` for reading in a terminal."
