@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 from aio_pika import ExchangeType, Message, connect
 from aio_pika.abc import AbstractChannel
-from aio_pika.exceptions import AMQPError
+from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
 from typer.testing import CliRunner, Result
 
 from parley.ids import new_id
@@ -20,6 +20,7 @@ from parley_cli.commands.events_broker import check_reachable
 from parley_cli.main import build
 from parley_embedded.rabbitmq.server import EmbeddedRabbitMQ
 from parley_events import CloudEvent, Subscriber, TurnEnded, UserErased
+from parley_events.queue_tools import depths
 from parley_events.testing import sample
 from parley_events.topology import QueueType
 from parley_testing.backends.rabbitmq_fixtures import broker, open_bus, own_bus
@@ -180,10 +181,12 @@ async def test_tail_ends_in_silence_when_nobody_reads_its_output(own_bus: Rabbit
     assert (process.returncode, said) == (1, b"")
 
 
-async def test_tail_needs_one_node_of_a_cluster(broker: EmbeddedRabbitMQ) -> None:
+async def test_the_subcommands_need_one_node_of_a_cluster(broker: EmbeddedRabbitMQ) -> None:
     away = url_of(broker, "nobody").replace(f":{broker.port}/", ":9/")
     for urls in (f"{away},{broker.url}", f"{broker.url},{away}"):
         await check_reachable(urls)
+        with pytest.raises(ChannelNotFoundEntity):
+            await depths(urls, "sub.nobody")
 
 
 async def test_the_subcommands_show_move_and_count_events(own_bus: RabbitBus, broker: EmbeddedRabbitMQ) -> None:

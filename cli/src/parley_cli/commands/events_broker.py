@@ -1,7 +1,6 @@
 """What the subcommands of `parley events` share: the broker, and options that name moments and events."""
 
 import asyncio
-import contextlib
 import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -121,15 +120,10 @@ def filter_of(types: list[str] | None, key: str) -> "EventFilter":
 
 
 async def check_reachable(url: str) -> None:
-    """Connect to one node; raise one of OUTAGES when none answers. What reads the log waits for the broker instead."""
-    from parley_events.connection import OUTAGES, close, connect_for_command, split_urls
+    """Raise one of OUTAGES when no node answers. What reads the log waits for the broker instead."""
+    from parley_events.connection import close, connect_for_command
 
-    *others, last = split_urls(url)
-    for node in others:
-        with contextlib.suppress(*OUTAGES):
-            await close(await connect_for_command(node, COMMAND))
-            return
-    await close(await connect_for_command(last, COMMAND))
+    await close(await connect_for_command(url, COMMAND))
 
 
 async def connect_aloud(url: str, name: str) -> "AbstractConnection":

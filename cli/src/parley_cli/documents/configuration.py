@@ -30,8 +30,8 @@ HEAD = """# Configuration
 A setting is read from an environment variable, from a line in `.env`, or from a file with its lower-case name in the
 folder `SECRETS_DIR` (default `/run/secrets`). The environment wins over `.env`, and `.env` wins over files. Put secrets
 into files. A service does not start with an unknown, missing or unsafe setting: it prints one line and exits with
-status 2. The column "values" has the range of each number, and the words of each setting that accepts only some. Others,
-such as URLs, must have the right form.
+status 2. The column "values" has the range of each number, and the words of each setting that accepts only some.
+Others, such as URLs, must have the right form.
 
 `local` in the column "services" is `make run`. It also accepts the settings of the services that it starts, except
 [those that it sets itself](#settings-that-make-run-refuses). What differs between services is shown for each.

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from aio_pika.abc import AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import DeliveryError
 
-from parley_events.connection import Connect, NodeUrls, close, connect_for_command
+from parley_events.connection import Connect, close, connect_for_command
 from parley_events.side_queues import (
     ATTEMPTS,
     DIED_AT,
@@ -55,7 +55,7 @@ class DeadLetters:
     """The dead letters of one subscriber, oldest first."""
 
     def __init__(self, url: str, queue: str, *, connect: Connect = connect_for_command) -> None:
-        self._urls, self._names, self._connect = NodeUrls(url), SubscriberNames(queue), connect
+        self._url, self._names, self._connect = url, SubscriberNames(queue), connect
 
     async def list(self, limit: int = MAX_BROWSED) -> "list[DeadLetter]":
         """Return dead letters; they stay where they are."""
@@ -86,7 +86,7 @@ class DeadLetters:
 
     @contextlib.asynccontextmanager
     async def _opened(self) -> AsyncIterator[tuple[AbstractQueue, OwnExchange]]:
-        connection = await self._connect(self._urls.next(), f"{self._names.dead}-tool")
+        connection = await self._connect(self._url, f"{self._names.dead}-tool")
         try:
             own = OwnExchange(self._names)
             await own.open(connection)

@@ -10,7 +10,7 @@ from aio_pika.abc import AbstractConnection, AbstractExchange
 from aio_pika.exceptions import AMQPChannelError, ChannelNotFoundEntity
 
 from parley_events.cloudevents import CONTENT_TYPE, CloudEvent, to_headers
-from parley_events.connection import Connect, NodeUrls, close, connect_for_command
+from parley_events.connection import Connect, close, connect_for_command
 from parley_events.routing import matches
 from parley_events.side_queues import PUBLISH_TIMEOUT
 from parley_events.topology import MAIN, QueueDepth, SubscriberNames, queue_depth, topology_error
@@ -85,7 +85,7 @@ async def _way_to(connection: AbstractConnection, queue: str) -> tuple[AbstractE
 
 @contextlib.asynccontextmanager
 async def _connection(url: str, connect: Connect) -> AsyncIterator[AbstractConnection]:
-    connection = await connect(NodeUrls(url).next(), "parley-events-tool")
+    connection = await connect(url, "parley-events-tool")
     try:
         yield connection
     finally:
