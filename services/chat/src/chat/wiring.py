@@ -142,10 +142,10 @@ async def open_services(
         await enter(infrastructure.bus.consume(consumer.subscription()))
         reconciler = _reconciler(settings, turns, consumer, history, metrics)
         await enter(background("reconciler", reconciler.run, service=runtime.service))
-        limiter = await enter(_limiter(runtime, infrastructure))
         plans = await enter(open_plan_lookup(settings, runtime.tracer))
         cache = _response_cache(settings, infrastructure, adapters, metrics)
-        token_limits = TokenLimits(limiter)
+        token_limits = TokenLimits(await enter(_limiter(runtime, infrastructure)))
+        items = PostgresItemStore(turns)
         service = ChatService(
             store=adapters.turns,
             admission=_admission(config, adapters.turns, history, budgets, token_limits, cache, files),
@@ -158,9 +158,7 @@ async def open_services(
             service=service,
             conversations=ConversationCreator(adapters.turns, history),
             conversation_reader=ConversationReader(adapters.turns, history, ContextLoader(adapters.turns, history)),
-            items=ConversationItems(
-                PostgresItemStore(turns), PositionResolver(adapters.turns, history), token_limits, config.plans
-            ),
+            items=ConversationItems(items, PositionResolver(adapters.turns, history), token_limits, config.plans),
             catalogue=catalogue,
             generator=adapters.generator,
             embedding_calls=EmbeddingCalls(adapters.embeddings),
