@@ -47,7 +47,7 @@ QueueOption = Annotated[str, typer.Option("--to", metavar="QUEUE", help="The que
 
 
 class _Enough(Exception):
-    """As many events as asked for were seen, or nobody reads the output any more."""
+    """The number of events that was asked for is reached, or the output is closed."""
 
 
 @commands.command()

@@ -79,7 +79,7 @@ class ChatSettings(DataSettings, BucketSettings):
         DEFAULT_FINISH_PENDING_AFTER,
         gt=0,
         le=600,
-        description="Seconds to wait for a finished answer to be stored before clients are told to poll.",
+        description="Seconds after which clients are told to poll, if the database cannot store a finished answer.",
     )
     answer_limit: int = Field(1_000_000, ge=1000, le=1_000_000_000, description="Maximum answer length in characters.")
     max_running_turns: int = Field(2000, ge=1, le=1_000_000, description="Maximum concurrent turns per process.")

@@ -14,7 +14,7 @@ T = TypeVar("T")
 MIN_BYTES_PER_SECOND = 131_072
 """Rate of an upload that keeps its slot while a client without one waits: 1 Mbit/s."""
 MAX_DELAY = 5.0
-"""Seconds by which an upload may be behind this rate. It can neither be ahead by more, nor stay behind by more."""
+"""Seconds by which an upload may be behind this rate. Nor is it ever counted as ahead, or behind, by more."""
 MAX_WAITING = 256
 """Uploads of a process that wait for a slot. Their bodies are not read."""
 SLOT_TIMEOUT = 10.0
@@ -86,10 +86,10 @@ class _Waiter:
 
 
 class UploadSlots:
-    """At most ``total`` uploads at once, and at most ``of_client`` of one client, with those that wait.
+    """Slots for ``total`` uploads. One client has at most ``of_client`` uploads that run or wait for a slot.
 
-    Clients without an upload come first. While one of them waits, the upload that is furthest behind the minimum rate
-    ends; of several, first that of a client with two.
+    Clients without an upload come first. While one of them waits, a slow upload ends: first those of the clients with
+    most uploads, and of these the one that is furthest behind the minimum rate.
     """
 
     def __init__(self, total: int, of_client: int, refusal: str, *, timeout: float = SLOT_TIMEOUT) -> None:

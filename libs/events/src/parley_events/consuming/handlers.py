@@ -21,13 +21,13 @@ class EventHandlers:
     def on(self, model: type[E], *, where: Filter[E] | None = None) -> Callable[[TypedHandler[E]], TypedHandler[E]]:
         """Register the handler of a model's events, which is called with the data and the envelope.
 
-        Events whose data ``where`` returns False for are skipped. Raise ``ValueError`` if the model has a handler: it
-        would get no events any more.
+        Events for whose data ``where`` returns False are skipped. Raise ``ValueError`` if the model has a handler
+        already, which this one would replace.
         """
 
         def register(handler: TypedHandler[E]) -> TypedHandler[E]:
             if any((name, model.schema_version) in self._handlers for name in model.names):
-                raise ValueError(f"{model.__name__} already has a handler. Tell its events apart inside that one.")
+                raise ValueError(f"{model.__name__} already has a handler. Handle all of its events in that one.")
             for name in model.names:
                 self._handlers[name, model.schema_version] = (model, handler, where)
             return handler

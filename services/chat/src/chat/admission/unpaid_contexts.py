@@ -1,4 +1,4 @@
-"""Bound of the contexts that are read for requests which are then refused, and which no limit charges."""
+"""Bound of what is read for requests that are refused afterwards, for which no limit takes tokens."""
 
 import asyncio
 import contextlib

@@ -22,11 +22,11 @@ class EndedTurns:
 
     @contextlib.asynccontextmanager
     async def open(self, service: ChatService, user_id: UUID, turn_id: UUID) -> AsyncIterator[Turn]:
-        """Yield a user's turn to send, an ended one when others are sent; raises TurnNotFound."""
+        """Yield a user's turn to send. An ended one waits until others are sent; raises TurnNotFound."""
         turn = await service.get(user_id, turn_id)
         if turn.running:
             yield turn
             return
-        del turn
+        del turn  # not kept in memory while it waits, and read again
         async with self._slots.hold(user_id):
             yield await service.get(user_id, turn_id)

@@ -22,8 +22,8 @@ class HeldResponses:
     A service makes a JSON response as a whole, and can only drop it when the client has read it. A client that opens
     many and reads none would fill the memory of the service.
 
-    A request that must not be sent twice is refused before it is forwarded, by ``require_room``. Its response is
-    relayed in any case: the client would repeat the request, and pay twice for an answer or a list of embeddings.
+    ``require_room`` refuses a request that must not be sent twice before it is forwarded. Its response is always
+    relayed: a client whose response was refused would repeat the request, and pay for it twice.
     """
 
     def __init__(self, *, most: int = MAX_HELD_BYTES_OF_USER) -> None:
