@@ -73,38 +73,36 @@ class PostgresImportStore:
     ) -> tuple[str | None, bool]:
         """Store a conversation whose messages are sorted parents first; return its title, and whether it is new."""
         title = draft.title or _first_title(draft)
-        values = {"id": conversation_id, "user_id": user_id, "title": title, "imported_bytes": counted_bytes}
+        conversation = {"id": conversation_id, "user_id": user_id, "title": title, "imported_bytes": counted_bytes}
         try:
             async with self._database.person_transaction(user_id) as connection:
                 if await connection.fetchval(_ERASED, user_id):
                     raise NotFound
                 if await connection.fetchval(_EXISTS, conversation_id):
                     return title, False
-                await self._insert(connection, values, draft)
+                await self._insert(connection, conversation, draft)
         except (asyncpg.DataError, asyncpg.ProgramLimitExceededError) as error:
             raise ConversationNotStorable from error
         return title, True
 
-    async def _insert(self, connection: Connection, values: Mapping[str, Any], draft: ConversationDraft) -> None:
+    async def _insert(self, connection: Connection, conversation: Mapping[str, Any], draft: ConversationDraft) -> None:
         ids = {message.key: new_id() for message in draft.messages}
-        user_id, conversation_id, title = values["user_id"], values["id"], values["title"]
-        conversation = {**values, **_conversation_values(draft, ids)}
-        await connection.execute(_INSERT_CONVERSATION.sql, *_INSERT_CONVERSATION.arguments(conversation))
-        for batch in _batches(user_id, conversation_id, draft):
+        values = {**conversation, **_conversation_values(draft, ids)}
+        await connection.execute(_INSERT_CONVERSATION.sql, *_INSERT_CONVERSATION.arguments(values))
+        for batch in _batches(conversation, draft):
             rows, terms = await self._worker.run(_message_arguments, batch, ids)
             await connection.executemany(_INSERT_MESSAGE.sql, rows)
             await connection.execute(_INDEX, [ids[message.key] for message, _ in batch], terms)
-        await _store_event(connection, user_id, conversation_id, title, draft)
+        await _store_event(connection, conversation, draft)
 
 
-async def _store_event(
-    connection: Connection, user_id: UUID, conversation_id: UUID, title: str | None, draft: ConversationDraft
-) -> None:
+async def _store_event(connection: Connection, conversation: Mapping[str, Any], draft: ConversationDraft) -> None:
+    conversation_id, user_id = conversation["id"], conversation["user_id"]
     created = ConversationCreated(
         conversation_id=conversation_id,
         user_id=user_id,
         origin="import",
-        title=title,
+        title=conversation["title"],
         metadata=draft.metadata,
         created_at=draft.created_at or now(),
     )
@@ -140,7 +138,7 @@ def _conversation_values(draft: ConversationDraft, ids: Mapping[str, UUID]) -> d
 _Batch: TypeAlias = list[tuple[MessageDraft, dict[str, Any]]]
 
 
-def _batches(user_id: UUID, conversation_id: UUID, draft: ConversationDraft) -> Iterator[_Batch]:
+def _batches(conversation: Mapping[str, Any], draft: ConversationDraft) -> Iterator[_Batch]:
     """Yield the messages with their positions, in batches whose search terms take a bounded amount of memory."""
     created_at = draft.created_at or now()
     batch: _Batch = []
@@ -148,8 +146,8 @@ def _batches(user_id: UUID, conversation_id: UUID, draft: ConversationDraft) -> 
     for index, message in enumerate(draft.messages, 1):
         created_at = message.created_at or created_at
         position = {
-            "user_id": user_id,
-            "conversation_id": conversation_id,
+            "user_id": conversation["user_id"],
+            "conversation_id": conversation["id"],
             "number": message.number or index,
             "created_at": created_at,
         }
