@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import re
 import statistics
 import time
 from collections.abc import Sequence
@@ -49,17 +50,18 @@ class Clients:
             load.refusals.add(status)
 
     async def _exchange(self) -> str:
-        """Return the status of one response, which is read to its end."""
+        """Return the status of one response, and the code of an error. The response is read to its end."""
         reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self._port)
         writer.write(next(self._requests))
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
         if b"transfer-encoding: chunked" in head:
-            await reader.readuntil(b"\r\n0\r\n\r\n")
+            body = await reader.readuntil(b"\r\n0\r\n\r\n")
         else:
             length = next(int(line[15:]) for line in head.split(b"\r\n") if line.startswith(b"content-length:"))
-            await reader.readexactly(length)
+            body = await reader.readexactly(length)
         self._idle.append((reader, writer))
-        return head[9:12].decode()
+        status = head[9:12].decode()
+        return status if status == "200" else f"{status} {_code(body)}"
 
     async def closed_loop(self, at_once: int, seconds: float) -> ResponseTimes:
         """Send the next request after each response."""
@@ -82,3 +84,8 @@ class Clients:
                 group.create_task(self.ask(load))
         load.seconds = time.perf_counter() - began
         return load
+
+
+def _code(error: bytes) -> str:
+    found = re.search(rb'"code":"(\w+)"', error)
+    return found[1].decode() if found else "without a code"

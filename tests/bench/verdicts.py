@@ -10,7 +10,7 @@ def judge(text: str, *, met: bool) -> bool:
 
 
 class RefusalCounter:
-    """Counts refused requests: responses other than 200 by status, and connections that broke."""
+    """Counts refused requests: responses other than 200 by status and code, and connections that broke."""
 
     def __init__(self) -> None:
         self.statuses: Counter[str] = Counter()

@@ -9,8 +9,9 @@ from parley.ids import new_id
 from parley.storage.postgres import Pool
 from parley_testing.telemetry.query_plans import PLAN_MODES, PlanMode, explain
 from webhooks.database import Database
+from webhooks.sending import postgres
 from webhooks.sending.claim_statements import BACKLOG, CLAIM, MAX_COUNTED, MAX_WALKED_KEYS, WEBHOOKS
-from webhooks.sending.postgres import MAX_BYTES_OF_USER, AttemptOutcome, PostgresDeliveryQueue
+from webhooks.sending.postgres import AttemptOutcome, PostgresDeliveryQueue
 from webhooks_testing.stored_deliveries import store_deliveries, store_webhook
 
 pytestmark = pytest.mark.integration
@@ -54,21 +55,24 @@ async def test_a_claim_ends_with_the_body_with_which_all_reach_the_size(pool: Po
     assert await pool.fetchval("SELECT count(*) FROM deliveries WHERE claim IS NOT NULL") == claimed
 
 
-async def test_a_claim_has_the_share_of_each_user_and_nothing_of_users_who_have_theirs(pool: Pool) -> None:
+async def test_a_claim_has_the_share_of_each_user_and_nothing_of_users_who_have_theirs(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "MAX_BYTES_OF_USER", 2_000)
     greedy, other = new_id(), new_id()
     own = [await store_webhook(pool, user) for user in (greedy, greedy, other)]
     shared = await store_webhook(pool, greedy, scope="all")
     for webhook in (*own, shared):
         await store_deliveries(pool, webhook, 5)
-    await pool.execute("UPDATE events SET body = convert_to(repeat('x', $1), 'UTF8')", MAX_BYTES_OF_USER // 2)
+    await pool.execute("UPDATE events SET body = convert_to(repeat('x', 1000), 'UTF8')")
     queue = PostgresDeliveryQueue(Database(pool), max_in_flight=5, disable_after=60)
-    claimed = await queue.claim(50, 100 * MAX_BYTES_OF_USER, only_healthy=False)
+    claimed = await queue.claim(50, 200_000, only_healthy=False)
     assert Counter((each.owner, each.is_own) for each in claimed) == {
         (greedy, True): 2,
         (other, True): 2,
         (greedy, False): 5,
     }
-    following = await queue.claim(50, 100 * MAX_BYTES_OF_USER, only_healthy=False, without=[greedy])
+    following = await queue.claim(50, 200_000, only_healthy=False, without=[greedy])
     assert {each.owner for each in following} == {other}
 
 
