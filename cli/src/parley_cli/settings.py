@@ -7,7 +7,6 @@ from pydantic import AliasChoices, Field, SecretStr
 
 from parley.config.settings import ServiceSettings
 
-DEFAULT_DATA_DIR = Path(".parley")
 MAX_FIRST_PORT = 65_531
 """The other services use the four ports after the gateway's."""
 
@@ -26,7 +25,7 @@ class LocalSettings(ServiceSettings):
     trusted_proxies: str = Field("", description="Networks whose X-Forwarded-* headers are used.")
     registration: Literal["open", "closed"] = Field("open", description="`open` lets anyone create an account.")
     data_dir: Path = Field(
-        DEFAULT_DATA_DIR,
+        Path(".parley"),
         validation_alias=AliasChoices("PARLEY_DATA_DIR"),
         description="Folder in which `make run` stores databases, secrets and logs.",
     )

@@ -86,7 +86,7 @@ async def _run(settings: LocalSettings, folder: Path, new_signing_keys: bool) ->
         login = demo_login(folder)
         async with open_services(config, login) as services:
             model = "configured provider" if settings.has_provider() else TINY_MODEL
-            command = None if services.has_admin else admin_command(sys.argv[0], settings.data_dir)
+            command = None if services.has_admin else admin_command(sys.argv[0], folder)
             terminal.print_ready(ports, login, model=model, folder=str(folder), admin_command=command)
             if services.provider_problem:
                 terminal.print(f"No answers until this is corrected: {services.provider_problem}.")

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from parley_cli.settings import DEFAULT_DATA_DIR
 from parley_cli.stack.demo_account import DemoLogin
 from parley_cli.stack.ports import StackPorts
 
@@ -40,9 +39,8 @@ There is no administrator yet. To make one, run this in another terminal:
 
 
 def admin_command(program: str, data_dir: Path) -> str:
-    """Return the words before a subcommand of `parley admin` on this stack."""
-    option = "" if data_dir == DEFAULT_DATA_DIR else f" --data-dir {shlex.quote(str(data_dir))}"
-    return f"{program} admin{option}"
+    """Return the words before a subcommand of `parley admin` on this stack; they work in every folder."""
+    return shlex.join([str(Path(program).absolute()), "admin", "--data-dir", str(data_dir.absolute())])
 
 
 class Terminal:
