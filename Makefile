@@ -254,6 +254,10 @@ install-yaml-check: setup
 console: setup ## Build the console into the gateway's package, after a change in console/ or of the API
 	@scripts/console build
 
+.PHONY: console-serve
+console-serve: setup ## Serve the console from its sources, in front of a running `make run`; changes show at once
+	@scripts/console serve
+
 .PHONY: console-check
 console-check: setup ## Fail if building the console would change a byte; run the unit tests of its client
 	@scripts/console check
