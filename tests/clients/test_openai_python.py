@@ -43,6 +43,19 @@ def test_models_are_listed(client: openai.OpenAI) -> None:
     assert "default" in [model.id for model in client.models.list()]
 
 
+# [covers models]
+def test_a_model_with_a_slash_in_its_id_is_returned_by_both_spellings(client: openai.OpenAI) -> None:
+    import httpx
+    import openai
+
+    name = "meta-llama/Llama-3-8B"
+    assert client.models.retrieve(name).id == name
+    for spelling in (name, name.replace("/", "%2F"), name.replace("/", "%2f")):
+        assert client.get(f"/models/{spelling}", cast_to=httpx.Response).json()["id"] == name
+    with pytest.raises(openai.NotFoundError):
+        client.get(f"/models/{name}%2F..%2Fdefault", cast_to=httpx.Response)
+
+
 # [covers chat completions, usage]
 def test_a_completion_is_whole_and_metered(client: openai.OpenAI) -> None:
     found = client.chat.completions.create(model="default", messages=said("Hi [[fake tokens=3]]"))

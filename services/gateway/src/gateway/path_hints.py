@@ -4,7 +4,7 @@ from gateway.openai_endpoints import openai_hint
 
 EMPTY_SEGMENT = "No path has an empty segment (`//`). Does the base URL of your client end with a slash?"
 TRAILING_SLASH = "No path ends with a slash. Send it without."
-ENCODED = "No path has percent-encoded characters. Send letters, digits and `-` as they are."
+ENCODED = "No path but the ID of a model has percent-encoded characters. Send letters, digits and `-` as they are."
 
 
 def path_hint(path: str) -> str | None:

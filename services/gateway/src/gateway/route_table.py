@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from urllib.parse import unquote_to_bytes
 
 from gateway.openai_endpoints import NOT_OFFERED_PATHS
 from gateway.path_hints import path_hint
@@ -11,6 +12,8 @@ from parley.web.middleware import UNMATCHED_ROUTE
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~:-]*\Z")
 """An id in a path. No character may be decoded or normalised into another path."""
+_NAME = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,=:@/-]|%[0-9A-Fa-f]{2})+\Z")
+"""A name as it stands in a path: RFC 3986's characters of path segments without ``;``, and slashes."""
 
 
 class RouteTable:
@@ -22,12 +25,15 @@ class RouteTable:
         self._methods = {method for each in self.routes for method in each.methods}
         self._exact: dict[tuple[str, str], Route] = {}
         self._patterns: dict[tuple[str, int], list[tuple[list[str], Route]]] = {}
+        self._named: list[tuple[str, Route]] = []
         for each in self.routes:
+            if each.named:
+                self._named.append((each.template.rpartition("{")[0], each))
             for method in each.methods:
                 if (method, each.template) in self._exact:
                     raise ValueError(f"{method} {each.template} is defined twice")
                 self._exact[method, each.template] = each
-                if "{" in each.template:
+                if "{" in each.template and not each.named:
                     segments = each.template.split("/")
                     self._patterns.setdefault((method, len(segments)), []).append((segments, each))
 
@@ -54,6 +60,9 @@ class RouteTable:
         for pattern, found in self._patterns.get((method, len(segments)), ()):
             if all(map(_fits, pattern, segments)):
                 return found
+        for prefix, found in self._named:
+            if method in found.methods and path.startswith(prefix) and is_name(path[len(prefix) :]):
+                return found
         return None
 
     def templates(self) -> Iterator[str]:
@@ -64,3 +73,22 @@ class RouteTable:
 
 def _fits(pattern: str, segment: str) -> bool:
     return pattern == segment or (pattern.startswith("{") and _SEGMENT.match(segment) is not None)
+
+
+def is_name(text: str) -> bool:
+    """Return whether the end of a path is a name such as ``meta-llama/Llama-3-8B``, with ``/`` as it is or as ``%2F``.
+
+    The service decodes it once, as this function does. The result has no character that a second reader could take for
+    another path: no control character, percent sign or backslash, and no segment that is empty, ``.`` or ``..``.
+    """
+    if not _NAME.match(text):
+        return False
+    try:
+        name = unquote_to_bytes(text).decode()
+    except UnicodeDecodeError:
+        return False
+    return (
+        name.isprintable()
+        and not {"%", "\\"} & set(name)
+        and not {"", ".", ".."} & {segment.strip() for segment in name.split("/")}
+    )

@@ -22,7 +22,8 @@ class Route:
     """One route. ``scope``: None for public; ``timeout``: seconds to the response head; ``max_body``: in bytes.
 
     ``browser_session``: the route reads the refresh cookie. ``keyed``: the service heeds ``Idempotency-Key``, so that a
-    request with a key can be sent twice.
+    request with a key can be sent twice. ``named``: the last segment of the template is a name that the operator chose
+    (see ``route_table.is_name``).
     """
 
     methods: frozenset[str]
@@ -38,6 +39,7 @@ class Route:
     endless: bool = False
     browser_session: bool = False
     keyed: bool = False
+    named: bool = False
 
 
 def route(
@@ -55,6 +57,7 @@ def route(
     endless: bool = False,
     browser_session: bool = False,
     keyed: bool = False,
+    named: bool = False,
 ) -> Route:
     """Return a route. ``methods`` are separated by spaces; GET includes HEAD."""
     names = frozenset(methods.split())
@@ -74,6 +77,7 @@ def route(
         endless=endless,
         browser_session=browser_session,
         keyed=keyed,
+        named=named,
     )
 
 
@@ -144,7 +148,7 @@ def chat_routes() -> list[Route]:
         route("GET POST", "/v1/conversations/{id}/items", "chat", scope, keyed=True),
         route("GET", "/v1/conversations/{id}/items/{id}", "chat", scope),
         route("GET", "/v1/models", "chat", ANY),
-        route("GET", "/v1/models/{id}", "chat", ANY),
+        route("GET", "/v1/models/{id}", "chat", ANY, named=True),
         route("GET", "/api/v1/files/archive", "chat", "chat:write", cost=5, timeout=120),
         *file_routes("/api/v1/files"),
         *file_routes("/v1/files"),

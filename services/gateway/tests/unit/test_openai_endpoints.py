@@ -70,7 +70,6 @@ async def test_an_error_of_messages_has_anthropics_body(
         ("/v1/threads", "`/v1/threads` is not offered; use `/api/v1/conversations`."),
         ("/v1/chat/completions/chatcmpl-1", "use `GET /api/v1/chat/turns/{id}`"),
         ("/v1/whatever", "Below `/v1` are `chat/completions`, `responses`, `conversations`"),
-        ("/v1/models/a/b", "Below `/v1` are `chat/completions`, `responses`, `conversations`"),
         ("/chat/completions", "OpenAI's API is below `/v1`"),
         ("/v1/messages/x", "This route of Anthropic's API is not offered"),
         ("/v1/v1/messages", "the base URL of your client is this server's address alone"),

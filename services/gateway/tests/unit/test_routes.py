@@ -52,6 +52,42 @@ def test_a_template_matches_an_id_only() -> None:
             TABLE.find("GET", path)
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "gpt-x",
+        "ft:gpt-4o-mini:org::id", "meta-llama/Llama-3-8B", "meta-llama%2FLlama-3-8B", "meta-llama%2fLlama-3-8B",
+        "accounts/fireworks/models/qwen3%2B1", "@cf/meta/llama-3", "Qwen%202.5%20%28local%29", "%E6%A8%A1%E5%9E%8B/7b",
+        ".hidden", "a..b", "a%3Fb%23c",
+    ],
+)  # fmt: skip
+def test_the_id_of_a_model_may_have_slashes_spaces_and_unicode(path: str) -> None:
+    for method in ("GET", "HEAD"):
+        assert TABLE.find(method, f"/v1/models/{path}").template == "/v1/models/{id}"
+    with pytest.raises(errors.MethodNotAllowed):
+        TABLE.find("POST", f"/v1/models/{path}")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "", "/", "a/", "a//b", "a%2F", "%2Fa", "a%2F%2Fb", "..", ".", "%2e%2e", "a/../b", "a%2f..%2Fb", "a/%2E/b",
+        "a/..%20", "%20", "a%00b", "a%0D%0Ab", "a%7Fb", "a%C2%85b", "%E2%80%AEb", "a%5Cb", "a%252Fb", "a%2", "a%zz",
+        "a%FF", "%C0%AF", "%ED%A0%80", "a b", "a;b", "a\\b", "{id}",
+    ],
+)  # fmt: skip
+def test_the_id_of_a_model_cannot_be_read_as_another_path(path: str) -> None:
+    with pytest.raises(errors.NotFound):
+        TABLE.find("GET", f"/v1/models/{path}")
+
+
+def test_slashes_and_encoded_characters_are_in_ids_of_models_alone() -> None:
+    assert [each.template for each in TABLE.routes if each.named] == ["/v1/models/{id}"]
+    for path in ("/v1/files/a%2Fb", "/v1/responses/a%20b", "/v1/conversations/a/b", "/api/v1/models/a/b"):
+        with pytest.raises(errors.NotFound):
+            TABLE.find("GET", path)
+
+
 def test_an_exact_path_wins_over_a_template() -> None:
     assert TABLE.find("POST", "/api/v1/conversations/import").template == "/api/v1/conversations/import"
 
