@@ -19,6 +19,7 @@ from chat.running.turn_updates import DirectDeltas, TurnUpdate
 from chat.running.turn_view import TurnView
 from chat.turn_store import TurnPage, TurnSnapshot, TurnStore
 from parley.errors import DependencyUnavailable, Draining
+from parley.ids import new_id
 from parley.process.timeouts import at_most
 
 MAX_PAGE_LENGTH = 4_000_000
@@ -82,10 +83,12 @@ class ChatService:
     async def _admit(self, request: TurnRequest) -> OpenedTurn:
         model = self._admission.select_model(request)
         self._supervisor.require_capacity(request.user_id, self._admission.plan(request).streams)
-        admitted = await self._admission.admit(request, model, self._supervisor.runner_id)
-        if isinstance(admitted, Turn):
-            return OpenedTurn(admitted, replayed=True)
-        self._supervisor.start(admitted)
+        turn_id = new_id()
+        with self._supervisor.admitting(turn_id):
+            admitted = await self._admission.admit(request, model, self._supervisor.runner_id, turn_id)
+            if isinstance(admitted, Turn):
+                return OpenedTurn(admitted, replayed=True)
+            self._supervisor.start(admitted)
         return OpenedTurn(admitted.turn, token_quota=admitted.token_quota)
 
     async def with_files(self, user_id: UUID, messages: list[dict[str, Any]], model: Model) -> list[dict[str, Any]]:

@@ -25,6 +25,26 @@ async def test_nothing_is_read_of_running_turns_but_that_they_run(new_database: 
         assert found == {running.id: None, ended.id: stored}
 
 
+async def test_turns_without_a_runner_are_found_at_once_and_taken_over_once(new_database: NewDatabase) -> None:
+    async with open_pool(await new_database(), size=2) as pool:
+        store, me, other = PostgresTurnStore(pool, lambda: None), new_id(), new_id()
+        runners = PostgresRunnerStore(store)
+        news = [make_new_turn() for _ in range(5)]
+        running, lost, ended, of_other, of_nobody = [new.id for new in news]
+        for new, runner_id in zip(news, (me, me, me, other, new_id()), strict=True):
+            await store.admit(new, runner_id, None)
+        for runner_id in (me, other):
+            await runners.renew_lease(runner_id, 60)
+        done = await store.get(ended)
+        assert done is not None
+        await store.finish(done, make_outcome("done"))
+        assert await runners.left_behind(me, [running], 9) == [lost, of_nobody]
+        assert await runners.left_behind(me, [running], 1) == [lost]
+        taken = await runners.take_over(me, [lost, ended, of_other, of_nobody])
+        assert [(turn.id, turn.epoch, turn.runner_id) for turn in taken] == [(lost, 2, me), (of_nobody, 2, me)]
+        assert not await runners.left_behind(me, [running, lost, of_nobody], 9)
+
+
 class TestPostgresTurnStore(TurnStoreContract, TurnReadingContract):
     @pytest.fixture
     async def store(self, new_database: NewDatabase) -> AsyncIterator[PostgresTurnStore]:

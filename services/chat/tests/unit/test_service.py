@@ -10,15 +10,17 @@ from chat.admission.plans import ChatPlan
 from chat.api.request_parsing import opened_headers
 from chat.errors import TooManyOpenTurns, TurnNotFound
 from chat.generation import AnswerChunk
-from chat.model import IdempotencyKey, LogEntry
+from chat.model import IdempotencyKey, LogEntry, NewTurn, Turn
 from chat.running.supervisor import MIN_TURNS_OF_USER
 from chat.running.turn_log import TurnLog
 from chat.running.turn_updates import StreamStarted, TurnFinished
 from chat.running.turn_view import TurnView
+from chat.turn_store import AdmissionResult
 from chat_testing.bench import EngineBench
 from chat_testing.generator import ScriptedGenerator, answer_of
 from chat_testing.log_store import InMemoryLogStore
 from chat_testing.service_bench import ServiceBench
+from chat_testing.turn_store import InMemoryTurnStore
 from chat_testing.turns import MODEL, ended_turn, make_catalogue, make_request, make_turn
 from parley.errors import Draining, Overloaded, RateLimited
 from parley.ids import new_id
@@ -51,6 +53,23 @@ async def endless() -> AsyncIterator[ServiceBench]:
     found = ServiceBench(EngineBench(generator=ENDLESS, limit=1))
     async with found.engine.supervisor.open():
         yield found
+
+
+async def test_a_turn_is_not_taken_for_a_lost_one_between_its_admission_and_its_start() -> None:
+    class ScannedTurnStore(InMemoryTurnStore):
+        async def admit(self, turn: NewTurn, runner_id: UUID, key: IdempotencyKey | None) -> AdmissionResult:
+            result = await super().admit(turn, runner_id, key)
+            taken.extend(
+                await self.take_over(runner_id, await self.left_behind(runner_id, engine.supervisor.owned(), 9))
+            )
+            return result
+
+    taken: list[Turn] = []
+    engine = EngineBench(turns=ScannedTurnStore(), generator=ScriptedGenerator(answer_of("Hello")))
+    bench = ServiceBench(engine)
+    async with engine.supervisor.open():
+        turn = await bench.ended(await bench.service.open(make_request()))
+    assert (turn.status, turn.content, taken) == ("completed", "Hello", [])
 
 
 async def test_an_opened_turn_is_admitted_and_run(bench: ServiceBench) -> None:

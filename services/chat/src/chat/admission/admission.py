@@ -104,7 +104,7 @@ class TurnAdmission:
         record = await self._store.find_key(key.user_id, key.route, key.key)
         return await self._replay(record.turn_id, record.body_hash, key) if record is not None else None
 
-    async def admit(self, request: TurnRequest, model: Model, runner_id: UUID) -> TurnJob | Turn:
+    async def admit(self, request: TurnRequest, model: Model, runner_id: UUID, turn_id: UUID) -> TurnJob | Turn:
         """Store the turn and return its job, or the turn of a concurrent request with the same idempotency key.
 
         Raises what the files, the position, the context, the budget and the token limit raise, Erased, CopiesOutdated
@@ -114,11 +114,11 @@ class TurnAdmission:
         request = await self._files.prepared(request, model)
         for _ in range(MAX_ATTEMPTS):
             with contextlib.suppress(TurnRefused, BudgetExceeded):
-                return await self._admit(request, model, runner_id)
+                return await self._admit(request, model, runner_id, turn_id)
             await self._diagnose(request)
         raise Overloaded
 
-    async def _admit(self, request: TurnRequest, model: Model, runner_id: UUID) -> TurnJob | Turn:
+    async def _admit(self, request: TurnRequest, model: Model, runner_id: UUID, turn_id: UUID) -> TurnJob | Turn:
         copied_from, plan = await self._copied_from(request), self.plan(request)
         async with self._reading(request, plan) as reading:
             position = await self._positions.find(request)
@@ -129,7 +129,7 @@ class TurnAdmission:
             )
             terms = terms_of(request, context, model, grant.max_tokens, context.max_tokens)
             quota = await self._token_limits.admit(request.user_id, plan, context.prompt_tokens)
-        new = new_turn(request, model, position, context, grant.reservation, self._turn_timeout, copied_from)
+        new = new_turn(turn_id, request, model, position, context, grant.reservation, self._turn_timeout, copied_from)
         lookup = self._cache.lookup(request, model, terms.prompt) if self._cache is not None else None
         result = await self._stored(new, runner_id, request.key, plan)
         if result.turn_id != new.id:

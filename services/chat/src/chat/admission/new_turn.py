@@ -37,6 +37,7 @@ _SHARED_FIELDS = [
 
 
 def new_turn(
+    turn_id: UUID,
     request: TurnRequest,
     model: Model,
     position: TurnPosition,
@@ -51,7 +52,7 @@ def new_turn(
     if conversation is not None:  # a copy may have been read before the position
         deletions = others.pop(conversation, deletions)
     return NewTurn(
-        id=new_id(),
+        id=turn_id,
         user_id=request.user_id,
         conversation_id=conversation,
         parent_id=position.parent_id,

@@ -79,8 +79,11 @@ class Recovery:
         """
         if not self._lease.stable() or len(recovering) >= MAX_CONCURRENT_RECOVERIES:
             return []
-        running = self._supervisor.running().union(recovering)
-        return await self._runners.take_over(self._supervisor.runner_id, running, MAX_CONCURRENT_RECOVERIES)
+        runner_id = self._supervisor.runner_id
+        owned = self._supervisor.owned().union(recovering)
+        found = await self._runners.left_behind(runner_id, owned, MAX_CONCURRENT_RECOVERIES)
+        left = set(found) - self._supervisor.owned()  # without those that were admitted here meanwhile
+        return await self._runners.take_over(runner_id, left) if left else []
 
     async def recover(self, turn: Turn) -> None:
         """End a turn that was taken over, with the entries of its log.

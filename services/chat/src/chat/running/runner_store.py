@@ -21,10 +21,14 @@ class RunnerStore(Protocol):
         """End a lease now."""
         ...
 
-    async def take_over(self, runner_id: UUID, running: Collection[UUID], limit: int) -> list[Turn]:
-        """Assign turns to the runner and increase their epoch; returns them.
+    async def left_behind(self, runner_id: UUID, running: Collection[UUID], limit: int) -> list[UUID]:
+        """Return turns whose runner's lease has expired, and the runner's own without those in ``running``."""
+        ...
 
-        Takes turns of runners whose lease has expired, and the runner's own turns that are not in ``running``.
+    async def take_over(self, runner_id: UUID, turn_ids: Collection[UUID]) -> list[Turn]:
+        """Assign running turns to the runner and increase their epoch; returns them.
+
+        Turns of another runner are only taken if its lease has expired.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 from uuid import UUID
@@ -59,6 +59,7 @@ class Supervisor:
         self._trace = trace
         self._limit_of_user = max(MIN_TURNS_OF_USER, limit // USER_SHARE)
         self._runners: dict[UUID, Runner] = {}
+        self._admitting: set[UUID] = set()
         self._running_of = ClientCounts()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
@@ -83,6 +84,15 @@ class Supervisor:
         if self._running_of.of(user_id) >= most:
             raise TooManyOpenTurns(TOO_MANY.format(most))
 
+    @contextlib.contextmanager
+    def admitting(self, turn_id: UUID) -> Iterator[None]:
+        """Own a turn before it is stored, until it is started or refused: it is not one that a runner left behind."""
+        self._admitting.add(turn_id)
+        try:
+            yield
+        finally:
+            self._admitting.discard(turn_id)
+
     def start(self, job: TurnJob) -> TurnLog:
         """Start a turn; returns its log."""
         runner = self._make_runner(job)
@@ -99,6 +109,10 @@ class Supervisor:
     def running(self) -> frozenset[UUID]:
         """Return the turns that run in this process."""
         return frozenset(self._runners)
+
+    def owned(self) -> frozenset[UUID]:
+        """Return the turns that run in this process, and those that are being admitted."""
+        return frozenset(self._runners).union(self._admitting)
 
     def stop(self, turn_id: UUID, reason: StopReason) -> None:
         """End a turn early if it runs in this process."""

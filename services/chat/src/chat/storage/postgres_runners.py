@@ -14,15 +14,20 @@ WITH renewed AS (
 )
 SELECT id FROM turns WHERE runner_id = $1 AND status = 'running' AND cancel_requested_at IS NOT NULL"""
 _RELEASE_LEASE = "DELETE FROM runners WHERE id = $1"
+_LEFT_BEHIND = """
+SELECT t.id FROM turns AS t
+WHERE t.status = 'running' AND CASE
+    WHEN t.runner_id = $1 THEN NOT t.id = ANY ($2::uuid[])
+    ELSE NOT EXISTS (SELECT FROM runners AS r WHERE r.id = t.runner_id AND r.until > now())
+END
+ORDER BY t.id LIMIT $3"""
 _TAKE_OVER = """
 UPDATE turns SET epoch = epoch + 1, runner_id = $1
 WHERE status = 'running' AND id IN (
     SELECT t.id FROM turns AS t
-    WHERE t.status = 'running' AND CASE
-        WHEN t.runner_id = $1 THEN NOT t.id = ANY ($2::uuid[]) AND t.started_at < now() - interval '10 seconds'
-        ELSE NOT EXISTS (SELECT FROM runners AS r WHERE r.id = t.runner_id AND r.until > now())
-    END
-    ORDER BY t.id LIMIT $3 FOR UPDATE SKIP LOCKED
+    WHERE t.id = ANY ($2::uuid[]) AND t.status = 'running'
+      AND (t.runner_id = $1 OR NOT EXISTS (SELECT FROM runners AS r WHERE r.id = t.runner_id AND r.until > now()))
+    ORDER BY t.id FOR UPDATE OF t SKIP LOCKED
 )
 RETURNING *"""
 _STATES = "SELECT id, status = 'running' AS running FROM turns WHERE id = ANY ($1::uuid[])"
@@ -45,10 +50,15 @@ class PostgresRunnerStore:
         async with self._turns.connection() as connection:
             await connection.execute(_RELEASE_LEASE, runner_id)
 
-    async def take_over(self, runner_id: UUID, running: Collection[UUID], limit: int) -> list[Turn]:
-        """Claim turns whose lease has expired, and own turns that have no task."""
+    async def left_behind(self, runner_id: UUID, running: Collection[UUID], limit: int) -> list[UUID]:
+        """Return turns whose lease has expired, and the runner's own that are not in ``running``."""
         async with self._turns.connection() as connection:
-            rows = await connection.fetch(_TAKE_OVER, runner_id, list(running), limit)
+            return [row["id"] for row in await connection.fetch(_LEFT_BEHIND, runner_id, list(running), limit)]
+
+    async def take_over(self, runner_id: UUID, turn_ids: Collection[UUID]) -> list[Turn]:
+        """Claim those of the turns that are the runner's own, or whose lease has expired."""
+        async with self._turns.connection() as connection:
+            rows = await connection.fetch(_TAKE_OVER, runner_id, list(turn_ids))
         return [to_turn(row) for row in rows]
 
     async def ended(self, turn_ids: Collection[UUID]) -> dict[UUID, Turn | None]:

@@ -15,7 +15,7 @@ from parley.ids import new_id
 async def admit(bench: ServiceBench, request: TurnRequest) -> TurnJob:
     """Admit a turn and return its job."""
     model = bench.admission.select_model(request)
-    job = await bench.admission.admit(request, model, bench.engine.runner_id)
+    job = await bench.admission.admit(request, model, bench.engine.runner_id, new_id())
     assert isinstance(job, TurnJob)
     return job
 

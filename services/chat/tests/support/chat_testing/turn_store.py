@@ -254,18 +254,21 @@ class InMemoryTurnStore:
         self._require_available()
         self.leases.pop(runner_id, None)
 
-    async def take_over(self, runner_id: UUID, running: Collection[UUID], limit: int) -> list[Turn]:
+    async def left_behind(self, runner_id: UUID, running: Collection[UUID], limit: int) -> list[UUID]:
         self._require_available()
-        orphaned = [
-            turn
-            for turn in self.turns.values()
-            if turn.running
-            and turn.id not in running
-            and (turn.runner_id == runner_id or turn.runner_id not in self.leases)
+        return [turn.id for turn in self.turns.values() if self._may_take(turn, runner_id) and turn.id not in running][
+            :limit
         ]
-        taken = [replace(turn, epoch=turn.epoch + 1, runner_id=runner_id) for turn in orphaned[:limit]]
+
+    async def take_over(self, runner_id: UUID, turn_ids: Collection[UUID]) -> list[Turn]:
+        self._require_available()
+        found = [turn for turn in self.turns.values() if turn.id in turn_ids and self._may_take(turn, runner_id)]
+        taken = [replace(turn, epoch=turn.epoch + 1, runner_id=runner_id) for turn in found]
         self.turns |= {turn.id: turn for turn in taken}
         return taken
+
+    def _may_take(self, turn: Turn, runner_id: UUID) -> bool:
+        return turn.running and (turn.runner_id == runner_id or turn.runner_id not in self.leases)
 
     async def ended(self, turn_ids: Collection[UUID]) -> dict[UUID, Turn | None]:
         self._require_available()

@@ -68,7 +68,7 @@ async def test_concurrent_requests_with_one_key_get_one_turn() -> None:
     request = make_request(user_id=user_id, key=IdempotencyKey(user_id, "/chat", "k", b"one"))
     assert await bench.admission.find_replay(request.key) is None
     job = await admit(bench, request)
-    again = await bench.admission.admit(request, MODEL, bench.engine.runner_id)
+    again = await bench.admission.admit(request, MODEL, bench.engine.runner_id, new_id())
     assert again == job.turn
 
 
@@ -221,7 +221,7 @@ async def test_the_token_limit_gets_back_what_a_turn_took_that_is_not_stored() -
     bench, user_id = ServiceBench(plan=ChatPlan(tokens_per_minute=1000)), new_id()
     request = make_request(user_id=user_id, key=IdempotencyKey(user_id, "/chat", "k", b"one"))
     job = await admit(bench, request)
-    await bench.admission.admit(request, MODEL, bench.engine.runner_id)
+    await bench.admission.admit(request, MODEL, bench.engine.runner_id, new_id())
     bench.engine.turns.erased_users.add(user_id)
     with pytest.raises(Erased):
         await admit(bench, make_request(user_id=user_id))

@@ -1,7 +1,10 @@
 """Recovery of turns whose runner lost its lease."""
 
+import contextlib
+from collections.abc import Collection
 from dataclasses import replace
 from decimal import Decimal
+from uuid import UUID
 
 import pytest
 
@@ -11,6 +14,8 @@ from chat.running.recovery import contiguous
 from chat.running.turn_log_store import LogAppend, LogItem
 from chat.running.turn_updates import TurnFinished, from_row
 from chat_testing.bench import EngineBench
+from chat_testing.turn_store import InMemoryTurnStore
+from chat_testing.turns import make_new_turn
 from parley.errors import DependencyUnavailable
 from parley.ids import new_id
 
@@ -21,8 +26,16 @@ async def orphan(bench: EngineBench, *texts: str, **changed: object) -> Turn:
     if texts:
         entries = [None, *(LogEntry(text) for text in texts)]
         await bench.logs.append([LogAppend(turn.id, 1, 1, entries, create=True)])
-    taken = await bench.turns.take_over(new_id(), (), 1)
+    taken = await bench.turns.take_over(new_id(), [turn.id])
     return taken[0]
+
+
+async def with_stable_lease(bench: EngineBench) -> None:
+    """Make the lease old enough for its holder to take turns over."""
+    await bench.lease.renew()
+    bench.now = LEASE_LENGTH - 1
+    await bench.lease.renew()
+    bench.now = LEASE_LENGTH
 
 
 async def test_a_turn_with_output_ends_as_interrupted_with_the_entries_of_its_log() -> None:
@@ -99,14 +112,36 @@ async def test_turns_are_only_taken_over_while_the_lease_is_stable() -> None:
     await bench.turns.release_lease(bench.runner_id)
     await bench.lease.renew()
     assert await bench.recovery.take_over(()) == []
-    bench.now = LEASE_LENGTH - 1
-    await bench.lease.renew()
-    bench.now = LEASE_LENGTH
+    await with_stable_lease(bench)
     assert await bench.recovery.take_over([turn.id]) == []
     assert [taken.id for taken in await bench.recovery.take_over(())] == [turn.id]
     bench.turns.unavailable = True
     with pytest.raises(DependencyUnavailable):
         await bench.recovery.take_over(())
+
+
+async def test_a_turn_that_is_being_admitted_is_not_taken_over() -> None:
+    bench = EngineBench()
+    await with_stable_lease(bench)
+    new = make_new_turn()
+    with bench.supervisor.admitting(new.id):
+        await bench.turns.admit(new, bench.runner_id, None)
+        assert await bench.recovery.take_over(()) == []
+    assert [taken.id for taken in await bench.recovery.take_over(())] == [new.id]
+
+
+async def test_a_turn_that_is_admitted_while_lost_ones_are_looked_for_is_not_taken_over() -> None:
+    class AdmittingTurnStore(InMemoryTurnStore):
+        async def left_behind(self, runner_id: UUID, running: Collection[UUID], limit: int) -> list[UUID]:
+            admitting.enter_context(bench.supervisor.admitting(new.id))
+            await self.admit(new, runner_id, None)
+            return await super().left_behind(runner_id, running, limit)
+
+    bench, new = EngineBench(turns=AdmittingTurnStore()), make_new_turn()
+    await with_stable_lease(bench)
+    lost = await bench.admit()
+    with contextlib.ExitStack() as admitting:
+        assert [taken.id for taken in await bench.recovery.take_over(())] == [lost.id]
 
 
 def test_a_sealed_log_counts_up_to_its_first_gap() -> None:
