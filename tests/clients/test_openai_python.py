@@ -117,6 +117,15 @@ def test_a_refusal_raises_the_clients_own_error(
     assert caught.value.request_id
 
 
+# [covers files]
+def test_a_file_expires_when_the_upload_says(client: openai.OpenAI) -> None:
+    expiry: Any = {"anchor": "created_at", "seconds": 3600}
+    made = client.files.create(file=("a.txt", b"Hello"), purpose="user_data", expires_after=expiry)
+    assert made.expires_at == made.created_at + 3600
+    assert client.files.retrieve(made.id).expires_at == made.expires_at
+    client.files.delete(made.id)
+
+
 # [covers embeddings]
 def test_texts_become_embeddings(client: openai.OpenAI) -> None:
     import openai

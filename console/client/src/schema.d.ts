@@ -1055,7 +1055,8 @@ export interface paths {
          * Upload a file
          * @description Upload a file. Its type is determined by its content: a PNG, JPEG, GIF or WebP image, a PDF, or a text in UTF-8.
          *
-         *     The plan limits the bytes of a file, the bytes of all files, and their number.
+         *     The plan limits the bytes of a file, the bytes of all files, and their number. With `expires_after[seconds]`, the
+         *     file is deleted after that time.
          */
         post: operations["chat_upload_file"];
         delete?: never;
@@ -1534,6 +1535,8 @@ export interface paths {
         /**
          * Upload a file
          * @description Upload a file. Purposes are `user_data`, `vision`, `assistants` and `chat`; they change nothing.
+         *
+         *     With `expires_after`, the file is deleted after that time.
          */
         post: operations["chat_upload_openai_file"];
         delete?: never;
@@ -2926,6 +2929,11 @@ export interface components {
              * Format: date-time
              */
             created_at: string;
+            /**
+             * Expires At
+             * @description When the file is deleted; null unless the upload said so.
+             */
+            expires_at: string | null;
         };
         /**
          * FunctionChoice
@@ -10697,6 +10705,10 @@ export interface operations {
                     file: string;
                     /** @default chat */
                     purpose?: string;
+                    /** @enum {string} */
+                    "expires_after[anchor]"?: "created_at";
+                    /** @description Seconds after which the file is deleted. It needs `expires_after[anchor]`. */
+                    "expires_after[seconds]"?: number;
                 };
             };
         };
@@ -12299,6 +12311,10 @@ export interface operations {
                     file: string;
                     /** @default chat */
                     purpose?: string;
+                    /** @enum {string} */
+                    "expires_after[anchor]"?: "created_at";
+                    /** @description Seconds after which the file is deleted. It needs `expires_after[anchor]`. */
+                    "expires_after[seconds]"?: number;
                 };
             };
         };

@@ -80,6 +80,28 @@ async def test_uploads_at_once_never_exceed_the_plan(files: FilesReplica) -> Non
     assert await files.rows.page(small.id, None, 100, purpose="fine-tune") == []
 
 
+async def test_an_expired_file_is_gone_and_frees_its_room(files: FilesReplica) -> None:
+    user, expiry = ChatUser(files.replica, new_id()), {"anchor": "created_at", "seconds": "3600"}
+    fields = {f"expires_after[{name}]": value for name, value in expiry.items()}
+    made = await user.request("POST", "/api/v1/files", files={"file": ("a.txt", b"x" * 900)}, data=fields)
+    assert made.status_code == 201, made.text
+    (file,) = await files.rows.page(user.id, None, 10)
+    assert file.expires_at is not None
+    assert (file.expires_at - file.created_at).total_seconds() == 3600
+    await files.collector.delete_expired()
+    assert await files.rows.find(user.id, [file.id]) == [file]
+    await files.replica.pool.execute("UPDATE files SET expires_at = now() WHERE id = $1", file.id)
+    assert await files.rows.find(user.id, [file.id]) == await files.rows.page(user.id, None, 10) == []
+    assert not await files.rows.delete(user.id, file.id)
+    assert await upload(user, b"x" * 900) == 201
+    assert str(file.id) in files.objects()
+    await files.collector.delete_expired()
+    await files.collector.remove_deleted()
+    assert str(file.id) not in files.objects()
+    assert await files.rows.unknown([file.id]) == {file.id}
+    assert len(await files.rows.page(user.id, None, 10)) == 1
+
+
 async def test_the_provider_gets_the_data_of_an_uploaded_image(files: FilesReplica, provider: FakeProvider) -> None:
     user, image = ChatUser(files.replica, new_id()), png(rest=new_id().bytes)
     made = await user.request("POST", "/api/v1/files", files={"file": ("a.png", image)})

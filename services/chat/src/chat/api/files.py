@@ -13,8 +13,8 @@ from chat.api.byte_ranges import requested_range
 from chat.api.dependencies import ApiServices, Caller, Services
 from chat.api.pages import DEFAULT_LIMIT, Limit
 from chat.files.model import StoredFile
-from chat.files.receiving import DEFAULT_PURPOSE
 from chat.files.service import FileService
+from chat.files.upload_fields import CREATED_AT, DEFAULT_PURPOSE, MAX_LIFETIME, MIN_LIFETIME
 from chat.files.upload_form import boundary_of, read_form
 from chat.protocols.parley.files import FileResource, resource
 from parley.errors import BodyTooLarge, InvalidCursor, InvalidRequest, UnsupportedMediaType, ValidationFailed
@@ -43,6 +43,13 @@ FORM: dict[str, Any] = {
                     "properties": {
                         "file": {"type": "string", "format": "binary"},
                         "purpose": {"type": "string", "default": DEFAULT_PURPOSE},
+                        "expires_after[anchor]": {"type": "string", "enum": [CREATED_AT]},
+                        "expires_after[seconds]": {
+                            "type": "integer",
+                            "minimum": MIN_LIFETIME,
+                            "maximum": MAX_LIFETIME,
+                            "description": "Seconds after which the file is deleted. It needs `expires_after[anchor]`.",
+                        },
                     },
                 },
                 "example": {"file": "(the bytes of the file)", "purpose": DEFAULT_PURPOSE},
@@ -116,7 +123,8 @@ def files_of(services: ApiServices) -> FileService:
 async def upload_file(request: Request, response: Response, principal: Caller, services: Services) -> FileResource:
     """Upload a file. Its type is determined by its content: a PNG, JPEG, GIF or WebP image, a PDF, or a text in UTF-8.
 
-    The plan limits the bytes of a file, the bytes of all files, and their number.
+    The plan limits the bytes of a file, the bytes of all files, and their number. With `expires_after[seconds]`, the
+    file is deleted after that time.
     """
     stored = await receive(request, principal, services, PURPOSES)
     response.headers["Location"] = f"/api/v1/files/{stored.id}"

@@ -37,7 +37,10 @@ _PAGE = {"object": "list", "data": [_FILE], "first_id": _FILE["id"], "last_id": 
 
 @router.post("", openapi_extra=FORM, responses={**json_docs("The file.", _FILE), **UPLOAD_ERRORS})
 async def upload_openai_file(request: Request, principal: Caller, services: Services) -> Response:
-    """Upload a file. Purposes are `user_data`, `vision`, `assistants` and `chat`; they change nothing."""
+    """Upload a file. Purposes are `user_data`, `vision`, `assistants` and `chat`; they change nothing.
+
+    With `expires_after`, the file is deleted after that time.
+    """
     return _json(_object(await receive(request, principal, services, PURPOSES)))
 
 
@@ -98,7 +101,7 @@ def _object(file: StoredFile) -> dict[str, Any]:
         "object": "file",
         "bytes": file.size,
         "created_at": int(file.created_at.timestamp()),
-        "expires_at": None,
+        "expires_at": int(file.expires_at.timestamp()) if file.expires_at else None,
         "filename": file.filename,
         "purpose": file.purpose,
         "status": "processed",

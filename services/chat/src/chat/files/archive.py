@@ -32,6 +32,7 @@ async def archive(files: AsyncIterator[StoredFile], content: Content) -> AsyncIt
             "sha256": file.sha256.hex(),
             "purpose": file.purpose,
             "created_at": file.created_at.isoformat(),
+            "expires_at": file.expires_at.isoformat() if file.expires_at else None,
         })  # fmt: skip
     manifest = orjson.dumps({"files": listed}, option=orjson.OPT_INDENT_2)
     yield _header(MANIFEST, len(manifest)) + manifest + bytes(-len(manifest) % tarfile.BLOCKSIZE) + _END

@@ -38,6 +38,7 @@ class FileCollector:
         """Collect at each interval until cancelled."""
         while True:
             await asyncio.sleep(INTERVAL * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+            await run_step("expired files", self.delete_expired)
             await run_step("deleted files", self.remove_deleted)
             if time.monotonic() >= self._sweep_at:
                 self._sweep_at = time.monotonic() + SWEEP_ATTEMPT_INTERVAL
@@ -47,6 +48,11 @@ class FileCollector:
         """Remove every file of a user, and refuse new ones; raises DependencyUnavailable until that is done."""
         await self._rows.erase(user_id)
         await self.remove_deleted(user_id)
+
+    async def delete_expired(self) -> None:
+        """Delete the files whose time is over. Nobody has found them since then."""
+        while await self._rows.expire(limit=BATCH):
+            pass
 
     async def remove_deleted(self, user_id: UUID | None = None) -> None:
         """Remove the objects of deleted files and abandoned uploads, then their rows. Of one user: all at once."""

@@ -37,6 +37,8 @@ class StoredFile:
     """Estimated tokens of the text; None for images, and for a PDF that was not read yet."""
     text_error: str | None = None
     """Code of the error of a PDF whose text cannot be read."""
+    expires_at: datetime | None = None
+    """When the file is deleted; None for a file that its owner deletes."""
 
     @property
     def is_image(self) -> bool:
@@ -46,12 +48,15 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class FileContent:
-    """What an upload has received: its size, its digest, and the type that the content shows."""
+    """What an upload has received: its size, its digest, the type that the content shows, and what the form says."""
 
     size: int
     sha256: bytes
     media_type: str
     text_tokens: int | None = None
+    purpose: str = ""
+    lifetime: int | None = None
+    """Seconds from the creation of the file to its deletion."""
 
 
 def object_key(file_id: UUID) -> str:

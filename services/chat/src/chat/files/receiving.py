@@ -1,42 +1,40 @@
 """The file of an upload: its size, digest and type are found while it is written."""
 
 import hashlib
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 
 from chat.file_errors import StorageFull
 from chat.files.media_types import MediaTypeDetector
 from chat.files.model import FileContent
 from chat.files.store import ObjectWriter
+from chat.files.upload_fields import UploadFields
 from chat.files.upload_form import FileData, FileStarted, FormEvent, FormField
 from parley.errors import BodyTooLarge, InvalidRequest
 from parley.field_errors import FieldError
 
-DEFAULT_PURPOSE = "chat"
 
-
-async def start_of_file(form: AsyncIterator[FormEvent], purposes: Collection[str]) -> tuple[str, str]:
-    """Read a form up to its file; returns the purpose so far and the name of the file. Raises InvalidRequest."""
-    purpose = DEFAULT_PURPOSE
+async def start_of_file(form: AsyncIterator[FormEvent], fields: UploadFields) -> str:
+    """Read a form up to its file; returns the name of the file. Raises InvalidRequest."""
     async for event in form:
         if isinstance(event, FileStarted):
-            return purpose, event.filename
+            return event.filename
         if isinstance(event, FormField):
-            purpose = _purpose(event, purposes) or purpose
+            fields.read(event)
     raise InvalidRequest(errors=[FieldError("/file", "required", "Send the file as the part `file`, with a name.")])
 
 
 async def receive_file(
-    form: AsyncIterator[FormEvent], writer: ObjectWriter, purposes: Collection[str], *, limit: int, room: int
-) -> tuple[FileContent, str | None]:
-    """Write the file of a form and read the rest of the form.
+    form: AsyncIterator[FormEvent], writer: ObjectWriter, fields: UploadFields, *, limit: int, room: int
+) -> FileContent:
+    """Write the file of a form and read the rest of the form, whose ``fields`` may follow the file.
 
-    Returns what was written, and a purpose that followed. ``limit`` is the largest file and ``room`` what is left of
-    all files, in bytes. Raises BodyTooLarge, StorageFull, UnsupportedFile and InvalidRequest.
+    Returns what was written. ``limit`` is the largest file and ``room`` what is left of all files, in bytes. Raises
+    BodyTooLarge, StorageFull, UnsupportedFile and InvalidRequest.
     """
-    size, digest, detector, purpose = 0, hashlib.sha256(), MediaTypeDetector(), None
+    size, digest, detector = 0, hashlib.sha256(), MediaTypeDetector()
     async for event in form:
         if isinstance(event, FormField):
-            purpose = _purpose(event, purposes) or purpose
+            fields.read(event)
         if not isinstance(event, FileData):
             continue
         size += len(event.data)
@@ -50,14 +48,6 @@ async def receive_file(
     if not size:
         raise InvalidRequest(errors=[FieldError("/file", "required", "The file is empty.")])
     media_type = detector.finish()
-    return FileContent(size, digest.digest(), media_type, detector.text_tokens), purpose
-
-
-def _purpose(field: FormField, purposes: Collection[str]) -> str | None:
-    """Return the purpose that a field sets; None for other fields, which clients may add."""
-    if field.name != "purpose":
-        return None
-    if field.value not in purposes:
-        detail = f"Must be one of {', '.join(f'`{name}`' for name in sorted(purposes))}."
-        raise InvalidRequest(errors=[FieldError("/purpose", "unsupported", detail)])
-    return field.value
+    return FileContent(
+        size, digest.digest(), media_type, detector.text_tokens, purpose=fields.purpose, lifetime=fields.lifetime()
+    )

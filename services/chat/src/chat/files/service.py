@@ -15,6 +15,7 @@ from chat.files.receiving import receive_file, start_of_file
 from chat.files.store import FileRows, Objects
 from chat.files.text_extractor import TextExtractor
 from chat.files.texts import FileTexts
+from chat.files.upload_fields import UploadFields
 from chat.files.upload_form import FileData, FormEvent
 from parley.errors import DependencyUnavailable, InvalidRequest
 from parley.ids import new_id
@@ -110,15 +111,16 @@ class FileService:
         purposes: Collection[str],
         length: int | None,
     ) -> StoredFile:
-        purpose, filename = await start_of_file(form, purposes)
+        fields = UploadFields(purposes)
+        filename = await start_of_file(form, fields)
         file_id = new_id()
         wanted = limits.file_bytes if length is None else min(length, limits.file_bytes)
         room = await self._rows.begin(file_id, user_id, filename, wanted=wanted, limits=limits)
         stored: StoredFile | None = None
         try:
             async with self._objects.writing(object_key(file_id)) as writer:
-                content, later = await receive_file(form, writer, purposes, limit=limits.file_bytes, room=room)
-            stored = await self._rows.complete(file_id, user_id, content, later or purpose)
+                content = await receive_file(form, writer, fields, limit=limits.file_bytes, room=room)
+            stored = await self._rows.complete(file_id, user_id, content)
         finally:
             if stored is None:
                 await self._abandon(file_id)

@@ -9,7 +9,7 @@ from chat.files.model import FileContent, FileLimits, StoredFile
 
 
 class FileRows(Protocol):
-    """Rows of files. Only complete files are found. Every method raises DependencyUnavailable."""
+    """Rows of files. Only complete files that have not expired are found. Every method raises DependencyUnavailable."""
 
     async def begin(self, file_id: UUID, user_id: UUID, filename: str, *, wanted: int, limits: FileLimits) -> int:
         """Reserve room for an upload and return its bytes: at most ``wanted``.
@@ -18,7 +18,7 @@ class FileRows(Protocol):
         """
         ...
 
-    async def complete(self, file_id: UUID, user_id: UUID, content: FileContent, purpose: str) -> StoredFile | None:
+    async def complete(self, file_id: UUID, user_id: UUID, content: FileContent) -> StoredFile | None:
         """Make an upload a file; None if it is no longer expected, such as after an erasure."""
         ...
 
@@ -46,6 +46,10 @@ class FileRows(Protocol):
 
     async def set_text(self, file_id: UUID, *, tokens: int | None, error: str | None) -> bool:
         """Store what is known of a file's text; False if the file is gone."""
+        ...
+
+    async def expire(self, *, limit: int) -> int:
+        """Delete at most ``limit`` files whose time is over; returns how many. Their objects stay to be removed."""
         ...
 
     async def removable(self, *, user_id: UUID | None, limit: int) -> Sequence[UUID]:

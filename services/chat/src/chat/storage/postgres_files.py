@@ -15,21 +15,28 @@ _LOCK_OWNER = """
 INSERT INTO accounts AS a (user_id) VALUES ($1)
 ON CONFLICT (user_id) DO UPDATE SET last_turn_at = a.last_turn_at WHERE a.erased_at IS NULL
 RETURNING 1"""
-_USE = "SELECT count(*), coalesce(sum(size), 0)::bigint FROM files WHERE user_id = $1 AND status <> 'deleted'"
+_USE = """
+SELECT count(*), coalesce(sum(size), 0)::bigint FROM files
+WHERE user_id = $1 AND status <> 'deleted' AND (expires_at IS NULL OR expires_at > now())"""
 _BEGIN = "INSERT INTO files (id, user_id, filename, size) VALUES ($1, $2, $3, $4)"
 _COMPLETE = """
-UPDATE files SET status = 'ready', size = $3, sha256 = $4, media_type = $5, purpose = $6, text_tokens = $7
+UPDATE files SET status = 'ready', size = $3, sha256 = $4, media_type = $5, purpose = $6, text_tokens = $7,
+    expires_at = created_at + make_interval(secs => $8)
 WHERE id = $1 AND user_id = $2 AND status = 'uploading' RETURNING *"""
-_FIND = "SELECT * FROM files WHERE user_id = $1 AND id = ANY ($2::uuid[]) AND status = 'ready'"
+_FIND = """
+SELECT * FROM files
+WHERE user_id = $1 AND id = ANY ($2::uuid[]) AND status = 'ready' AND (expires_at IS NULL OR expires_at > now())"""
 # A position that is never NULL, because a generic plan has no index for "$2 IS NULL OR …". CASE, because Postgres would
 # expect few files of "$4 IS NULL OR …", and sort all: see docs/query-plans.md.
 _PAGE = """
 SELECT * FROM files
 WHERE user_id = $1 AND id < coalesce($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff') AND status = 'ready'
+    AND (expires_at IS NULL OR expires_at > now())
     AND CASE WHEN $4::text IS NULL THEN true ELSE purpose = $4 END
 ORDER BY id DESC LIMIT $3"""
 _DELETE = """
-UPDATE files SET status = 'deleted', filename = '' WHERE id = $2 AND user_id = $1 AND status = 'ready'"""
+UPDATE files SET status = 'deleted', filename = ''
+WHERE id = $2 AND user_id = $1 AND status = 'ready' AND (expires_at IS NULL OR expires_at > now())"""
 _SET_TEXT = "UPDATE files SET text_tokens = $2, text_error = $3 WHERE id = $1 AND status = 'ready'"
 _ABANDON = "UPDATE files SET status = 'deleted', filename = '' WHERE id = $1 AND status <> 'deleted'"
 _ERASE_ACCOUNT = """
@@ -40,6 +47,11 @@ WITH locked AS (
     SELECT id FROM files WHERE user_id = $1 AND status <> 'deleted' ORDER BY id FOR NO KEY UPDATE
 )
 UPDATE files AS f SET status = 'deleted', filename = '' FROM locked WHERE f.id = locked.id"""
+_PURGE_EXPIRED = """
+UPDATE files SET status = 'deleted', filename = '' WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM files WHERE status = 'ready' AND expires_at <= now()
+    ORDER BY expires_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
+))"""
 _REMOVABLE = """
 SELECT id FROM files
 WHERE status <> 'ready' AND (status = 'deleted' OR created_at < now() - make_interval(secs => $1))
@@ -74,9 +86,10 @@ class PostgresFileRows:
             await connection.execute(_BEGIN, file_id, user_id, filename, room)
         return room
 
-    async def complete(self, file_id: UUID, user_id: UUID, content: FileContent, purpose: str) -> StoredFile | None:
+    async def complete(self, file_id: UUID, user_id: UUID, content: FileContent) -> StoredFile | None:
         """Make an upload a file; None if it is no longer expected."""
-        arguments = (content.size, content.sha256, content.media_type, purpose, content.text_tokens)
+        found = (content.size, content.sha256, content.media_type, content.purpose, content.text_tokens)
+        arguments = (*found, content.lifetime)
         row = await self._database.row(_COMPLETE, file_id, user_id, *arguments)
         return _file(row) if row is not None else None
 
@@ -107,6 +120,10 @@ class PostgresFileRows:
         async with self._database.transaction() as connection:
             await connection.execute(_ERASE_ACCOUNT, user_id)
             await connection.execute(_ERASE, user_id)
+
+    async def expire(self, *, limit: int) -> int:
+        """Delete files whose time is over; returns how many."""
+        return await self._database.execute(_PURGE_EXPIRED, limit)
 
     async def removable(self, *, user_id: UUID | None, limit: int) -> Sequence[UUID]:
         """Return files whose objects are to be removed."""

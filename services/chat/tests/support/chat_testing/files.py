@@ -35,6 +35,14 @@ class _Row:
     file: StoredFile
     status: str
 
+    @property
+    def is_expired(self) -> bool:
+        return self.file.expires_at is not None and self.file.expires_at <= times.now()
+
+    @property
+    def is_found(self) -> bool:
+        return self.status == "ready" and not self.is_expired
+
 
 @dataclass
 class InMemoryFileRows:
@@ -47,7 +55,8 @@ class InMemoryFileRows:
     async def begin(self, file_id: UUID, user_id: UUID, filename: str, *, wanted: int, limits: FileLimits) -> int:
         if user_id in self.erased:
             raise Erased
-        used = [row.file.size for row in self.rows.values() if row.file.user_id == user_id and row.status != "deleted"]
+        own = [row for row in self.rows.values() if row.file.user_id == user_id and not row.is_expired]
+        used = [row.file.size for row in own if row.status != "deleted"]
         room = min(wanted, limits.storage_bytes - sum(used))
         if room < 1 or len(used) >= limits.count:
             raise StorageFull
@@ -55,7 +64,7 @@ class InMemoryFileRows:
         self.rows[file_id] = _Row(file, "uploading")
         return room
 
-    async def complete(self, file_id: UUID, user_id: UUID, content: FileContent, purpose: str) -> StoredFile | None:
+    async def complete(self, file_id: UUID, user_id: UUID, content: FileContent) -> StoredFile | None:
         row = self.rows.get(file_id)
         if row is None or row.status != "uploading":
             return None
@@ -65,19 +74,20 @@ class InMemoryFileRows:
             size=content.size,
             sha256=content.sha256,
             media_type=content.media_type,
-            purpose=purpose,
+            purpose=content.purpose,
             text_tokens=content.text_tokens,
+            expires_at=row.file.created_at + timedelta(seconds=content.lifetime) if content.lifetime else None,
         )
         return row.file
 
     async def find(self, user_id: UUID, file_ids: Collection[UUID]) -> list[StoredFile]:
         found = (self.rows.get(file_id) for file_id in file_ids)
-        return [row.file for row in found if row and row.file.user_id == user_id and row.status == "ready"]
+        return [row.file for row in found if row and row.file.user_id == user_id and row.is_found]
 
     async def page(
         self, user_id: UUID, before: UUID | None, limit: int, *, purpose: str | None = None
     ) -> list[StoredFile]:
-        own = [row.file for row in self.rows.values() if row.file.user_id == user_id and row.status == "ready"]
+        own = [row.file for row in self.rows.values() if row.file.user_id == user_id and row.is_found]
         newest = sorted(own, key=lambda file: file.id, reverse=True)
         newest = [file for file in newest if purpose in (None, file.purpose)]
         return [file for file in newest if before is None or file.id < before][:limit]
@@ -104,6 +114,18 @@ class InMemoryFileRows:
         for row in self.rows.values():
             if row.file.user_id == user_id:
                 row.status = "deleted"
+
+    def age(self, seconds: float) -> None:
+        """Let the files that expire be older."""
+        for row in self.rows.values():
+            if row.file.expires_at is not None:
+                row.file = replace(row.file, expires_at=row.file.expires_at - timedelta(seconds=seconds))
+
+    async def expire(self, *, limit: int) -> int:
+        found = [row for row in self.rows.values() if row.status == "ready" and row.is_expired][:limit]
+        for row in found:
+            row.status = "deleted"
+        return len(found)
 
     async def removable(self, *, user_id: UUID | None, limit: int) -> Sequence[UUID]:
         late = times.now() - timedelta(hours=2)

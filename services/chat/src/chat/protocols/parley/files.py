@@ -24,6 +24,7 @@ class FileResource(ResponseBody):
         description="Estimated tokens of the text; null for images, and for a PDF that no message has had yet."
     )
     created_at: Timestamp
+    expires_at: Timestamp | None = Field(description="When the file is deleted; null unless the upload said so.")
 
 
 def resource(file: StoredFile) -> FileResource:
@@ -38,4 +39,5 @@ def resource(file: StoredFile) -> FileResource:
         status="ready",
         text_tokens=file.text_tokens,
         created_at=file.created_at,
+        expires_at=file.expires_at,
     )
