@@ -68,6 +68,11 @@ ADVICE = {
         "Correct the user, the password or its permissions.",
         "events-wait-in-the-outbox",
     ),
+    "rabbitmq_node_lost": Advice(
+        "Services use the other nodes.",
+        "Restart the node, or correct its URL in AMQP_URL.",
+        "a-node-of-rabbitmq-is-lost",
+    ),
     "rabbitmq_blocked": Advice(
         "Events wait in the outbox; history lags.", "Free memory or disk of the broker.", "events-wait-in-the-outbox"
     ),

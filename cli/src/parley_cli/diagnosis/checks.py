@@ -11,16 +11,14 @@ from parley_cli.diagnosis.certificate_checks import check_certificate
 from parley_cli.diagnosis.disk_checks import check_disk
 from parley_cli.diagnosis.findings import Finding
 from parley_cli.diagnosis.postgres_checks import check_postgres
-from parley_cli.diagnosis.probes import Probe, run_all
+from parley_cli.diagnosis.probes import Check, Probe, run_all
 from parley_cli.diagnosis.provider_checks import check_providers
-from parley_cli.diagnosis.rabbitmq_checks import check_rabbitmq
+from parley_cli.diagnosis.rabbitmq_checks import ClusterProbe, numbered_nodes
 from parley_cli.diagnosis.redis_checks import check_redis
 from parley_cli.diagnosis.service_checks import check_admin, check_service, compare_versions
 from parley_cli.diagnosis.system import System
 
 RESOLVE_TIMEOUT = 2.0
-CONFIRM_SHARE = 0.4
-"""Share of the seconds of a check that RabbitMQ has to confirm a message."""
 
 
 async def check_system(system: System, timeout: float) -> tuple[list[Finding], int]:
@@ -28,20 +26,19 @@ async def check_system(system: System, timeout: float) -> tuple[list[Finding], i
     if system.is_empty:
         return [], 0
     began = time.perf_counter()
-    probes = [*_stores(system, timeout), *await _services(system), *_certificates(system), *_others(system)]
+    probes: list[Check] = [*_stores(system), *await _services(system), *_certificates(system), *_others(system)]
     found = [*system.problems, *await run_all(probes, timeout)]
     return [*found, *compare_versions(found)], round((time.perf_counter() - began) * 1000)
 
 
-def _stores(system: System, timeout: float) -> Iterator[Probe]:
+def _stores(system: System) -> Iterator[Check]:
     for service, dsn in system.databases.items():
         target = f"postgres {service}"
         yield Probe(target, "server", "postgres_unreachable", partial(check_postgres, target, dsn, service))
     for target, url in numbered("redis", system.redis):
         yield Probe(target, "server", "redis_unreachable", partial(check_redis, target, url))
-    for target, url in numbered("rabbitmq", system.rabbitmq):
-        run = partial(check_rabbitmq, target, url, timeout * CONFIRM_SHARE)
-        yield Probe(target, "server", "rabbitmq_unreachable", run)
+    for target, urls in numbered("rabbitmq", system.rabbitmq):
+        yield ClusterProbe(target, urls)
 
 
 async def _services(system: System) -> list[Probe]:
@@ -71,7 +68,7 @@ def _certificates(system: System) -> Iterator[Probe]:
     urls = [
         *((f"postgres {service}", dsn) for service, dsn in system.databases.items()),
         *numbered("redis", system.redis),
-        *numbered("rabbitmq", system.rabbitmq),
+        *itertools.chain(*(numbered_nodes(*cluster) for cluster in numbered("rabbitmq", system.rabbitmq))),
         *((target, url) for service, found in system.services.items() for target, url in numbered(service, found)),
         *numbered("public URL", system.public_urls),
     ]

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from parley.process.timeouts import at_most
 from parley_cli.diagnosis.findings import Finding, fault
@@ -17,6 +18,14 @@ class Unreachable(Exception):
     def __init__(self, code: str, summary: str) -> None:
         super().__init__(summary)
         self.code = code
+
+
+class Check(Protocol):
+    """A check with a time limit of its own."""
+
+    async def findings(self, timeout: float) -> list[Finding]:
+        """Run within ``timeout`` seconds. No failure is raised."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +60,7 @@ def reason(error: BaseException) -> str:
     return type(error).__name__
 
 
-async def run_all(probes: Sequence[Probe], timeout: float) -> list[Finding]:
+async def run_all(probes: Sequence[Check], timeout: float) -> list[Finding]:
     """Run every probe at the same time and return the findings in the order of the probes."""
     found = await asyncio.gather(*(probe.findings(timeout) for probe in probes))
     return [finding for each in found for finding in each]

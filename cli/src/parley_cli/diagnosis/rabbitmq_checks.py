@@ -1,6 +1,10 @@
-"""Checks of RabbitMQ: the broker, Parley's queues and the dead letters."""
+"""Checks of RabbitMQ: each node of the broker, Parley's queues and the dead letters."""
 
+import asyncio
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from aio_pika import Message
@@ -10,36 +14,77 @@ from aio_pika.exceptions import AMQPChannelError, AMQPError, ChannelNotFoundEnti
 from parley.messaging.bus import DEAD_LETTERS, SERVICE_QUEUES
 from parley.process.timeouts import at_most
 from parley_cli.diagnosis.findings import Finding, fault, warning
-from parley_cli.diagnosis.probes import CALL_TIMEOUT, Unreachable, reason
-from parley_events.connection import OUTAGES, NodeUrls, close, connect, refusal
+from parley_cli.diagnosis.probes import CALL_TIMEOUT, Probe, Unreachable, reason
+from parley_events.connection import OUTAGES, close, connect, refusal, split_urls
 from parley_events.topology import queue_depth
 
 MAX_WAITING = 1000
 CLOSE_TIMEOUT = 0.5
 """Seconds for the end of the connection, which a blocked broker does not read."""
+CONFIRM_SHARE = 0.4
+"""Share of the seconds of a check in which the broker has to confirm a message. Otherwise it counts as blocked."""
+_LOST = {"rabbitmq_unreachable", "rabbitmq_refused"}
+"""Codes of a node that serves nobody."""
 
 
-async def check_rabbitmq(target: str, urls: str, confirm_timeout: float) -> list[Finding]:
-    """Check that a node is reachable and takes events, and that somebody reads each queue.
+@dataclass(frozen=True, slots=True)
+class ClusterProbe:
+    """A check of each node of a cluster, side by side."""
 
-    A broker that confirms nothing for ``confirm_timeout`` seconds counts as blocked.
+    target: str
+    urls: str
+
+    async def findings(self, timeout: float) -> list[Finding]:
+        """Check each node within ``timeout`` seconds. One that is lost while another serves is a warning."""
+        nodes = [
+            Probe(name, "server", "rabbitmq_unreachable", partial(_check_node, self.target, name, url, timeout))
+            for name, url in numbered_nodes(self.target, self.urls)
+        ]
+        return judge_nodes(await asyncio.gather(*(node.findings(timeout) for node in nodes)))
+
+
+def numbered_nodes(target: str, urls: str) -> list[tuple[str, str]]:
+    """Return a name for the URL of each node: the target itself for one, with its place in AMQP_URL for several."""
+    try:
+        found = split_urls(urls)
+    except ValueError:  # the check of the node says so
+        found = [urls]
+    return [(target if len(found) == 1 else f"{target} node {index}", url) for index, url in enumerate(found, 1)]
+
+
+def judge_nodes(found: Sequence[list[Finding]]) -> list[Finding]:
+    """Return the findings of a cluster from those of its nodes, each of which begins with the one of the server.
+
+    Every node knows the same queues, so those of the first that has answered are enough.
     """
+    servers = [each for each, *_ in found]
+    if any(server.code == "ok" for server in servers):
+        servers = [
+            replace(server, status="warning", code="rabbitmq_node_lost") if server.code in _LOST else server
+            for server in servers
+        ]
+    return [*servers, *next((queues for _, *queues in found if queues), [])]
+
+
+async def _check_node(target: str, node: str, url: str, timeout: float) -> list[Finding]:
+    """Check that a node is reachable and takes events, and that somebody reads each queue."""
     began = time.perf_counter()
-    connection = await _connect(urls)
+    connection = await _connect(url)
     latency = (time.perf_counter() - began) * 1000
     try:
         queues = [check_queue(target, queue, await _depth(connection, queue)) for queue in SERVICE_QUEUES]
         dead_letters = check_dead_letters(target, await _depth(connection, DEAD_LETTERS))
         # Last: a broker with an alarm reads nothing more from a connection that has published.
-        return [await _broker(target, connection, latency, confirm_timeout), *queues, dead_letters]
+        return [await _broker(node, connection, latency, timeout * CONFIRM_SHARE), *queues, dead_letters]
     finally:
         async with at_most(CLOSE_TIMEOUT):
             await close(connection)
 
 
-async def _connect(urls: str) -> AbstractConnection:
+async def _connect(url: str) -> AbstractConnection:
     try:
-        return await connect(NodeUrls(urls).next(), "parley-doctor", CALL_TIMEOUT)
+        split_urls(url)
+        return await connect(url, "parley-doctor", CALL_TIMEOUT)
     except OUTAGES as error:
         if refusal(error):
             raise Unreachable("rabbitmq_refused", f"RabbitMQ refuses the login ({type(error).__name__}).") from None
