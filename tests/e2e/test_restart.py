@@ -1,5 +1,6 @@
 """Embedded profile after SIGKILL of every process, at a second start with the local model, and after Ctrl-C."""
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -55,6 +56,14 @@ def alive(pid: int) -> bool:
 def refuses(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+async def test_a_stack_whose_start_is_broken_off_does_not_run(tmp_path: Path) -> None:
+    stack = EmbeddedStack(tmp_path, "http://127.0.0.1:9/v1")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await stack.start()
+    assert not stack.child.running
 
 
 async def test_a_conversation_is_complete_after_kill_9_of_the_whole_stack(stack: EmbeddedStack) -> None:

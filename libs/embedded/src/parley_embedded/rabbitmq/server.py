@@ -28,9 +28,9 @@ NAMES = '{host, {127,0,0,1}, ["localhost"]}.\n{lookup, [file, native]}.\n'
 LOOPBACK_ONLY = "-kernel inet_dist_use_interface {127,0,0,1}"
 # Erlang allocates a table entry for every file it may open, which is a million in some containers.
 OPEN_FILES = 4096
-CONTROL_TIMEOUT = 30.0
+CONTROL_TIMEOUT = 120.0
 PROBE_TIMEOUT = 5.0
-EPMD_TIMEOUT = 10.0
+EPMD_TIMEOUT = 60.0
 
 
 class EmbeddedRabbitMQ(EmbeddedServer):

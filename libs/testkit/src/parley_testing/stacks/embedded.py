@@ -48,7 +48,7 @@ class EmbeddedStack:
         self._environment.pop("OPENAI_BASE_URL", None)
 
     async def start(self) -> None:
-        """Start the process and wait until the gateway is ready; reap a killed one first."""
+        """Start the process and wait until the gateway is ready, or stop it; reap a killed one first."""
         await self.stop()
         arguments = ["run", "--port", str(self.port), "--admin-port", str(self.admin_port)]
         self._child = ChildProcess(
@@ -59,8 +59,12 @@ class EmbeddedStack:
                 environment=self._environment,
             )
         )
-        await self._child.start()
-        await self._child.wait_until(lambda: answers(f"{self.url}/ready"), START_SECONDS)
+        try:
+            await self._child.start()
+            await self._child.wait_until(lambda: answers(f"{self.url}/ready"), START_SECONDS)
+        except BaseException:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         """Stop the process as Ctrl-C does."""

@@ -9,7 +9,7 @@ from parley_embedded.process.child import ChildProcess, ServerCommand
 from parley_testing.http.client import open_http
 from parley_testing.stacks.commands import answers, command_path, environment, free_ports
 
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 
 
 class ServiceProcess:

@@ -15,7 +15,7 @@ from parley_events.subscriber import Subscriber
 from parley_testing.waiting import eventually
 
 QUEUE = "sub.test.listener"
-START_SECONDS = 15.0
+START_SECONDS = 60.0
 
 
 @dataclass
