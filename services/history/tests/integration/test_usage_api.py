@@ -67,6 +67,34 @@ async def test_models_without_a_price_have_no_cost(usage: UsageSample) -> None:
     assert _brief(report) == [("default", 3, 171, "1.500024680"), ("large", 1, 57, None)]
 
 
+@pytest.mark.parametrize("failed_first", [True, False])
+async def test_a_turn_that_cost_nothing_does_not_make_an_unknown_cost_known(
+    history: RunningHistory, *, failed_first: bool
+) -> None:
+    turn = SampleTurn(cost=None)
+    failed = turn.next(tokens=None, cost="0")
+    await history.publish(
+        *([failed.ended("failed"), turn.ended()] if failed_first else [turn.ended(), failed.ended("failed")])
+    )
+    user = history.user(turn.user_id)
+    for group in ("day", "model", "conversation"):
+        report = await user.get(PATH, **RANGE, group=group)
+        assert {row["cost"] for row in report["data"] if row["turns"]} == {None}, group
+        assert report["total"]["cost"] is None
+    found = await user.get(f"/api/v1/conversations/{turn.conversation_id}")
+    assert (found["tokens_used"], found["cost"], found["cost_estimate"]) == (57, None, None)
+
+
+async def test_turns_that_cost_nothing_are_reported_without_cost(history: RunningHistory) -> None:
+    failed, free = SampleTurn(tokens=None, cost="0"), SampleTurn(cost="0")
+    await history.publish(failed.ended("failed"), free.ended())
+    for turn in (failed, free):
+        report = await history.user(turn.user_id).get(PATH, **RANGE)
+        assert report["total"]["cost"] == "0.000000000"
+    found = await history.user(free.user_id).get(f"/api/v1/conversations/{free.conversation_id}")
+    assert found["cost"] == "0.000000000"
+
+
 async def test_usage_by_conversation_includes_turns_without_one(usage: UsageSample) -> None:
     report = await usage.user.get(PATH, **RANGE, group="conversation")
     assert {key: turns for key, turns, _, _ in _brief(report)} == {

@@ -20,7 +20,7 @@ Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=MAX_META
 
 
 class Conversation(ResponseBody):
-    """A conversation with its totals; ``cost`` is null until a turn with a known price has ended."""
+    """A conversation with its totals; ``cost`` is null until a turn with tokens and a known price has ended."""
 
     id: UUID
     title: str | None

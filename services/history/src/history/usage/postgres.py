@@ -15,7 +15,7 @@ _ZONES = "SELECT name FROM pg_timezone_names WHERE name !~ '^(posix|right)/|^(po
 _TODAY = "SELECT (now() AT TIME ZONE $1)::date"
 _SUMS = """count(*) AS turns, coalesce(sum(prompt_tokens), 0) AS prompt_tokens,
     coalesce(sum(completion_tokens), 0) AS completion_tokens, coalesce(sum(total_tokens), 0) AS total_tokens,
-    count(*) FILTER (WHERE estimated) AS estimated_turns, sum(cost) AS cost
+    count(*) FILTER (WHERE estimated) AS estimated_turns, sum(cost) FILTER (WHERE total_tokens > 0 OR cost > 0) AS cost
 FROM turns
 WHERE status <> 'running' AND finish_reason IS DISTINCT FROM 'inserted' AND ($4::text IS NULL OR model = $4)
   AND finished_at >= $1::date::timestamp AT TIME ZONE $3 AND finished_at < $2::date::timestamp AT TIME ZONE $3"""
@@ -70,6 +70,7 @@ def _turns(query: UsageQuery) -> tuple[str, list[Any]]:
 
 
 def _sums(row: Row) -> dict[str, Any]:
-    cost = row["cost"] if row["turns"] else Decimal(0)
+    # Turns without tokens cost nothing, also those of a model whose price is not known.
+    cost = Decimal(0) if row["cost"] is None and not row["total_tokens"] else row["cost"]
     names = ("turns", "prompt_tokens", "completion_tokens", "total_tokens", "estimated_turns")
     return {**{name: row[name] for name in names}, "cost": cost}

@@ -6,7 +6,7 @@ from parley.web.schemas import Money, ResponseBody
 
 
 class UsageRow(ResponseBody):
-    """The usage of some turns; ``cost`` is null when none of them has a known price."""
+    """The usage of some turns; ``cost`` is null when none of those with tokens has a known price."""
 
     turns: int
     prompt_tokens: int
