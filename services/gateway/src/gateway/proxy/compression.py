@@ -33,14 +33,16 @@ class Compressor:
 
 
 def should_compress(request: Request, status: int, headers: list[Header]) -> bool:
-    """Return whether the client accepts gzip and the response is suitable."""
-    if request.method == "HEAD" or status in _NO_FULL_BODY:
+    """Return whether the client accepts gzip and the response is suitable. The answer to HEAD is that to GET."""
+    if status in _NO_FULL_BODY:
         return False
     if not accepts_gzip(request.used_headers.get(b"accept-encoding", b"")):
         return False
     suitable = False
     for name, value in headers:
         if name in {b"content-encoding", b"etag"} or (name == b"cache-control" and b"no-transform" in value):
+            return False
+        if name == b"content-length" and int(value) < MIN_SIZE:
             return False
         if name == b"content-type":
             suitable = value.startswith(_COMPRESSIBLE) and not value.startswith(_EXCLUDED)

@@ -25,7 +25,10 @@ class ResponseRelay:
         self, request: Request, status: int, headers: list[Header], data: bytes, send: Send
     ) -> None:
         """Send a response that has been received completely, compressed when that is useful."""
-        if len(data) >= compression.MIN_SIZE and compression.should_compress(request, status, headers):
+        if request.method == "HEAD":
+            if compression.should_compress(request, status, headers):
+                headers = compression.compressed_headers(headers)  # without the length, which only GET finds out
+        elif len(data) >= compression.MIN_SIZE and compression.should_compress(request, status, headers):
             data, headers = compression.compress(data, headers)
         if status not in BODILESS and request.method != "HEAD" and not has_header(headers, b"content-length"):
             headers.append((b"content-length", b"%d" % len(data)))

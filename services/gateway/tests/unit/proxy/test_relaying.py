@@ -79,6 +79,34 @@ async def test_a_long_response_is_compressed_on_request(relay: ResponseRelay, cl
     assert (b"content-encoding", b"gzip") in client.headers
 
 
+async def test_the_head_of_a_response_promises_what_get_would_send(relay: ResponseRelay, client: RelayedClient) -> None:
+    request = make_request({"accept-encoding": "gzip"}, method="HEAD")
+    await relay.relay_complete(request, 200, [JSON, (b"content-length", b"5000")], b"", client.send)
+    assert b"content-length" not in dict(client.headers)  # only the compressed body would tell
+    assert (dict(client.headers)[b"content-encoding"], client.body) == (b"gzip", b"")
+
+
+@pytest.mark.parametrize("accepted", ["br", "gzip"])
+async def test_the_head_of_a_short_or_plain_response_has_its_length(
+    relay: ResponseRelay, client: RelayedClient, accepted: str
+) -> None:
+    length = b"5000" if accepted == "br" else b"100"
+    request = make_request({"accept-encoding": accepted}, method="HEAD")
+    await relay.relay_complete(request, 200, [JSON, (b"content-length", length)], b"", client.send)
+    assert dict(client.headers)[b"content-length"] == length
+    assert b"content-encoding" not in dict(client.headers)
+
+
+async def test_a_short_response_that_arrives_in_pieces_is_not_compressed(
+    relay: ResponseRelay, client: RelayedClient
+) -> None:
+    request = make_request({"accept-encoding": "gzip"})
+    connection = response(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\none")
+    connection.data_received(b"two")
+    await relay.relay_streamed(request, connection, [JSON, (b"content-length", b"6")], client.send)
+    assert (client.body, dict(client.headers)[b"content-length"]) == (b"onetwo", b"6")
+
+
 async def test_a_very_long_response_is_sent_in_pieces(relay: ResponseRelay, client: RelayedClient) -> None:
     data = b"x" * (PIECE_SIZE * 5 + 1)
     await relay.relay_complete(make_request(), 200, [JSON], data, client.send)
