@@ -114,5 +114,6 @@ async def test_lists_have_cursors(replica: ChatReplica) -> None:
     ).json()
     assert [t["id"] for t in first["data"] + second["data"]] == made[::-1]
     assert second["next_cursor"] is None
-    bad = await user.request("GET", "/api/v1/chat/turns", params={"cursor": "zzz"})
-    assert (bad.status_code, bad.json()["code"]) == (400, "invalid_cursor")
+    for cursor in ("", "zzz", "z" * 1000):
+        bad = await user.request("GET", "/api/v1/chat/turns", params={"cursor": cursor})
+        assert (bad.status_code, bad.json()["code"]) == (400, "invalid_cursor")

@@ -135,12 +135,14 @@ async def test_readers_that_join_at_any_time_receive_the_same_events(replica: Ch
     assert await user.resumed(turn_id, first[-1].id) == first[-1:]
 
 
-@pytest.mark.parametrize("cursor", ["33", "-1", "x", "9" * 30])
+@pytest.mark.parametrize("cursor", ["33", "-1", "x", "9" * 30, "9" * 1000])
 async def test_an_invalid_cursor_is_refused(replica: ChatReplica, cursor: str) -> None:
     user = replica.user()
     turn_id = (await user.chat("Hello [[fake tokens=4]]")).json()["turn_id"]
-    response = await user.request("GET", f"/api/v1/chat/turns/{turn_id}/stream", headers={"Last-Event-ID": cursor})
-    assert (response.status_code, response.json()["code"]) == (400, "invalid_cursor")
+    path = f"/api/v1/chat/turns/{turn_id}/stream"
+    for given in ({"headers": {"Last-Event-ID": cursor}}, {"params": {"after": cursor}}):
+        response = await user.request("GET", path, **given)
+        assert (response.status_code, response.json()["code"]) == (400, "invalid_cursor")
 
 
 async def test_fifty_requests_with_one_idempotency_key_make_one_provider_call(

@@ -181,10 +181,10 @@ async def test_a_frame_with_a_wrong_member_is_an_error_frame_and_the_socket_stay
             assert problem["errors"][0]["pointer"] == pointer, wrong
             assert code in ("", problem["errors"][0]["code"]), wrong
         turn = (await user.chat("Hi [[fake tokens=1]]")).json()
-        for cursor in ("x", "-1", "1.5", "9999999999", " 1"):
-            await send(socket, type="turn.resume", ref=cursor, turn_id=turn["turn_id"], after=cursor)
+        for cursor in ("x", "-1", "1.5", "9999999999", " 1", "9" * 1000):
+            await send(socket, type="turn.resume", ref="bad", turn_id=turn["turn_id"], after=cursor)
             refused = await receive(socket)
-            assert (refused["type"], refused["ref"], refused["problem"]["code"]) == ("error", cursor, "invalid_cursor")
+            assert (refused["type"], refused["ref"], refused["problem"]["code"]) == ("error", "bad", "invalid_cursor")
         await send(socket, type="turn.resume", ref="good", turn_id=turn["turn_id"])
         assert "".join(each["data"]["delta"] for each in await until_finished(socket, "good")) == "t1"
 

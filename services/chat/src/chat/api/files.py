@@ -2,10 +2,10 @@
 
 import contextlib
 import re
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 
 from chat import errors, file_errors
@@ -136,7 +136,7 @@ async def list_files(
     principal: Caller,
     services: Services,
     limit: Limit = DEFAULT_LIMIT,
-    cursor: Annotated[str | None, Query(max_length=128)] = None,
+    cursor: str | None = None,
 ) -> Page[FileResource]:
     """List the caller's files, newest first."""
     before = cursors.decode(CURSOR, cursor, [UUID])[0] if cursor is not None else None

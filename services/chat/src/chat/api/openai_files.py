@@ -9,7 +9,7 @@ from fastapi.responses import Response, StreamingResponse
 from chat.api.dependencies import Caller, Services
 from chat.api.documentation import json_docs
 from chat.api.files import DOWNLOAD, FORM, NOT_FOUND, RANGES, UPLOAD_ERRORS, download, files_of, receive
-from chat.api.pages import DEFAULT_LIMIT, After, Limit, Order
+from chat.api.pages import DEFAULT_LIMIT, Limit, Order
 from chat.api.request_checks import invalid
 from chat.file_errors import FilesNotOffered
 from chat.file_references import openai_id, parse_openai_id
@@ -53,7 +53,7 @@ async def list_openai_files(
     *,
     limit: Limit = DEFAULT_LIMIT,
     order: Order = "desc",
-    after: After = None,
+    after: str | None = None,
     purpose: Annotated[Text | None, Query(max_length=64)] = None,
 ) -> Response:
     """List the caller's files, newest first; with ``purpose``, those of it."""

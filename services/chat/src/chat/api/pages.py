@@ -7,4 +7,3 @@ from fastapi import Query
 MAX_LIMIT, DEFAULT_LIMIT = 100, 20
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
 Order = Literal["asc", "desc"]
-After = Annotated[str | None, Query(max_length=100)]

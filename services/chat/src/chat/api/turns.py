@@ -37,7 +37,7 @@ async def list_turns(
     status: Status | None = None,
     files: Annotated[bool, Query(description="Only turns whose message has files.")] = False,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[str | None, Query(max_length=64)] = None,
+    cursor: str | None = None,
 ) -> Page[TurnResource]:
     """List the caller's turns, newest first. After a reload, ``status=running`` finds the turn to resume."""
     found = await service.list_turns(
@@ -72,7 +72,7 @@ async def resume_turn(
     request: Request,
     principal: Caller,
     service: Service,
-    after: Annotated[str | None, Query(max_length=32)] = None,
+    after: str | None = None,
 ) -> Response:
     """Stream a turn after a cursor (``Last-Event-ID`` or ``?after=``), or from its start."""
     turn = await service.get(principal.user_id, parse_id(turn_id))

@@ -219,7 +219,14 @@ async def test_a_conversation_has_the_items_of_its_responses_in_pages(client: Re
     assert found == whole["data"][::-1]
     assert await client.send("GET", f"{path}/{found[0]['id']}") == found[0]
     await client.send("GET", f"{path}/msg_{new_id().hex}", 404)
-    await client.send("GET", f"{path}?after=none", 400)
+
+
+@pytest.mark.parametrize("after", ["", "none", "msg_" + "0" * 32, "x" * 1000])
+async def test_a_list_of_items_refuses_the_cursor_of_another_list(client: ResponsesUser, after: str) -> None:
+    made = await client.create()
+    for path in (f"conversations/{made['conversation']['id']}/items", f"responses/{made['id']}/input_items"):
+        refused = await client.send("GET", f"{path}?after={after}", 400)
+        assert refused["error"]["code"] == "invalid_cursor", path
 
 
 async def test_the_ids_of_others_do_not_exist(http: httpx2.AsyncClient, client: ResponsesUser) -> None:

@@ -70,7 +70,14 @@ async def test_pages_of_files_follow_their_cursor(bench: FilesBench) -> None:
     rest = (await bench.send("GET", f"/api/v1/files?limit=2&cursor={page['next_cursor']}")).json()
     assert [file["id"] for file in (*page["data"], *rest["data"])] == made[::-1]
     assert rest["next_cursor"] is None
-    assert (await bench.send("GET", "/api/v1/files?cursor=x")).json()["code"] == "invalid_cursor"
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "x" * 1000])
+async def test_a_cursor_of_another_list_of_files_is_refused(bench: FilesBench, cursor: str) -> None:
+    listed = await bench.send("GET", f"/api/v1/files?cursor={cursor}")
+    assert (listed.status_code, listed.json()["code"]) == (400, "invalid_cursor")
+    listed = await bench.send("GET", f"/v1/files?after={cursor}")
+    assert (listed.status_code, listed.json()["error"]["code"]) == (400, "invalid_cursor")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from chat.api.documentation import KEY_PARAMETERS
 from chat.api.openai_responses.checks import CHECKS_INCLUDE
 from chat.api.openai_responses.documentation import CONVERSATION, ITEM, ITEMS
 from chat.api.openai_responses.new_items import checked_items, items_request
-from chat.api.pages import DEFAULT_LIMIT, After, Limit, Order
+from chat.api.pages import DEFAULT_LIMIT, Limit, Order
 from chat.api.request_checks import invalid, refuse_parameters
 from chat.api.request_parsing import idempotency_key_of
 from chat.errors import ConversationNotFound, Erased, HistoryUnavailable, MessageNotFound
@@ -77,7 +77,7 @@ async def list_conversation_items(
     *,
     limit: Limit = DEFAULT_LIMIT,
     order: Order = "desc",
-    after: After = None,
+    after: str | None = None,
 ) -> Response:
     """List the items of a conversation, newest first: those of the branch that its newest answer ends."""
     found = parse_conversation(conversation_id)
@@ -107,7 +107,10 @@ async def _newest_first(
     turn_id = ids.turn_of_item(after) if after is not None else None
     if after is not None and turn_id is None:
         raise InvalidCursor(FOREIGN_ITEM)
-    branch = await reader.branch(user_id, conversation_id, turn_id)
+    try:
+        branch = await reader.branch(user_id, conversation_id, turn_id)
+    except MessageNotFound:
+        raise InvalidCursor(FOREIGN_ITEM) from None
     items = [item for exchange in branch.exchanges for item in reversed(items_of(exchange))]
     return _page(items, limit, after, more=branch.more)
 

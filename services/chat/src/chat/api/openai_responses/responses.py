@@ -15,8 +15,7 @@ from chat.api.openai_responses.checks import CHECKS_INCLUDE
 from chat.api.openai_responses.documentation import DELETED, INPUT_ITEMS, RESPONSE, STORED_RESPONSE
 from chat.api.openai_responses.requests import find_response, open_response
 from chat.api.openai_responses.stream import stream_of
-from chat.api.pages import DEFAULT_LIMIT, After, Limit, Order
-from chat.api.request_checks import invalid
+from chat.api.pages import DEFAULT_LIMIT, Limit, Order
 from chat.api.request_parsing import cache_policy_of, idempotency_key_of, opened_headers, turn_headers
 from chat.api.streaming import StreamingTurnResponse, abandonment
 from chat.model import Turn
@@ -25,7 +24,8 @@ from chat.protocols.openai_responses.pages import page
 from chat.protocols.openai_responses.resource import input_items, response
 from chat.protocols.openai_responses.schemas import ResponseRequest
 from chat.service import ChatService
-from parley.errors import InvalidRequest, ValidationFailed
+from parley.errors import InvalidCursor, InvalidRequest, ValidationFailed
+from parley.field_errors import FieldError
 from parley.web.app import JsonRoute
 from parley.web.openapi import problems
 
@@ -33,6 +33,7 @@ router = APIRouter(prefix="/v1/responses", route_class=JsonRoute, tags=["openai"
 
 MAX_SEQUENCE = 1_000_000_000
 NOT_READ = problems(errors.TurnNotFound, InvalidRequest, ValidationFailed)
+NOT_LISTED = problems(errors.TurnNotFound, InvalidCursor, InvalidRequest, ValidationFailed)
 
 
 @router.post("", response_class=Response, openapi_extra=TURN_PARAMETERS, responses={**RESPONSE, **COMPLETION_ERRORS})
@@ -100,7 +101,7 @@ async def delete_response(response_id: str, principal: Caller, service: Service)
     return _json({"id": ids.response_id(turn.id), "object": "response", "deleted": True})
 
 
-@router.get("/{response_id}/input_items", response_class=Response, responses={**INPUT_ITEMS, **NOT_READ})
+@router.get("/{response_id}/input_items", response_class=Response, responses={**INPUT_ITEMS, **NOT_LISTED})
 async def list_input_items(
     response_id: str,
     principal: Caller,
@@ -108,14 +109,14 @@ async def list_input_items(
     *,
     limit: Limit = DEFAULT_LIMIT,
     order: Order = "desc",
-    after: After = None,
+    after: str | None = None,
 ) -> Response:
     """List the input items of a response, newest first."""
     turn = await find_response(service, principal, response_id)
     items = input_items(turn)
     found = page(items if order == "asc" else items[::-1], limit, after)
     if found is None:
-        raise invalid("/after", "not_found", "No input item of this response has this ID.")
+        raise InvalidCursor(errors=[FieldError("/after", "not_found", "No input item of this response has this ID.")])
     return _json(found)
 
 

@@ -42,7 +42,7 @@ class ResumeFrame(RequestBody):
     type: Literal["turn.resume"]
     ref: Ref
     turn_id: Id
-    after: Annotated[Text, StringConstraints(max_length=64)] | None = None
+    after: Text | None = None
 
 
 class CancelFrame(RequestBody):
