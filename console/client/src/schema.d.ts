@@ -2397,7 +2397,7 @@ export interface components {
         };
         /**
          * Conversation
-         * @description A conversation with its totals; ``cost`` is null until a turn with a known price has ended.
+         * @description A conversation with its totals; ``cost`` is null until a turn with tokens and a known price has ended.
          * @example {
          *       "id": "01a200aa-0000-7000-8000-000000000000",
          *       "title": "Greeting Ada",
@@ -5565,7 +5565,7 @@ export interface components {
         };
         /**
          * UsageRow
-         * @description The usage of some turns; ``cost`` is null when none of them has a known price.
+         * @description The usage of some turns; ``cost`` is null when none of those with tokens has a known price.
          */
         UsageRow: {
             /** Turns */
@@ -11461,6 +11461,11 @@ export interface operations {
                     "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
                     "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
                     "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    /**
+                     * @description A list with this delivery.
+                     * @example /api/v1/webhooks/01a200ac-0000-7000-8000-000000000001/deliveries?event_id=01a200aa-0000-7000-8000-000000000009
+                     */
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -11507,6 +11512,11 @@ export interface operations {
                     "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
                     "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
                     "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    /**
+                     * @description The deliveries.
+                     * @example /api/v1/webhooks/01a200ac-0000-7000-8000-000000000001/deliveries
+                     */
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -11600,6 +11610,11 @@ export interface operations {
                     "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
                     "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
                     "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    /**
+                     * @description A list with this delivery.
+                     * @example /api/v1/webhooks/01a200ac-0000-7000-8000-000000000001/deliveries?event_id=01a200aa-0000-7000-8000-000000000009
+                     */
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -13312,7 +13327,7 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
-            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentials"];
+            400: components["responses"]["OpenAiBadRequest-AmbiguousCredentialsInvalidCursor"];
             401: components["responses"]["OpenAiUnauthorized"];
             403: components["responses"]["OpenAiForbidden-InsufficientScope"];
             404: components["responses"]["OpenAiNotFound-TurnNotFound"];

@@ -28,6 +28,30 @@ async def test_a_token_needs_the_scope(webhooks: RunningWebhooks) -> None:
     await webhooks.user().send("POST", status=403, json=body)
 
 
+async def test_a_new_webhook_is_returned_as_it_is_stored(webhooks: RunningWebhooks) -> None:
+    owner = webhooks.user()
+    made = await owner.create(URL)
+    del made["secret"]
+    assert await owner.send("GET", f"/{made['id']}") == made
+
+
+async def test_what_is_sent_later_can_be_polled(webhooks: RunningWebhooks, receiver: Receiver) -> None:
+    owner = webhooks.user()
+    path = f"/{(await owner.create(receiver.url))['id']}"
+    sent = await owner.request("POST", f"{path}/test")
+    delivery = sent.json()
+    again = await owner.request("POST", f"{path}/deliveries/{delivery['id']}/redeliver")
+    ranged = await owner.request(
+        "POST", f"{path}/redeliver", json={"since": "2026-01-01T00:00:00Z", "until": "2026-01-02T00:00:00Z"}
+    )
+    for response, query in ((sent, f"?event_id={delivery['event_id']}"), (again, f"?event_id={delivery['event_id']}")):
+        location = response.headers["Location"]
+        assert (response.status_code, location) == (202, f"/api/v1/webhooks{path}/deliveries{query}")
+        listed = await owner.send("GET", location.removeprefix("/api/v1/webhooks"))
+        assert [each["id"] for each in listed["data"]] == [delivery["id"]]
+    assert (ranged.status_code, ranged.headers["Location"]) == (202, f"/api/v1/webhooks{path}/deliveries")
+
+
 async def test_the_webhook_of_another_user_does_not_exist(webhooks: RunningWebhooks) -> None:
     owner, other = webhooks.user(), webhooks.user()
     webhook = await owner.create(URL)

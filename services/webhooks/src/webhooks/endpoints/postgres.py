@@ -41,8 +41,8 @@ LIST = _SELECT.format(
 _COUNT_OWN = "SELECT count(*) FROM webhooks WHERE scope = 'own' AND user_id = $1 AND deleted_at IS NULL"
 _COUNT_SHARED = "SELECT count(*) FROM webhooks WHERE scope = 'all' AND deleted_at IS NULL"
 _INSERT = """
-INSERT INTO webhooks (id, user_id, scope, url, events, name_patterns, description, ordered, status, secret)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'active', $9)"""
+INSERT INTO webhooks (id, user_id, scope, url, events, name_patterns, description, ordered, status, secret, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'active', $9, $10)"""
 _ERASED = "SELECT EXISTS (SELECT FROM user_tombstones WHERE user_id = $1)"
 _PATCH = f"""
 UPDATE webhooks AS w SET
@@ -83,7 +83,7 @@ class PostgresWebhookStore:
         await connection.execute(
             _INSERT,
             *(webhook.id, webhook.user_id, webhook.scope, webhook.url, list(webhook.events)),
-            *(_patterns(webhook.events), webhook.description, webhook.ordered, secret),
+            *(_patterns(webhook.events), webhook.description, webhook.ordered, secret, webhook.created_at),
         )
         return True
 
