@@ -139,7 +139,7 @@ async def test_a_second_run_in_the_same_folder_names_the_first(stack: EmbeddedSt
     status, output = await run_tool(
         command_path("parley"),
         *("run", "--data-dir", str(stack.folder / "data"), "--port", "38100", "--admin-port", "39100"),
-        seconds=30,
+        seconds=180,
         environment=environment(),
     )
     assert status == 1
@@ -162,7 +162,7 @@ async def test_an_account_of_a_stopped_stack_is_administered(stack: EmbeddedStac
         status, output = await run_tool(
             command_path("parley"),
             *("admin", "--data-dir", str(stack.folder / "data"), *arguments),
-            seconds=60,
+            seconds=180,
             environment=environment(),
         )
         statuses.append(status)
@@ -180,7 +180,7 @@ async def test_a_model_that_cannot_start_is_reported_in_one_line(tmp_path: Path)
     status, output = await run_tool(
         command_path("parley"),
         *("run", "--data-dir", str(tmp_path / "data"), "--port", str(free_ports()), "--admin-port", str(free_ports())),
-        seconds=60,
+        seconds=180,
         environment=environment(PYTHONPATH=str(broken)),
     )
     assert status == 1

@@ -10,7 +10,7 @@ from typing import Any
 
 KUBECTL = str(Path(sys.prefix) / "bin/kubectl")
 """The kubectl of a wheel."""
-KUBECTL_SECONDS = 60
+KUBECTL_SECONDS = 180
 
 
 def kustomize(folder: Path) -> str:

@@ -45,7 +45,7 @@ def environment(**settings: str) -> dict[str, str]:
 
 
 async def run_parley(
-    *arguments: str, settings: Mapping[str, str] | None = None, seconds: float = 60, folder: Path | None = None
+    *arguments: str, settings: Mapping[str, str] | None = None, seconds: float = 180, folder: Path | None = None
 ) -> tuple[int, str]:
     """Run the command ``parley`` with the given settings; return its exit status and output."""
     return await run_tool(
