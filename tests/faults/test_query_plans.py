@@ -34,7 +34,6 @@ READS_ALL = {
     "auth.revocations.postgres._LIVE": "Expired revocations are purged each minute.",
     "auth.sessions.postgres._FORGET_DEVICES": "A user has few devices, because this statement removes the others.",
     "auth.sessions.postgres._SURPLUS": "A user has few sessions, because this statement ends the others.",
-    "chat.storage.erasure_statements.TURNS_OF_CONVERSATIONS": "It reads the turns of a few conversations.",
     "history.conversations.postgres._IDS": "An export reads the IDs of all conversations from an index.",
     "history.conversations.postgres._TITLED": "It compares the titles between two positions.",
     "webhooks.deliveries.postgres._REDELIVER_RANGE": "It finds the end of the range.",

@@ -20,8 +20,8 @@ _FIRST = UUID(int=0)
 class ErasureBatches:
     """The batches of one call. What they have done stays done, and the next call skips it."""
 
-    def __init__(self, turns: PostgresTurnStore, size: int, work_time: float) -> None:
-        self._turns, self._size, self._time = turns, size, WorkTime(work_time)
+    def __init__(self, turns: PostgresTurnStore, size: int, work_time: float, *, page_size: int = PAGE_SIZE) -> None:
+        self._turns, self._size, self._page_size, self._time = turns, size, page_size, WorkTime(work_time)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -34,6 +34,13 @@ class ErasureBatches:
         """Execute a statement on every row whose id ``select`` returns; raises DependencyUnavailable if time is up."""
         async for ids in self.pages(select, *owner):
             await self.apply(statement, ids)
+
+    async def blank_turns(self, conversation_id: UUID) -> None:
+        """Blank the turns of a conversation page by page; raises DependencyUnavailable if time is up."""
+        number = 0
+        while rows := await self._fetch(sql.TURNS_OF_CONVERSATION, conversation_id, number, self._page_size):
+            await self.apply(sql.BLANK_TURNS, [row["id"] for row in rows])
+            number = rows[-1]["number"]  # a blanked turn is not found again, so the page may begin with its number
 
     async def apply(self, statement: str, ids: Sequence[UUID]) -> None:
         """Execute a statement on rows; raises DependencyUnavailable if time is up."""
@@ -56,7 +63,7 @@ class ErasureBatches:
     async def pages(self, select: str, *owner: object) -> AsyncIterator[list[UUID]]:
         """Return the ids that ``select`` returns, page by page."""
         last = _FIRST
-        while ids := [row["id"] for row in await self._fetch(select, *owner, last, PAGE_SIZE)]:
+        while ids := [row["id"] for row in await self._fetch(select, *owner, last, self._page_size)]:
             yield ids
             last = ids[-1]
 

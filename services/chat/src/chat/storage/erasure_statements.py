@@ -14,12 +14,11 @@ jsonb_set(jsonb_set(jsonb_set(o.data || '{"system_prompt": null, "metadata": {},
 
 TURNS_OF_USER = f"""
 SELECT id FROM turns AS t WHERE user_id = $1 AND id > $2 AND {_HAS_CONTENT} ORDER BY id LIMIT $3"""  # noqa: S608 - only a constant is interpolated
-# The subqueries are never merged, so that no plan walks the primary key through the rows of others.
-TURNS_OF_CONVERSATIONS = f"""
-SELECT t.id FROM unnest($1::uuid[]) AS c (id) CROSS JOIN LATERAL (
-    SELECT id FROM turns AS t WHERE conversation_id = c.id AND status <> 'running' AND {_HAS_CONTENT} OFFSET 0
-) AS t
-WHERE t.id > $2 ORDER BY t.id LIMIT $3"""  # noqa: S608 - only a constant is interpolated
+# In the order of the index of a conversation's turns: in the order of their ids, each page would read all of them.
+TURNS_OF_CONVERSATION = f"""
+SELECT id, number FROM turns AS t
+WHERE conversation_id = $1 AND number >= $2 AND status <> 'running' AND {_HAS_CONTENT}
+ORDER BY number LIMIT $3"""  # noqa: S608 - only a constant is interpolated
 CONVERSATIONS = """
 SELECT id FROM (SELECT id FROM conversations WHERE user_id = $1 OFFSET 0) AS c WHERE id > $2 ORDER BY id LIMIT $3"""
 OPEN_CONVERSATIONS = """

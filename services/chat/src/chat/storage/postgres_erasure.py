@@ -9,7 +9,7 @@ import orjson
 from chat.events.turn_events import ended_event
 from chat.model import EMPTY_USAGE, Outcome, Turn
 from chat.storage import erasure_statements as sql
-from chat.storage.erasure_batches import BATCH_SIZE, ErasureBatches
+from chat.storage.erasure_batches import BATCH_SIZE, PAGE_SIZE, ErasureBatches
 from chat.storage.postgres_turns import PostgresTurnStore
 from chat.storage.turn_rows import to_turn
 from parley import times
@@ -27,9 +27,19 @@ MAX_ENDED_TURNS = 100
 class PostgresTurnErasureStore:
     """Deletion of conversations and erasure of accounts."""
 
-    def __init__(self, turns: PostgresTurnStore, *, batch_size: int = BATCH_SIZE, work_time: float = WORK_TIME) -> None:
-        """Change ``batch_size`` rows in a transaction. Deletions and erasures end unfinished after ``work_time``."""
-        self._turns, self._batch_size, self._work_time = turns, batch_size, work_time
+    def __init__(
+        self,
+        turns: PostgresTurnStore,
+        *,
+        batch_size: int = BATCH_SIZE,
+        page_size: int = PAGE_SIZE,
+        work_time: float = WORK_TIME,
+    ) -> None:
+        """Read the ids of ``page_size`` rows at once, and change ``batch_size`` rows in a transaction.
+
+        Deletions and erasures end unfinished after ``work_time``.
+        """
+        self._turns, self._batch_size, self._page_size, self._work_time = turns, batch_size, page_size, work_time
 
     async def delete_conversation(self, conversation_id: UUID, user_id: UUID, deleted_at: datetime) -> list[UUID]:
         """Store a tombstone; returns the running turns, which must be cancelled."""
@@ -106,11 +116,12 @@ class PostgresTurnErasureStore:
                 await _blank(batches, batch)
 
     def _batches(self) -> ErasureBatches:
-        return ErasureBatches(self._turns, self._batch_size, self._work_time)
+        return ErasureBatches(self._turns, self._batch_size, self._work_time, page_size=self._page_size)
 
 
 async def _blank(batches: ErasureBatches, conversations: Sequence[UUID]) -> None:
-    await batches.apply_to_each(sql.BLANK_TURNS, sql.TURNS_OF_CONVERSATIONS, conversations)
+    for conversation_id in conversations:
+        await batches.blank_turns(conversation_id)
     await batches.blank_events(conversations)
     await batches.apply_to_each(sql.RECORD_BLANKED, sql.BLANKED_CONVERSATIONS, conversations)
 
