@@ -3,16 +3,27 @@
 import asyncio
 import contextlib
 import signal
+import socket
 from collections.abc import AsyncIterator
 from typing import cast
 
 import pytest
+import uvloop
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from parley.config.settings import ServiceSettings, load
 from parley.web.lifecycle import Lifecycle
-from parley.web.server import MIN_DRAIN_SECONDS, UvicornServer, drain, free_socket, make_server, run_process, serve
+from parley.web.server import (
+    ACCEPTED_AT_ONCE,
+    MIN_DRAIN_SECONDS,
+    UvicornServer,
+    drain,
+    free_socket,
+    make_server,
+    run_process,
+    serve,
+)
 from parley.web.service_protocol import ServiceHttpProtocol
 from parley_testing import eventually
 from parley_testing.telemetry.captured_logs import captured_logs
@@ -184,6 +195,28 @@ async def test_a_cancellation_that_no_signal_caused_is_passed_on() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+def test_waiting_connections_are_accepted_in_few_iterations_of_the_loop() -> None:
+    async def iterations_to_accept(count: int) -> int:
+        loop, found = asyncio.get_running_loop(), 0
+
+        def count_iteration() -> None:
+            nonlocal found
+            if len(server.server_state.connections) < count:
+                found += 1
+                loop.call_soon(count_iteration)
+
+        async with running() as (server, port):
+            clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(count)]
+            count_iteration()
+            await eventually(lambda: len(server.server_state.connections) == count)
+            for client in clients:
+                client.close()
+        return found
+
+    waiting = 4 * ACCEPTED_AT_ONCE
+    assert uvloop.run(iterations_to_accept(waiting)) < waiting / 2
 
 
 def test_a_failed_start_is_one_log_line_with_a_reason() -> None:

@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import os
 import socket
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from typing import Any
 
 import structlog
@@ -29,15 +30,34 @@ CLOSE_TIMEOUT = 5
 MIN_DRAIN_SECONDS = 0.5
 """Minimum seconds to keep serving open connections during a drain: each response tells its client to disconnect."""
 LISTEN_POLL_INTERVAL = 0.01
+ACCEPTED_AT_ONCE = 16
+"""Connections that one iteration of the event loop accepts on a listening socket."""
 
 
 class UvicornServer(uvicorn.Server):
-    """A uvicorn server without signal handlers, because several servers can share a process."""
+    """A uvicorn server without signal handlers, because several servers can share a process.
+
+    uvloop accepts one connection for each listening descriptor and iteration. A busy process, whose iterations take
+    long, would let new connections and health checks wait for seconds, so each socket has several descriptors.
+    """
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, on ``sockets`` or the configured address."""
+        await super().startup(sockets)
+        listening = self.servers
+        await super().startup([each for server in listening for each in _more_descriptors(server.sockets)])
+        self.servers = [*listening, *self.servers]
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Install no signal handlers."""
         yield
+
+
+def _more_descriptors(sockets: Iterable[socket.socket]) -> Iterator[socket.socket]:
+    for each in sockets:
+        for _ in range(ACCEPTED_AT_ONCE - 1):
+            yield socket.socket(fileno=os.dup(each.fileno()))
 
 
 def make_server(app: ASGIApp, settings: ServiceSettings) -> UvicornServer:
