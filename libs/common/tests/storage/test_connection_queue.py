@@ -9,10 +9,11 @@ import pytest
 
 from parley.errors import Overloaded
 from parley.process.current_user import work_for
-from parley.storage.connection_queue import MAX_WAITING_OF_USER, ConnectionQueue
+from parley.storage.connection_queue import MAX_WAITING_OF_USER, OVERLOAD_TIMEOUT, QUEUE_TIMEOUT, ConnectionQueue
 from parley.storage.database import PostgresDatabase
 from parley.storage.postgres import Pool
 from parley_testing import eventually
+from parley_testing.virtual_time import virtual_time
 
 FOREVER = 600.0
 
@@ -103,6 +104,31 @@ async def test_a_wait_that_is_too_long_is_refused_with_retry_after_and_leaves_no
     await queue.acquire()
 
 
+async def refused_after(queue: ConnectionQueue, **options: bool) -> float:
+    """Return the seconds after which a statement is refused."""
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(Overloaded):
+        await queue.acquire(**options)
+    return asyncio.get_running_loop().time() - began
+
+
+@virtual_time
+async def test_statements_wait_less_while_the_load_is_too_high_for_long() -> None:
+    queue = ConnectionQueue(2)
+    await queue.acquire()
+    assert await refused_after(queue) == pytest.approx(QUEUE_TIMEOUT)
+    assert await refused_after(queue) == pytest.approx(OVERLOAD_TIMEOUT)
+    assert await refused_after(queue, urgent=True) == pytest.approx(QUEUE_TIMEOUT)
+    next_one = asyncio.create_task(queue.acquire())
+    await asyncio.sleep(0)
+    queue.release()  # to the one that waits: there was still no free slot
+    await next_one
+    assert await refused_after(queue) == pytest.approx(OVERLOAD_TIMEOUT)
+    queue.release()
+    await queue.acquire()
+    assert await refused_after(queue) == pytest.approx(QUEUE_TIMEOUT)
+
+
 async def test_a_cancelled_wait_passes_its_slot_on() -> None:
     queue = ConnectionQueue(2, timeout=FOREVER)
     await queue.acquire()
@@ -153,6 +179,18 @@ async def test_statements_of_others_overtake_those_of_a_user_who_has_the_most_co
     queue.release("greedy")
     await asyncio.gather(*tasks)
     assert order == ["fourth", "greedy"]
+
+
+async def test_a_user_without_a_connection_is_before_those_who_have_all() -> None:
+    pool, queue = SlowPool(5), ConnectionQueue(5)
+    database, finished = queued(pool, queue), list[str]()
+    others = [task for user in ("one", "two") for task in statements_of(user, database, 50)]
+    await eventually(lambda: pool.lent == 4)
+    for task in (*others, *statements_of("third", database, 1)):
+        task.add_done_callback(lambda done: finished.append(done.result()))
+    pool.finish.set()
+    await eventually(lambda: len(finished) == 101)
+    assert finished.index("third") <= 4
 
 
 async def test_work_of_the_service_itself_may_have_every_connection() -> None:

@@ -1,4 +1,4 @@
-"""Queue in front of a connection pool: statements wait in order of arrival, and are refused when too many wait."""
+"""Queue in front of a connection pool: statements wait for their turn, and are refused when too many wait."""
 
 import asyncio
 from collections import deque
@@ -15,6 +15,8 @@ MAX_WAITING_OF_USER = 250
 """Those of one user."""
 QUEUE_TIMEOUT = 10.0
 """Seconds that a statement waits for a connection."""
+OVERLOAD_TIMEOUT = 1.0
+"""The same, once no slot has been free for ``QUEUE_TIMEOUT``: the load is too high, and longer waits do not help."""
 BACKGROUND_SHARE = 5
 """One connection of so many, and at least one, is for work that does not queue, such as the renewal of a lease."""
 USER_SHARE = 2
@@ -29,9 +31,11 @@ class _Waiter(NamedTuple):
 class ConnectionQueue:
     """Slots for statements of requests, fewer than the pool has connections.
 
-    Background work takes connections without a slot, so that a burst of requests does not delay it. Statements of a
-    user who has the most slots allowed are overtaken by those of others. Work of the services themselves, for any
-    number of users, may have every slot.
+    Background work takes connections without a slot, so that a burst of requests does not delay it. A free slot goes
+    to a user who has the fewest. Work of the services themselves, for any number of users, may have every slot.
+
+    A burst waits; a load that stays too high is refused early. Otherwise, every request would wait for the whole
+    time limit, those that are refused too.
     """
 
     def __init__(self, pool_size: int, *, max_waiting: int = MAX_WAITING, timeout: float = QUEUE_TIMEOUT) -> None:
@@ -39,6 +43,7 @@ class ConnectionQueue:
         self._free = max(1, pool_size - max(1, pool_size // BACKGROUND_SHARE))
         self._most_of_user = max(1, self._free // USER_SHARE)
         self._max_waiting, self._timeout = max_waiting, timeout
+        self._full_since: float | None = None
         self._urgent: deque[_Waiter] = deque()
         self._waiting: deque[_Waiter] = deque()
         self._held, self._waiting_of = ClientCounts(), ClientCounts()
@@ -61,7 +66,7 @@ class ConnectionQueue:
         if user is not None:
             self._waiting_of.add(user)
         try:
-            async with at_most(self._timeout):
+            async with at_most(self._timeout if urgent else self._patience()):
                 await waiter.slot
         except BaseException:
             self._leave(queue, waiter)
@@ -80,18 +85,38 @@ class ConnectionQueue:
         if user is not None:
             self._held.subtract(user)
         for queue in (self._urgent, self._waiting):
-            for place, waiter in enumerate(queue):
-                if not waiter.slot.done() and self._may_have(waiter.user):
-                    del queue[place]
-                    self._take(waiter.user)
-                    waiter.slot.set_result(None)
-                    return
+            waiter = self._next(queue)
+            if waiter is not None:
+                queue.remove(waiter)
+                self._take(waiter.user)
+                waiter.slot.set_result(None)
+                return
+        self._full_since = None
+
+    def _next(self, queue: "deque[_Waiter]") -> _Waiter | None:
+        """Return the first statement of a user who has the fewest slots, if there is one that may have a slot."""
+        found, fewest = None, self._most_of_user
+        for waiter in queue:
+            held = 0 if waiter.user is None else self._held.of(waiter.user)
+            if held < fewest and not waiter.slot.done():
+                found, fewest = waiter, held
+                if not held:
+                    break
+        return found
 
     def _may_have(self, user: str | None) -> bool:
         return user is None or self._held.of(user) < self._most_of_user
 
+    def _patience(self) -> float:
+        """Return how many seconds a statement waits now."""
+        if self._full_since is None or asyncio.get_running_loop().time() - self._full_since < self._timeout:
+            return self._timeout
+        return min(OVERLOAD_TIMEOUT, self._timeout)
+
     def _take(self, user: str | None) -> None:
         self._free -= 1
+        if not self._free and self._full_since is None:
+            self._full_since = asyncio.get_running_loop().time()
         if user is not None:
             self._held.add(user)
 
