@@ -193,6 +193,14 @@ async def test_items_and_responses_without_what_is_to_be_included_are_refused(us
             await user.send("GET", f"{path}?{name}=message.output_text.logprobs")
 
 
+async def test_obfuscation_of_a_response_that_is_read_again_is_refused_as_in_a_request(user: ItemsUser) -> None:
+    made = await user.send("POST", "responses", json={"model": "default", "input": "Hi"})
+    for path in (f"responses/{made['id']}?", f"responses/{made['id']}?stream=true&"):
+        refused = await user.send("GET", f"{path}include_obfuscation=true", 400)
+        assert refused["error"]["param"] == "include_obfuscation"
+    await user.send("GET", f"responses/{made['id']}?include_obfuscation=false")
+
+
 async def test_a_model_is_sent_each_call_once_although_two_with_one_id_were_inserted(user: ItemsUser) -> None:
     conversation = await user.conversation(said("user", "Weather?"), CALL, CALL, OUTPUT, {**OUTPUT, "output": "Rain"})
     sent = await user.ask(conversation)

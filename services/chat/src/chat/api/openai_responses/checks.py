@@ -57,14 +57,20 @@ INCLUDES = frozenset({"reasoning.encrypted_content", LOGPROBS})
 """Accepted values of ``include``. Reasoning items have their whole text, so a client can send them back as they are."""
 
 
+NO_OBFUSCATION = "Obfuscation is not offered. Send false."
 ONLY_INCLUDES = f"Only {' and '.join(f'`{name}`' for name in sorted(INCLUDES))} are supported."
 
 
 async def _check_include(request: Request) -> None:
-    """Raise InvalidRequest for a value of the query parameter ``include``, which OpenAI's clients send as a list."""
+    """Raise InvalidRequest for query parameters that ask for what is not offered.
+
+    OpenAI's clients send ``include`` as a list. ``include_obfuscation`` is one of a stream that is read again.
+    """
     for name, value in request.query_params.multi_items():
         if name in {"include", "include[]"} and value not in INCLUDES:
             raise invalid("/include", "unsupported", ONLY_INCLUDES)
+        if name == "include_obfuscation" and value.lower() != "false":
+            raise invalid("/include_obfuscation", "unsupported", NO_OBFUSCATION)
 
 
 CHECKS_INCLUDE = [Depends(_check_include)]
@@ -126,7 +132,7 @@ def check_state(body: ResponseRequest) -> None:
     if body.store is False and body.conversation is not None:
         raise invalid("/conversation", "requires_store", "A response in a conversation is stored: omit `store`.")
     if body.stream_options is not None and body.stream_options.include_obfuscation:
-        raise invalid("/stream_options/include_obfuscation", "unsupported", "Obfuscation is not offered. Send false.")
+        raise invalid("/stream_options/include_obfuscation", "unsupported", NO_OBFUSCATION)
 
 
 def _check_members(body: ResponseRequest, model: Model) -> None:
