@@ -15,7 +15,7 @@ from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.failures import ConnectFailed, ConnectionBroken, ResponseTimeout, UpstreamFailure
 from gateway.upstream.retry_budget import RetryBudget
 from parley.errors import Overloaded
-from parley.process.timeouts import at_most
+from parley.process.timeouts import at_most, lag_tolerant_timeout
 
 log = structlog.get_logger()
 
@@ -202,7 +202,7 @@ class Pool:
         connection = UpstreamConnection(lambda lost: self._forget(endpoint, lost), self._read_buffer)
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(self._limits.connect_timeout):
+            async with lag_tolerant_timeout(self._limits.connect_timeout):
                 await loop.create_connection(lambda: connection, endpoint.host, endpoint.port)
         except (OSError, TimeoutError) as error:
             raise ConnectFailed(refused=isinstance(error, ConnectionRefusedError)) from error

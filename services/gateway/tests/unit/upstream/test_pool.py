@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator
 
 import pytest
+import uvloop
 
 from gateway.errors import UpstreamUnavailable
 from gateway.upstream.connection import UpstreamConnection
@@ -52,6 +54,19 @@ def test_the_less_loaded_of_two_endpoints_is_chosen() -> None:
     pool = Pool("chat", [one, two], PoolLimits())
     one.active = 5
     assert {pool.choose() for _ in range(20)} == {two}
+
+
+def test_a_busy_gateway_does_not_take_a_reachable_endpoint_for_unreachable() -> None:
+    async def connect_while_busy() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            pool = Pool("chat", [Endpoint("127.0.0.1", listener.getsockname()[1])], PoolLimits(connect_timeout=0.01))
+            loop = asyncio.get_running_loop()
+            loop.call_soon(time.sleep, 0.05)  # other work keeps the loop while the kernel connects
+            endpoint, connection = await pool.acquire(stream=False)
+            pool.release(endpoint, connection)
+            pool.close()
+
+    uvloop.run(connect_while_busy())
 
 
 @pytest.mark.parametrize("requests", [1, 200])
