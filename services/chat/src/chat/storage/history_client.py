@@ -1,6 +1,5 @@
 """HTTP client of the history service."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Collection, Iterator
 from datetime import datetime
@@ -23,6 +22,7 @@ from chat.settings import ChatSettings
 from chat.storage.history_messages import exchanges_of, regeneration_source_of
 from parley.errors import DependencyUnavailable
 from parley.observability.tracing import Tracer
+from parley.process.timeouts import lag_tolerant_timeout
 from parley.security.service_tokens import ServiceTokenProvider
 from parley.web.http_client import open_client
 
@@ -55,7 +55,7 @@ class HistoryClient:
 
     async def _owner_within(self, conversation_id: UUID, seconds: float) -> ConversationOwner | None:
         with _translate_errors():
-            async with asyncio.timeout(seconds):
+            async with lag_tolerant_timeout(seconds):
                 found = await self._get(f"/internal/conversations/{conversation_id}/owner")
             return _owner(found) if found is not None else None
 
@@ -64,7 +64,7 @@ class HistoryClient:
     ) -> CreatedConversation | None:
         """Create a conversation or return the existing one; raises HistoryUnavailable."""
         with _translate_errors():
-            async with asyncio.timeout(OWNER_TIMEOUT):
+            async with lag_tolerant_timeout(OWNER_TIMEOUT):
                 body = {"user_id": str(user_id), **({"metadata": metadata} if metadata else {})}
                 response = await self._request("PUT", f"/internal/conversations/{conversation_id}", json=body)
             if response is None:
@@ -101,7 +101,7 @@ class HistoryClient:
     async def exchanges(self, conversation_id: UUID, message_id: UUID, user_id: UUID, *, characters: int) -> PastBranch:
         """Return the exchanges that end in an answer, of at most ``characters``; raises HistoryUnavailable."""
         with _translate_errors():
-            async with asyncio.timeout(CONTEXT_TIMEOUT):
+            async with lag_tolerant_timeout(CONTEXT_TIMEOUT):
                 found = await self._branch(conversation_id, message_id, user_id, characters, MAX_MESSAGES)
                 return PastBranch(
                     exchanges_of(found["messages"]), bool(found["more"]), has_messages=bool(found["messages"])
@@ -112,7 +112,7 @@ class HistoryClient:
     ) -> RegenerationSource | None:
         """Return the user message behind an answer, or None if the answer does not exist; raises HistoryUnavailable."""
         with _translate_errors():
-            async with asyncio.timeout(OWNER_TIMEOUT):
+            async with lag_tolerant_timeout(OWNER_TIMEOUT):
                 found = await self._branch(conversation_id, message_id, user_id, MAX_CHARACTERS, MAX_EXCHANGE_MESSAGES)
                 return regeneration_source_of(found["messages"])
 

@@ -1,5 +1,7 @@
 """What chat reads from history for a prompt."""
 
+import asyncio
+import time
 from typing import Any
 
 import httpx2
@@ -7,6 +9,7 @@ import pytest
 
 from chat.errors import HistoryUnavailable
 from chat.history import PastBranch, RegenerationSource
+from chat.storage import history_client
 from chat.storage.history_client import MAX_CHARACTERS, HistoryClient
 from parley.ids import new_id
 
@@ -110,3 +113,17 @@ async def test_a_history_of_the_previous_version_is_unavailable_and_not_without_
             await client.exchanges(new_id(), new_id(), new_id(), characters=100)
         with pytest.raises(HistoryUnavailable):
             await client.regeneration_source(new_id(), new_id(), new_id())
+
+
+async def test_an_answer_that_came_while_chat_was_busy_is_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history_client, "CONTEXT_TIMEOUT", 0.01)
+
+    async def answer(_request: httpx2.Request) -> httpx2.Response:
+        asyncio.get_running_loop().call_soon(time.sleep, 0.05)
+        for _ in range(3):  # iterations in which a connection would read the answer
+            await asyncio.sleep(0)
+        return httpx2.Response(200, json={"messages": [message("user", "A")], "more": False})
+
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer), base_url="http://history") as http:
+        client = HistoryClient(http, ServiceTokens())  # type: ignore[arg-type]  # a double of the token provider
+        assert (await client.exchanges(new_id(), new_id(), new_id(), characters=100)).exists

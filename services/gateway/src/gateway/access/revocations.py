@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter
 from gateway.upstream.failures import UpstreamFailure
 from parley.errors import ParleyError
 from parley.process.outage_pause import OutagePause
+from parley.process.timeouts import lag_tolerant_timeout
 from parley.ratelimit.limiter import TokenSession
 
 log = structlog.get_logger()
@@ -78,7 +79,7 @@ class RevocationLookup:
         for session in batch:
             del self._pending[session.session_id, session.issued_at]
         try:
-            async with asyncio.timeout(LOOKUP_TIMEOUT):
+            async with lag_tolerant_timeout(LOOKUP_TIMEOUT):
                 result = await self._look_up(lookup_body(batch))
         except (ParleyError, UpstreamFailure, TimeoutError, KeyError, ValueError) as error:
             log.warning("revocation_lookup_failed", reason=type(error).__name__)
