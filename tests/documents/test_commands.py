@@ -50,7 +50,7 @@ NOT_RUNNABLE = {
     r"(kubectl|kind|KUBECONFIG=\S+) .*": "needs a cluster",
     r"([A-Z_]+=\S+ )*deploy/k8s/(make-secrets|keep-replicas)( >secrets\.yaml)?": "tests/deploy runs both",
     r"(\.venv/bin/)?python (-m pytest|tests/bench/\S+) ?.*": "the tests themselves, and benchmarks that take minutes",
-    r"parley (backup|restore)( .*)?": "cli/tests and the restore drill run them",
+    r"(\.venv/bin/)?parley (backup|restore)( .*)?": "cli/tests and the restore drill run them",
     r"parley doctor.*": "cli/tests run it",
     r'psql "\$AUTH_DATABASE_URL" -c .DELETE FROM signing_keys.': "needs a stopped auth",
     r"(PARLEY_VERSION=… )?docker compose (.*compose.backup.yml .*|up --wait)": "needs Docker",

@@ -2892,7 +2892,8 @@ export interface components {
          *       "purpose": "chat",
          *       "status": "ready",
          *       "text_tokens": null,
-         *       "created_at": "2026-11-28T10:00:00.123Z"
+         *       "created_at": "2026-11-28T10:00:00.123Z",
+         *       "expires_at": null
          *     }
          */
         FileResource: {
@@ -3847,7 +3848,8 @@ export interface components {
          *           "purpose": "chat",
          *           "status": "ready",
          *           "text_tokens": null,
-         *           "created_at": "2026-11-28T10:00:00.123Z"
+         *           "created_at": "2026-11-28T10:00:00.123Z",
+         *           "expires_at": null
          *         }
          *       ],
          *       "next_cursor": null
