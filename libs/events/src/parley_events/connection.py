@@ -86,13 +86,13 @@ async def connect(url: str, name: str, timeout: float = CONNECT_TIMEOUT) -> Abst
         )
 
 
-async def connect_for_command(urls: str, name: str, timeout: float = COMMAND_CONNECT_TIMEOUT) -> AbstractConnection:
+async def connect_for_command(urls: str, name: str) -> AbstractConnection:
     """Open a connection for a command, which tries each node of a cluster once and waits longer than a service."""
     *others, last = split_urls(urls)
     for url in others:
         with contextlib.suppress(*OUTAGES):
-            return await connect(url, name, timeout)
-    return await connect(last, name, timeout)
+            return await connect(url, name, COMMAND_CONNECT_TIMEOUT)
+    return await connect(last, name, COMMAND_CONNECT_TIMEOUT)
 
 
 def refusal(error: BaseException) -> str:

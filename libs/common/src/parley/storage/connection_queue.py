@@ -55,7 +55,7 @@ class ConnectionQueue:
         or at once if too many statements wait, of all users or of this one.
         """
         user = None if urgent else current_user()
-        if self._free and self._may_have(user):
+        if self._free and self._held_by(user) < self._most_of_user:
             self._take(user)
             return user
         if not urgent and self._is_full_for(user):
@@ -97,15 +97,16 @@ class ConnectionQueue:
         """Return the first statement of a user who has the fewest slots, if there is one that may have a slot."""
         found, fewest = None, self._most_of_user
         for waiter in queue:
-            held = 0 if waiter.user is None else self._held.of(waiter.user)
+            held = self._held_by(waiter.user)
             if held < fewest and not waiter.slot.done():
                 found, fewest = waiter, held
                 if not held:
                     break
         return found
 
-    def _may_have(self, user: str | None) -> bool:
-        return user is None or self._held.of(user) < self._most_of_user
+    def _held_by(self, user: str | None) -> int:
+        """Return the slots of a user; work of the services themselves counts as that of a user who has none."""
+        return 0 if user is None else self._held.of(user)
 
     def _patience(self) -> float:
         """Return how many seconds a statement waits now."""

@@ -53,9 +53,9 @@ class FileContent:
     size: int
     sha256: bytes
     media_type: str
-    text_tokens: int | None = None
-    purpose: str = ""
-    lifetime: int | None = None
+    text_tokens: int | None
+    purpose: str
+    lifetime: int | None
     """Seconds from the creation of the file to its deletion."""
 
 

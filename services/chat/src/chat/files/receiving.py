@@ -49,5 +49,10 @@ async def receive_file(
         raise InvalidRequest(errors=[FieldError("/file", "required", "The file is empty.")])
     media_type = detector.finish()
     return FileContent(
-        size, digest.digest(), media_type, detector.text_tokens, purpose=fields.purpose, lifetime=fields.lifetime()
+        size=size,
+        sha256=digest.digest(),
+        media_type=media_type,
+        text_tokens=detector.text_tokens,
+        purpose=fields.purpose,
+        lifetime=fields.lifetime(),
     )

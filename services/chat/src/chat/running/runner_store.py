@@ -21,8 +21,8 @@ class RunnerStore(Protocol):
         """End a lease now."""
         ...
 
-    async def left_behind(self, runner_id: UUID, running: Collection[UUID], limit: int) -> list[UUID]:
-        """Return turns whose runner's lease has expired, and the runner's own without those in ``running``."""
+    async def left_behind(self, runner_id: UUID, owned: Collection[UUID], limit: int) -> list[UUID]:
+        """Return turns whose runner's lease has expired, and the runner's own that are not in ``owned``."""
         ...
 
     async def take_over(self, runner_id: UUID, turn_ids: Collection[UUID]) -> list[Turn]:

@@ -11,32 +11,33 @@ from chat.files.service import UPLOAD_TIMEOUT
 from chat.storage.claimed_runs import CLAIM_RUN
 from parley.storage.database import PostgresDatabase, Row
 
+_UNEXPIRED = "(expires_at IS NULL OR expires_at > now())"
 _LOCK_OWNER = """
 INSERT INTO accounts AS a (user_id) VALUES ($1)
 ON CONFLICT (user_id) DO UPDATE SET last_turn_at = a.last_turn_at WHERE a.erased_at IS NULL
 RETURNING 1"""
-_USE = """
+_USE = f"""
 SELECT count(*), coalesce(sum(size), 0)::bigint FROM files
-WHERE user_id = $1 AND status <> 'deleted' AND (expires_at IS NULL OR expires_at > now())"""
+WHERE user_id = $1 AND status <> 'deleted' AND {_UNEXPIRED}"""  # noqa: S608 - only a constant is interpolated
 _BEGIN = "INSERT INTO files (id, user_id, filename, size) VALUES ($1, $2, $3, $4)"
 _COMPLETE = """
 UPDATE files SET status = 'ready', size = $3, sha256 = $4, media_type = $5, purpose = $6, text_tokens = $7,
     expires_at = created_at + make_interval(secs => $8)
 WHERE id = $1 AND user_id = $2 AND status = 'uploading' RETURNING *"""
-_FIND = """
+_FIND = f"""
 SELECT * FROM files
-WHERE user_id = $1 AND id = ANY ($2::uuid[]) AND status = 'ready' AND (expires_at IS NULL OR expires_at > now())"""
+WHERE user_id = $1 AND id = ANY ($2::uuid[]) AND status = 'ready' AND {_UNEXPIRED}"""  # noqa: S608 - only a constant is interpolated
 # A position that is never NULL, because a generic plan has no index for "$2 IS NULL OR …". CASE, because Postgres would
 # expect few files of "$4 IS NULL OR …", and sort all: see docs/query-plans.md.
-_PAGE = """
+_PAGE = f"""
 SELECT * FROM files
 WHERE user_id = $1 AND id < coalesce($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff') AND status = 'ready'
-    AND (expires_at IS NULL OR expires_at > now())
+    AND {_UNEXPIRED}
     AND CASE WHEN $4::text IS NULL THEN true ELSE purpose = $4 END
-ORDER BY id DESC LIMIT $3"""
-_DELETE = """
+ORDER BY id DESC LIMIT $3"""  # noqa: S608 - only a constant is interpolated
+_DELETE = f"""
 UPDATE files SET status = 'deleted', filename = ''
-WHERE id = $2 AND user_id = $1 AND status = 'ready' AND (expires_at IS NULL OR expires_at > now())"""
+WHERE id = $2 AND user_id = $1 AND status = 'ready' AND {_UNEXPIRED}"""  # noqa: S608 - only a constant is interpolated
 _SET_TEXT = "UPDATE files SET text_tokens = $2, text_error = $3 WHERE id = $1 AND status = 'ready'"
 _ABANDON = "UPDATE files SET status = 'deleted', filename = '' WHERE id = $1 AND status <> 'deleted'"
 _ERASE_ACCOUNT = """
@@ -88,9 +89,8 @@ class PostgresFileRows:
 
     async def complete(self, file_id: UUID, user_id: UUID, content: FileContent) -> StoredFile | None:
         """Make an upload a file; None if it is no longer expected."""
-        found = (content.size, content.sha256, content.media_type, content.purpose, content.text_tokens)
-        arguments = (*found, content.lifetime)
-        row = await self._database.row(_COMPLETE, file_id, user_id, *arguments)
+        described = (content.size, content.sha256, content.media_type, content.purpose, content.text_tokens)
+        row = await self._database.row(_COMPLETE, file_id, user_id, *described, content.lifetime)
         return _file(row) if row is not None else None
 
     async def find(self, user_id: UUID, file_ids: Collection[UUID]) -> list[StoredFile]:

@@ -14,22 +14,23 @@ WITH renewed AS (
 )
 SELECT id FROM turns WHERE runner_id = $1 AND status = 'running' AND cancel_requested_at IS NOT NULL"""
 _RELEASE_LEASE = "DELETE FROM runners WHERE id = $1"
-_LEFT_BEHIND = """
+_HAS_NO_LEASE = "NOT EXISTS (SELECT FROM runners AS r WHERE r.id = t.runner_id AND r.until > now())"
+_LEFT_BEHIND = f"""
 SELECT t.id FROM turns AS t
 WHERE t.status = 'running' AND CASE
     WHEN t.runner_id = $1 THEN NOT t.id = ANY ($2::uuid[])
-    ELSE NOT EXISTS (SELECT FROM runners AS r WHERE r.id = t.runner_id AND r.until > now())
+    ELSE {_HAS_NO_LEASE}
 END
-ORDER BY t.id LIMIT $3"""
-_TAKE_OVER = """
+ORDER BY t.id LIMIT $3"""  # noqa: S608 - only a constant is interpolated
+_TAKE_OVER = f"""
 UPDATE turns SET epoch = epoch + 1, runner_id = $1
 WHERE status = 'running' AND id IN (
     SELECT t.id FROM turns AS t
     WHERE t.id = ANY ($2::uuid[]) AND t.status = 'running'
-      AND (t.runner_id = $1 OR NOT EXISTS (SELECT FROM runners AS r WHERE r.id = t.runner_id AND r.until > now()))
+      AND (t.runner_id = $1 OR {_HAS_NO_LEASE})
     ORDER BY t.id FOR UPDATE OF t SKIP LOCKED
 )
-RETURNING *"""
+RETURNING *"""  # noqa: S608 - only a constant is interpolated
 _STATES = "SELECT id, status = 'running' AS running FROM turns WHERE id = ANY ($1::uuid[])"
 _TURNS = "SELECT * FROM turns WHERE id = ANY ($1::uuid[])"
 
@@ -50,10 +51,10 @@ class PostgresRunnerStore:
         async with self._turns.connection() as connection:
             await connection.execute(_RELEASE_LEASE, runner_id)
 
-    async def left_behind(self, runner_id: UUID, running: Collection[UUID], limit: int) -> list[UUID]:
-        """Return turns whose lease has expired, and the runner's own that are not in ``running``."""
+    async def left_behind(self, runner_id: UUID, owned: Collection[UUID], limit: int) -> list[UUID]:
+        """Return turns whose lease has expired, and the runner's own that are not in ``owned``."""
         async with self._turns.connection() as connection:
-            return [row["id"] for row in await connection.fetch(_LEFT_BEHIND, runner_id, list(running), limit)]
+            return [row["id"] for row in await connection.fetch(_LEFT_BEHIND, runner_id, list(owned), limit)]
 
     async def take_over(self, runner_id: UUID, turn_ids: Collection[UUID]) -> list[Turn]:
         """Claim those of the turns that are the runner's own, or whose lease has expired."""

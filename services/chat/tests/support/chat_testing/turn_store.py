@@ -254,9 +254,9 @@ class InMemoryTurnStore:
         self._require_available()
         self.leases.pop(runner_id, None)
 
-    async def left_behind(self, runner_id: UUID, running: Collection[UUID], limit: int) -> list[UUID]:
+    async def left_behind(self, runner_id: UUID, owned: Collection[UUID], limit: int) -> list[UUID]:
         self._require_available()
-        return [turn.id for turn in self.turns.values() if self._may_take(turn, runner_id) and turn.id not in running][
+        return [turn.id for turn in self.turns.values() if self._may_take(turn, runner_id) and turn.id not in owned][
             :limit
         ]
 

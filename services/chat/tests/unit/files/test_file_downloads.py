@@ -3,7 +3,6 @@
 import io
 import json
 import tarfile
-from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
@@ -13,13 +12,6 @@ from chat.files.service import FileService
 from chat_testing.files import png
 from chat_testing.files_bench import FilesBench
 from parley.ids import new_id
-
-
-@pytest.fixture
-async def bench() -> AsyncIterator[FilesBench]:
-    found = FilesBench()
-    yield found
-    await found.http.aclose()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Files that expire: what an upload may say, what is shown, and their deletion."""
 
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 
 import pytest
@@ -9,13 +8,6 @@ from chat.files.upload_fields import MAX_LIFETIME, MIN_LIFETIME
 from chat_testing.files_bench import FilesBench
 
 HOUR = {"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}
-
-
-@pytest.fixture
-async def bench() -> AsyncIterator[FilesBench]:
-    found = FilesBench()
-    yield found
-    await found.http.aclose()
 
 
 async def test_a_file_shows_when_it_expires_in_both_forms(bench: FilesBench) -> None:

@@ -1,7 +1,6 @@
 """Types of files and sizes of images: what the content of an upload decides, on in-memory stores."""
 
 import contextlib
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -14,13 +13,6 @@ from parley.errors import InvalidRequest
 GIF = b"GIF89a\x02\x00\x02\x00\x00\x00\x00"
 JPEG_HEAD = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
 JPEG_FRAME = b"\xff\xc0\x00\x11\x08\x00\x02\x00\x02\x03\x01\x22\x00\x02\x11\x01\x03\x11\x01"
-
-
-@pytest.fixture
-async def bench() -> AsyncIterator[FilesBench]:
-    found = FilesBench()
-    yield found
-    await found.http.aclose()
 
 
 @pytest.mark.parametrize(

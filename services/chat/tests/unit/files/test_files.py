@@ -1,6 +1,5 @@
 """Files: limits, hostile uploads, deletion and the collector, on in-memory stores."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
@@ -11,13 +10,6 @@ from chat_testing.files import InMemoryFileRows
 from chat_testing.files_bench import FilesBench
 from parley.errors import DependencyUnavailable
 from parley.ids import new_id
-
-
-@pytest.fixture
-async def bench() -> AsyncIterator[FilesBench]:
-    found = FilesBench()
-    yield found
-    await found.http.aclose()
 
 
 async def test_a_file_is_uploaded_listed_downloaded_and_deleted(bench: FilesBench) -> None:

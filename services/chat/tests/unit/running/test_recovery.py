@@ -132,10 +132,10 @@ async def test_a_turn_that_is_being_admitted_is_not_taken_over() -> None:
 
 async def test_a_turn_that_is_admitted_while_lost_ones_are_looked_for_is_not_taken_over() -> None:
     class AdmittingTurnStore(InMemoryTurnStore):
-        async def left_behind(self, runner_id: UUID, running: Collection[UUID], limit: int) -> list[UUID]:
+        async def left_behind(self, runner_id: UUID, owned: Collection[UUID], limit: int) -> list[UUID]:
             admitting.enter_context(bench.supervisor.admitting(new.id))
             await self.admit(new, runner_id, None)
-            return await super().left_behind(runner_id, running, limit)
+            return await super().left_behind(runner_id, owned, limit)
 
     bench, new = EngineBench(turns=AdmittingTurnStore()), make_new_turn()
     await with_stable_lease(bench)
