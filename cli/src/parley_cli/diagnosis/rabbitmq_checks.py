@@ -24,7 +24,7 @@ CLOSE_TIMEOUT = 0.5
 CONFIRM_SHARE = 0.4
 """Share of the seconds of a check in which the broker has to confirm a message. Otherwise it counts as blocked."""
 _LOST = {"rabbitmq_unreachable", "rabbitmq_refused"}
-"""Codes of a node that serves nobody."""
+"""Codes of a node that no client can use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ async def _check_node(target: str, node: str, url: str, timeout: float) -> list[
 
 async def _connect(url: str) -> AbstractConnection:
     try:
-        split_urls(url)
+        split_urls(url)  # refuses an invalid one with a message that does not contain it
         return await connect(url, "parley-doctor", CALL_TIMEOUT)
     except OUTAGES as error:
         if refusal(error):

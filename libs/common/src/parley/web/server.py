@@ -45,6 +45,7 @@ class UvicornServer(uvicorn.Server):
         """Listen, on ``sockets`` or the configured address."""
         await super().startup(sockets)
         listening = self.servers
+        # uvicorn's own way to listen on sockets; it makes a new list of servers, and no lifespan is on to start twice.
         await super().startup([each for server in listening for each in _more_descriptors(server.sockets)])
         self.servers = [*listening, *self.servers]
 

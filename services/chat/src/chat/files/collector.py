@@ -50,7 +50,7 @@ class FileCollector:
         await self.remove_deleted(user_id)
 
     async def delete_expired(self) -> None:
-        """Delete the files whose time is over. Nobody has found them since then."""
+        """Delete the files that have expired. They are hidden from that moment on, also before this."""
         while await self._rows.expire(limit=BATCH):
             pass
 

@@ -82,7 +82,7 @@ class Recovery:
         runner_id = self._supervisor.runner_id
         owned = self._supervisor.owned().union(recovering)
         found = await self._runners.left_behind(runner_id, owned, MAX_CONCURRENT_RECOVERIES)
-        left = set(found) - self._supervisor.owned()  # without those that were admitted here meanwhile
+        left = set(found) - self._supervisor.owned()  # turns that this process has admitted since are its own
         return await self._runners.take_over(runner_id, left) if left else []
 
     async def recover(self, turn: Turn) -> None:
