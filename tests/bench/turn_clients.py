@@ -51,7 +51,7 @@ class Clients:
 
     async def _exchange(self) -> str:
         """Return the status of one response, and the code of an error. The response is read to its end."""
-        reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self._port)
+        reader, writer = await self._connection()
         writer.write(next(self._requests))
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
         if b"transfer-encoding: chunked" in head:
@@ -62,6 +62,15 @@ class Clients:
         self._idle.append((reader, writer))
         status = head[9:12].decode()
         return status if status == "200" else f"{status} {_code(body)}"
+
+    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Return an idle connection that the server has not closed, or a new one."""
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()
+        return await asyncio.open_connection("127.0.0.1", self._port)
 
     async def closed_loop(self, at_once: int, seconds: float) -> ResponseTimes:
         """Send the next request after each response."""

@@ -41,7 +41,8 @@ READS_ALL = {
 """Statements that read all rows of a user for a page or a batch, and why they may."""
 OF_ALL_USERS = {
     "auth.revocations.postgres._LIVE": "Expired revocations are purged each minute. Here, a thousand are left.",
-    "webhooks.intake.postgres._MATCHES": "Webhooks of administrators for all users are few. Here, half of them are.",
+    "webhooks.intake.postgres._MATCH_ANY": "Webhooks of administrators for all users are few. Here, half of them are.",
+    "webhooks.intake.postgres._MATCHES": "As the statement before.",
     "webhooks.sending.postgres._RENEW": "Deliveries that are being sent are few. Here, all are.",
 }
 

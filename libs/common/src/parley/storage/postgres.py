@@ -16,8 +16,17 @@ from parley.storage.postgres_internals import detect_loss
 COMMAND_TIMEOUT = 10.0
 CONNECT_TIMEOUT = 3.0
 ACQUIRE_TIMEOUT = 3.0
-PLANNER_SETTINGS = {"jit": "off", "random_page_cost": "1.1"}
-"""A random read costs hardly more than another one, as in memory and on SSDs. Postgres' default is for disks: with it,
+PLANNER_SETTINGS = {
+    "jit": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_seqscan": "off",
+    "random_page_cost": "1.1",
+}
+"""Every statement finds a few rows by indexes, and joins them by a loop over an index. Of a small table, Postgres would
+rather read everything, and it keeps such a plan until it analyzes the table again, up to a minute of growth later.
+
+A random read costs hardly more than another one, as in memory and on SSDs. Postgres' default is for disks: with it,
 a generic plan sorts all rows of a user where an index has a page of them in order."""
 _SERVER_SETTINGS = {
     "statement_timeout": "10000",

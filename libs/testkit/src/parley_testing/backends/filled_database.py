@@ -20,6 +20,15 @@ async def filled_database(
 
     It plans as the connections of the services do.
     """
+    async with empty_database(backends, service) as (connection, other):
+        await fill_tables(other, rows, group)
+        await connection.execute("VACUUM ANALYZE")
+        yield connection
+
+
+@contextlib.asynccontextmanager
+async def empty_database(backends: SharedBackends, service: str) -> AsyncIterator[tuple[Connection, Connection]]:
+    """Lend two connections of a superuser to a new database of a service. They plan as those of the services do."""
 
     async def migrate(dsn: str) -> None:
         await migrations.migrate(dsn, outbox.MIGRATIONS, service)
@@ -28,9 +37,9 @@ async def filled_database(
     # A pool of its own: statements that fill tables may take longer on a busy machine than the product allows.
     url = await backends.superuser_url(database)
     async with (
-        asyncpg.create_pool(url, min_size=1, max_size=1, server_settings=PLANNER_SETTINGS) as pool,
+        asyncpg.create_pool(url, min_size=1, max_size=2, server_settings=PLANNER_SETTINGS) as pool,
         pool.acquire() as connection,
+        pool.acquire() as other,
     ):
-        await fill_tables(connection, rows, group)
-        yield connection
+        yield connection, other
     await backends.drop(database)

@@ -90,7 +90,6 @@ async def fill_tables(connection: Connection, rows: int, group: str = EVEN) -> N
             f" FROM generate_series(0, {rows - 1}) AS n ON CONFLICT DO NOTHING"
         )
     await connection.execute("SET session_replication_role = origin")
-    await connection.execute("VACUUM ANALYZE")
 
 
 def _value(column: Any, group: str) -> str | None:

@@ -48,17 +48,26 @@ async def explain(
     connection: Connection, query: str, arguments: Sequence[Any], mode: PlanMode, *, analyze: bool = True
 ) -> QueryPlan:
     """Return the plan of a statement; with ``analyze``, it is executed and then rolled back."""
+    await connection.execute(f"PREPARE explained AS {query}")
+    try:
+        return await explain_prepared(connection, "explained", arguments, mode, analyze=analyze)
+    finally:
+        await connection.execute("DEALLOCATE explained")
+
+
+async def explain_prepared(
+    connection: Connection, name: str, arguments: Sequence[Any], mode: PlanMode, *, analyze: bool = True
+) -> QueryPlan:
+    """As ``explain``, for a statement that was prepared under a name. A generic plan is made once and then kept."""
     options = "ANALYZE, TIMING OFF, SUMMARY OFF, FORMAT JSON" if analyze else "FORMAT JSON"
     values = f"({', '.join(map(_literal, arguments))})" if arguments else ""
-    await connection.execute(f"PREPARE explained AS {query}")
     transaction = connection.transaction()
     await transaction.start()
     try:
         await connection.execute(f"SET LOCAL plan_cache_mode = {mode}")
-        text = await connection.fetchval(f"EXPLAIN ({options}) EXECUTE explained{values}")
+        text = await connection.fetchval(f"EXPLAIN ({options}) EXECUTE {name}{values}")
     finally:
         await transaction.rollback()
-        await connection.execute("DEALLOCATE explained")
     return QueryPlan((orjson.loads(text) if isinstance(text, str) else text)[0]["Plan"])
 
 

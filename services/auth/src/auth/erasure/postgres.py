@@ -38,8 +38,8 @@ UPDATE erasures SET asked_at = now() WHERE ctid = ANY (ARRAY(
       AND e.asked_at < now() - make_interval(
           secs => least(greatest($1, extract(epoch FROM e.asked_at - e.requested_at)), $2))
       AND NOT EXISTS (
-          SELECT FROM outbox AS o
-          WHERE o.partition_key = e.user_id::text AND o.name = 'user.erased' AND o.sent_at IS NULL)
+          SELECT FROM (SELECT name, sent_at FROM outbox WHERE partition_key = e.user_id::text OFFSET 0) AS o
+          WHERE o.name = 'user.erased' AND o.sent_at IS NULL)
     ORDER BY e.asked_at LIMIT 1000 FOR UPDATE OF e SKIP LOCKED
 )) RETURNING id, user_id"""
 

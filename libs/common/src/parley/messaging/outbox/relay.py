@@ -14,6 +14,7 @@ from parley.messaging.outbox import store
 from parley.messaging.outbox.publisher import OutboxPublisher
 from parley.observability.metrics import Metrics
 from parley.process.timeouts import at_most
+from parley.storage import postgres
 from parley.storage.postgres import DatabaseReadOnly, require_writable
 from parley.storage.postgres_errors import is_transient
 from parley.storage.postgres_internals import detect_loss
@@ -38,7 +39,7 @@ SESSION_SETTINGS = {
 
 Records need no flush to the disk: the events whose records a crash of the server loses are published again.
 """
-PLANNER_SETTINGS = {"enable_bitmapscan": "off", "enable_seqscan": "off"}
+PLANNER_SETTINGS = {**postgres.PLANNER_SETTINGS, "enable_bitmapscan": "off"}
 """Waiting events are read by a plain index scan. It removes the entries of sent events from the partial index, so that
 the next scan does not visit them; a bitmap scan visits all of them until the next vacuum."""
 COMMAND_TIMEOUT = 5.0
