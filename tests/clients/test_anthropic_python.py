@@ -44,12 +44,14 @@ def test_a_message_is_whole_and_metered(client: anthropic.Anthropic) -> None:
     assert [block.to_dict() for block in made.content] == [{"type": "text", "text": "t1 t2 t3", "citations": None}]
     assert (made.role, made.stop_reason, made.usage.cache_read_input_tokens) == ("assistant", "end_turn", 1)
     assert made.usage.output_tokens == 3
+    assert made._request_id
     assert client.messages.count_tokens(model="default", messages=asked("Hi")).input_tokens > 0
 
 
 # [covers messages, stream]
 def test_a_stream_gathers_to_the_message_and_names_every_event(client: anthropic.Anthropic) -> None:
     with client.messages.stream(**LIMITS, messages=asked("Hi [[fake tokens=4]]")) as stream:
+        assert stream.request_id
         assert "".join(stream.text_stream) == "t1 t2 t3 t4"
         found = stream.get_final_message()
     assert (found.stop_reason, found.usage.output_tokens) == ("end_turn", 4)

@@ -16,7 +16,7 @@ _SDK_HEADER = re.compile(rb"x-stainless-[a-z0-9-]{1,40}\Z")
 MAX_SDK_HEADERS, MAX_REQUESTED = 30, 100
 EXPOSED = (
     b"accept-ranges, content-disposition, content-range, etag, "
-    b"idempotency-replayed, location, ratelimit, ratelimit-policy, retry-after, retry-after-ms, "
+    b"idempotency-replayed, location, ratelimit, ratelimit-policy, request-id, retry-after, retry-after-ms, "
     b"x-conversation-id, x-process-time, x-ratelimit-limit-requests, x-ratelimit-limit-tokens, "
     b"x-ratelimit-remaining-requests, x-ratelimit-remaining-tokens, x-ratelimit-reset-requests, "
     b"x-ratelimit-reset-tokens, x-request-id, x-should-retry, x-turn-id"

@@ -8,6 +8,9 @@ from gateway.request import Request
 from gateway.security_headers import DEFAULT_HEADERS, security_headers
 from parley.web.lifecycle import Lifecycle
 
+ANTHROPIC = "/v1/messages"
+"""Requests whose ID has the header that Anthropic's clients read, too."""
+
 
 class ResponseHeaders:
     """Adds the gateway's headers to responses."""
@@ -30,6 +33,8 @@ class ResponseHeaders:
             *request.rate_limit_headers,
             *self._security,
         )
+        if request.path.startswith(ANTHROPIC):
+            headers.append((b"request-id", request.request_id.encode()))
         if self._cors.enabled and request.method != "OPTIONS":
             headers += self._cors.headers(request.used_headers.get(b"origin"))
         if self._lifecycle.state == "draining" and not has_header(headers, b"connection"):
