@@ -33,8 +33,9 @@ UPDATE outbox AS o SET confirmed_at = now() FROM events WHERE o.id = events.id""
 # work at the same time.
 _REPUBLISH = """
 WITH lost AS (
-    SELECT o.id FROM outbox AS o JOIN turns AS t ON o.id IN (t.started_event_id, t.ended_event_id)
-    WHERE t.id = ANY ($1::uuid[])
+    SELECT o.id FROM outbox AS o
+    WHERE o.id = ANY (ARRAY(
+            SELECT unnest(ARRAY[t.started_event_id, t.ended_event_id]) FROM turns AS t WHERE t.id = ANY ($1::uuid[])))
       AND o.sent_at < now() - make_interval(
           secs => least(greatest($2, extract(epoch FROM o.sent_at - o.time)), 16 * $2))
     FOR UPDATE OF o SKIP LOCKED
