@@ -1,12 +1,15 @@
 // A whole Parley for the tests in the browser: `parley run` on free ports, with the fake provider as its model.
 import { execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
 const BIN = resolve(import.meta.dirname, "../../../.venv/bin");
 const START_MS = 120_000;
+// Below the range that kernels use for outgoing connections, so that no connection takes a port before Parley does.
+const [FIRST_PORT, LAST_PORT] = [15_000, 32_000];
+const SHOWN_OUTPUT = 2_000;
 const MODELS = `default: swift
 models:
   swift: {provider_model: fake, name: Swift 8B, provider: example, base_url: "{url}", context_window: 32768, capabilities: [stream, vision], pricing: {input_per_million: 0.15, output_per_million: 0.6}}
@@ -49,7 +52,7 @@ export class Stack {
     this.#parley = this.#spawn("parley", ["run", ...ports], { OPENAI_BASE_URL: this.#model, REGISTRATION: "open", ANONYMOUS_RATE_LIMIT: "5000", ...this.settings() });
     const until = Date.now() + START_MS;
     while (!(await this.#ready())) {
-      if (Date.now() > until) throw new Error(`Parley did not start; see ${this.#folder}/parley.log`);
+      if (this.#parley.exitCode !== null || Date.now() > until) throw new Error(`Parley did not start:\n${this.#output("parley")}`);
       await new Promise((done) => setTimeout(done, 200));
     }
   }
@@ -87,28 +90,35 @@ export class Stack {
   }
 
   #spawn(name, words, settings) {
-    const child = spawn(join(BIN, name), words, { cwd: this.#folder, env: { ...process.env, ...settings }, stdio: "ignore" });
+    const log = openSync(this.#log(name), "a");
+    const child = spawn(join(BIN, name), words, { cwd: this.#folder, env: { ...process.env, ...settings }, stdio: ["ignore", log, log] });
+    closeSync(log);
     this.#children.push(child);
     return child;
+  }
+
+  #log(name) {
+    return join(this.#folder, `${name}.log`);
+  }
+
+  #output(name) {
+    return readFileSync(this.#log(name), "utf8").slice(-SHOWN_OUTPUT);
   }
 }
 
 /** The first of `count` ports in a row that are free now. */
 async function freePorts(count) {
   for (;;) {
-    const first = await freePort(0);
-    const found = await Promise.all(Array.from({ length: count }, (_, index) => freePort(first + index).catch(() => 0)));
-    if (found.every(Boolean)) return first;
+    const first = FIRST_PORT + Math.floor(Math.random() * (LAST_PORT - FIRST_PORT));
+    const free = await Promise.all(Array.from({ length: count }, (_, index) => isFree(first + index)));
+    if (free.every(Boolean)) return first;
   }
 }
 
-function freePort(wanted) {
-  return new Promise((done, failed) => {
+function isFree(port) {
+  return new Promise((done) => {
     const server = createServer();
-    server.once("error", failed);
-    server.listen(wanted, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => done(port));
-    });
+    server.once("error", () => done(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => done(true)));
   });
 }
