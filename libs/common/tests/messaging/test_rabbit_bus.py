@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from parley.messaging.bus import Bus, PublishError
+from parley.messaging.outbox.publisher import MAX_UNCONFIRMED
 from parley.messaging.rabbit_bus import RabbitBus, open_rabbit
 from parley.observability.metrics import Metrics
 from parley_embedded.rabbitmq.server import EmbeddedRabbitMQ
@@ -73,6 +74,18 @@ async def test_an_event_that_is_too_large_is_refused_without_closing_the_channel
     with pytest.raises(PublishError, match="bytes"):
         await own_bus.publish(replace(make_event(), data=b" " * 15_000_001))
     await own_bus.publish(make_event())
+
+
+async def test_publishes_that_start_together_are_written_together(own_bus: RabbitBus) -> None:
+    underlay = own_bus._underlay
+    assert underlay is not None
+    before = underlay.delivery_tag
+    async with asyncio.TaskGroup() as publishes:
+        for _ in range(MAX_UNCONFIRMED):
+            publishes.create_task(own_bus.publish(make_event()))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert underlay.delivery_tag - before == MAX_UNCONFIRMED
 
 
 async def test_each_publish_has_its_own_message_id_and_the_same_event_id(
