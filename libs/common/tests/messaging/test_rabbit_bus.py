@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -77,8 +78,7 @@ async def test_an_event_that_is_too_large_is_refused_without_closing_the_channel
 
 
 async def test_publishes_that_start_together_are_written_together(own_bus: RabbitBus) -> None:
-    underlay = own_bus._underlay
-    assert underlay is not None
+    underlay: Any = own_bus._underlay
     before = underlay.delivery_tag
     async with asyncio.TaskGroup() as publishes:
         for _ in range(MAX_UNCONFIRMED):
