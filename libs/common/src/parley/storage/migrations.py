@@ -24,7 +24,7 @@ LOCK_TIMEOUT = 600.0
 LOCK_INTERVAL = 0.2
 """Seconds between two attempts to get the lock."""
 _NAME = re.compile(r"^(\d{4})_\w+\.sql$")
-_ANALYZE = re.compile(r"^ANALYZE (\w+) [^;]+;$", re.MULTILINE)
+_ANALYZE = re.compile(r"^ANALYZE (\w+)[^;]*;$", re.MULTILINE)
 _TABLE = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
     source text NOT NULL, number integer NOT NULL, digest text NOT NULL,

@@ -79,7 +79,8 @@ def first_page(types: Sequence[str], group: int = SAMPLE) -> list[Any]:
 async def fill_tables(connection: Connection, rows: int, group: str = EVEN) -> None:
     """Insert rows into every table of the database, without triggers and foreign keys. Needs a superuser.
 
-    ``group`` is an SQL expression: the number of the group of row ``n``.
+    Rows that exist are left as they are, and no table is analyzed. ``group`` is an SQL expression: the number of the
+    group of row ``n``.
     """
     await connection.execute("SET session_replication_role = replica")
     for table in await connection.fetch(_TABLES):
