@@ -21,7 +21,7 @@ SEARCHES = {
     "three words": "machine learning model",
     "a word without another": "system -the",
     "a rare word": "graconder",
-    "a word that nobody wrote": "xylophone",
+    "a word in no message": "xylophone",
 }
 
 

@@ -12,7 +12,7 @@ from parley_testing.backends.filled_database import empty_database
 from parley_testing.backends.shared_servers import SharedBackends
 from parley_testing.telemetry.filled_tables import SAMPLES, fill_tables
 from parley_testing.telemetry.query_plans import QueryPlan, argument_types, explain, explain_prepared
-from parley_testing.telemetry.statements import statements
+from parley_testing.telemetry.statements import service_statements
 
 pytestmark = [pytest.mark.integration, pytest.mark.chaos]
 
@@ -20,14 +20,14 @@ SERVICES = ["auth", "chat", "history", "webhooks"]
 ROWS = 20_000
 ALLOWED_RATIO, ALLOWED_ROWS = 3, 200
 """What an early plan may read more than a custom one."""
-_FEW_LINKS = "Links that nobody has used yet are few: they expire, and are purged each minute."
+_FEW_LINKS = "The table has few rows: a link is deleted when it is used, and each minute if it has expired."
 KNOWN = {
     "auth.email_verification.postgres._USE": _FEW_LINKS,
     "auth.password_resets.postgres._FIND": _FEW_LINKS,
     "auth.password_resets.postgres._USE": _FEW_LINKS,
     "chat.storage.erasure_statements.TURNS_WITHOUT_CONVERSATION": "It reads the turns of one user.",
     "chat.storage.postgres_verification._ACCEPTED": "`parley verify` connects for one run.",
-    "history.erasure.postgres._DELETED": "An erasure waits for the deletions of all users at worst.",
+    "history.erasure.postgres._DELETED": "At worst, it reads the deleted conversations of all users, for an erasure.",
     "history.erasure.postgres._ERASE_CONVERSATIONS": "As the statement before.",
     "history.search.postgres._FIND_UNMOVED": "It reads the messages of one person that an earlier release has stored.",
     "parley.messaging.outbox.store._WAITING": "Only a relay executes it, whose connection has no bitmap scans.",
@@ -78,8 +78,7 @@ async def test_a_plan_made_for_small_tables_reads_little_of_large_ones(
 
 
 async def _prepare(connection: Connection, service: str) -> AsyncIterator[Prepared]:
-    found = [*statements(service), *statements("parley.messaging.outbox")]
-    for number, (statement, text) in enumerate(found):
+    for number, (statement, text) in enumerate(service_statements(service)):
         if statement not in KNOWN:
             arguments = [SAMPLES[one] for one in await argument_types(connection, text)]
             await connection.execute(f"PREPARE early_{number} AS {text}")

@@ -8,7 +8,7 @@ from parley_testing.backends.filled_database import filled_database
 from parley_testing.backends.shared_servers import SharedBackends
 from parley_testing.telemetry.filled_tables import SAMPLES
 from parley_testing.telemetry.query_plans import PLAN_MODES, argument_types, explain
-from parley_testing.telemetry.statements import statements
+from parley_testing.telemetry.statements import service_statements
 
 pytestmark = pytest.mark.integration
 
@@ -29,7 +29,7 @@ OTHER = {
 async def test_a_purge_reads_what_is_due_by_an_index_in_batches(backends: SharedBackends, service: str) -> None:
     purges = {
         statement: text
-        for statement, text in [*statements(service), *statements("parley.messaging.outbox")]
+        for statement, text in service_statements(service)
         if statement in ALSO or (statement.rpartition(".")[2].startswith("_PURGE") and statement not in OTHER)
     }
     async with filled_database(backends, service, ROWS) as connection:

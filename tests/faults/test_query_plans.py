@@ -11,7 +11,7 @@ from parley_testing.backends.filled_database import filled_database
 from parley_testing.backends.shared_servers import SharedBackends
 from parley_testing.telemetry.filled_tables import EVEN, SAMPLE, SAMPLES, first_page, skewed
 from parley_testing.telemetry.query_plans import PLAN_MODES, QueryPlan, argument_types, explain
-from parley_testing.telemetry.statements import statements
+from parley_testing.telemetry.statements import service_statements
 
 pytestmark = [pytest.mark.integration, pytest.mark.chaos]
 
@@ -108,7 +108,7 @@ def _has_page(plan: QueryPlan) -> bool:
 
 
 def _statements(service: str) -> Iterator[tuple[str, str]]:
-    for statement, text in [*statements(service), *statements("parley.messaging.outbox")]:
+    for statement, text in service_statements(service):
         if statement not in KNOWN:
             yield statement, text
 

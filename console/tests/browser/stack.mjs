@@ -52,7 +52,7 @@ export class Stack {
     this.#parley = this.#spawn("parley", ["run", ...ports], { OPENAI_BASE_URL: this.#model, REGISTRATION: "open", ANONYMOUS_RATE_LIMIT: "5000", ...this.settings() });
     const until = Date.now() + START_MS;
     while (!(await this.#ready())) {
-      if (this.#parley.exitCode !== null || Date.now() > until) throw new Error(`Parley did not start:\n${this.#output("parley")}`);
+      if (this.#parley.exitCode !== null || Date.now() > until) throw new Error(`Parley did not start:\n${readFileSync(this.#log("parley"), "utf8").slice(-SHOWN_OUTPUT)}`);
       await new Promise((done) => setTimeout(done, 200));
     }
   }
@@ -99,10 +99,6 @@ export class Stack {
 
   #log(name) {
     return join(this.#folder, `${name}.log`);
-  }
-
-  #output(name) {
-    return readFileSync(this.#log(name), "utf8").slice(-SHOWN_OUTPUT);
   }
 }
 

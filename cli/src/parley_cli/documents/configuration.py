@@ -34,8 +34,8 @@ status 2. The column "values" has the range of each number, and the words of eac
 Others, such as URLs, must have the right form.
 
 `local` in the column "services" is `make run`. It also accepts the settings of the services that it starts, except
-[those that it sets itself](#settings-that-make-run-refuses). A default, a range or a meaning that differs between
-services is shown for each service.
+[those that it sets itself](#settings-that-make-run-refuses). If services have different
+defaults, ranges or meanings of a setting, its row shows those of each service.
 
 | setting | services | default | values | secret | meaning |
 |---|---|---|---|---|---|

@@ -135,7 +135,6 @@ async def test_the_search_uses_its_index_with_every_plan(history: RunningHistory
     for mode in ("force_generic_plan", "force_custom_plan"):
         async with history.pool.acquire() as connection, connection.transaction():
             await connection.execute(f"SET LOCAL plan_cache_mode = {mode}")
-            await connection.execute("SET LOCAL enable_seqscan = off")
             await connection.execute(
                 "PREPARE find (tsquery) AS SELECT message_id FROM message_search WHERE terms @@ $1"
             )

@@ -54,9 +54,14 @@ def anthropic_error(status: int, code: str, message: str, request_id: str) -> di
     return {"type": "error", "error": found, "request_id": request_id}
 
 
+def speaks_anthropic(path: str) -> bool:
+    """Return whether a path belongs to Anthropic's API."""
+    return path == ANTHROPIC_ROOT or path.startswith(f"{ANTHROPIC_ROOT}/")
+
+
 def error_format(path: str) -> ErrorFormat:
     """Return the format of the errors of a path."""
-    if path == ANTHROPIC_ROOT or path.startswith(f"{ANTHROPIC_ROOT}/"):
+    if speaks_anthropic(path):
         return "anthropic"
     return "openai" if speaks_openai(path) else "problem"
 

@@ -24,6 +24,12 @@ FRAGMENTS = {
 _STATEMENT = re.compile(r"\s*(WITH|SELECT|INSERT|UPDATE|DELETE)\b")
 
 
+def service_statements(service: str) -> Iterator[tuple[str, str]]:
+    """Yield the names and texts of all statements that run on the database of a service, with those of its outbox."""
+    yield from statements(service)
+    yield from statements("parley.messaging.outbox")
+
+
 def statements(package: str) -> Iterator[tuple[str, str]]:
     """Yield the name and text of every constant of a package that is a statement."""
     for info in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):

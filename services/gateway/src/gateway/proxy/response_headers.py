@@ -7,9 +7,7 @@ from gateway.http import Header, date_header, has_header
 from gateway.request import Request
 from gateway.security_headers import DEFAULT_HEADERS, security_headers
 from parley.web.lifecycle import Lifecycle
-
-ANTHROPIC = "/v1/messages"
-"""Requests whose ID has the header that Anthropic's clients read, too."""
+from parley.web.problems import speaks_anthropic
 
 
 class ResponseHeaders:
@@ -33,7 +31,7 @@ class ResponseHeaders:
             *request.rate_limit_headers,
             *self._security,
         )
-        if request.path.startswith(ANTHROPIC):
+        if speaks_anthropic(request.path):  # its clients read the ID of a request from this header
             headers.append((b"request-id", request.request_id.encode()))
         if self._cors.enabled and request.method != "OPTIONS":
             headers += self._cors.headers(request.used_headers.get(b"origin"))

@@ -15,7 +15,6 @@ from parley.messaging.outbox.publisher import OutboxPublisher
 from parley.observability.metrics import Metrics
 from parley.process.timeouts import at_most
 from parley.storage import postgres
-from parley.storage.postgres import DatabaseReadOnly, require_writable
 from parley.storage.postgres_errors import is_transient
 from parley.storage.postgres_internals import detect_loss
 
@@ -73,12 +72,12 @@ class OutboxRelay:
         while True:
             try:
                 async with self._connect() as connection:
-                    await require_writable(connection)
+                    await postgres.require_writable(connection)
                     await store.prepare(connection)
                     await self._acquire_lock(connection)
                     await self._publish(connection)
             except Exception as error:
-                if not is_transient(error) and not isinstance(error, DatabaseReadOnly):
+                if not is_transient(error) and not isinstance(error, postgres.DatabaseReadOnly):
                     raise
                 log.warning("relay_lost_database", reason=type(error).__name__)
             await asyncio.sleep(STANDBY_INTERVAL)
@@ -87,7 +86,7 @@ class OutboxRelay:
     async def _acquire_lock(connection: Connection) -> None:
         while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_KEY):
             await asyncio.sleep(STANDBY_INTERVAL)
-            await require_writable(connection)
+            await postgres.require_writable(connection)
         log.info("relay_leads")
 
     async def _publish(self, connection: Connection) -> None:
@@ -137,7 +136,7 @@ class OutboxRelay:
             return
         self._reported_at = time.monotonic()
         # Without this, a leader with nothing to record would stay connected to a server that was demoted.
-        await require_writable(connection)
+        await postgres.require_writable(connection)
         backlog = await store.backlog(connection)
         self._metrics.outbox_pending.set(backlog["pending"])
         self._metrics.outbox_lag.set(backlog["oldest_age_s"])
