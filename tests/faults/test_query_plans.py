@@ -30,10 +30,12 @@ KNOWN = {
     "history.search.postgres._FIND": "A search reads what its terms match. A sample has no meaningful terms.",
     "history.search.postgres._FIND_UNMOVED": "It reads the messages of one person that an earlier release has stored.",
 }
+_ALL_RUNNING = "It reads all running turns, as many as the processes run. Here, a tenth of all turns run."
 READS_ALL = {
     "auth.revocations.postgres._LIVE": "Expired revocations are purged each minute.",
     "auth.sessions.postgres._FORGET_DEVICES": "A user has few devices, because this statement removes the others.",
     "auth.sessions.postgres._SURPLUS": "A user has few sessions, because this statement ends the others.",
+    "chat.storage.postgres_runners._LEFT_BEHIND": _ALL_RUNNING,
     "history.conversations.postgres._IDS": "An export reads the IDs of all conversations from an index.",
     "history.conversations.postgres._TITLED": "It compares the titles between two positions.",
     "webhooks.deliveries.postgres._REDELIVER_RANGE": "It finds the end of the range.",
@@ -41,6 +43,9 @@ READS_ALL = {
 """Statements that read all rows of a user for a page or a batch, and why they may."""
 OF_ALL_USERS = {
     "auth.revocations.postgres._LIVE": "Expired revocations are purged each minute. Here, a thousand are left.",
+    "chat.storage.erasure_statements.CANCEL_USER": _ALL_RUNNING,
+    "chat.storage.postgres_runners._LEFT_BEHIND": _ALL_RUNNING,
+    "chat.storage.postgres_runners._RENEW_LEASE": _ALL_RUNNING,
     "webhooks.intake.postgres._MATCH_ANY": "Webhooks of administrators for all users are few. Here, half of them are.",
     "webhooks.intake.postgres._MATCHES": "As the statement before.",
     "webhooks.sending.postgres._RENEW": "Deliveries that are being sent are few. Here, all are.",

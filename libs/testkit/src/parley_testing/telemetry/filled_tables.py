@@ -27,10 +27,14 @@ SELECT a.attname AS name, format_type(a.atttypid, NULL) AS type, NOT a.attnotnul
     EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = a.attrelid AND i.indisunique
         AND (i.indpred IS NULL OR i.indnkeyatts > 1)
         AND i.indkey[i.indnkeyatts - 1] = a.attnum) AS ends_a_key,
+    EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = a.attrelid AND i.indisunique
+        AND i.indpred IS NOT NULL AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum) AS is_unique_in_part,
     (SELECT string_agg(pg_get_constraintdef(k.oid), ' ') FROM pg_constraint AS k
      WHERE k.conrelid = a.attrelid AND k.contype = 'c' AND a.attnum = ANY (k.conkey)) AS checks
 FROM pg_attribute AS a
 WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attidentity = '' AND a.attgenerated = ''"""
+_RUNS = "n % 10 = 3"
+"""Whether the turn of row ``n`` runs. A conversation has one running turn at most, so these have one of their own."""
 _OPTIONAL = {"uuid", "text", "boolean", "timestamp with time zone"}
 """Types of positions in lists and of filters, which are NULL where there is none."""
 _KNOWN_TIMES = {"finished_at", "sent_at", "last_message_at", "last_used_at"}
@@ -97,6 +101,8 @@ def _value(column: Any, group: str) -> str | None:
     """Return the expression of a column's value in row ``n``, or None for the default."""
     name, kind = column["name"], column["type"]
     number = "n" if column["ends_a_key"] or name in ("number", "position", "sequence") else f"({group})"
+    if column["is_unique_in_part"]:
+        number = f"CASE WHEN {_RUNS} THEN n ELSE {number} END"
     if kind == "text":
         return _text(number, re.findall(r"'([^']*)'::text", column["checks"] or ""))
     if kind == "timestamp with time zone":
@@ -112,9 +118,9 @@ def _value(column: Any, group: str) -> str | None:
 
 
 def _text(number: str, allowed: Sequence[str]) -> str:
-    # A running turn is one of few, and a conversation has only one.
     words = [f"'{word}'" for word in allowed if word != "running"]
-    return f"(ARRAY[{', '.join(words)}])[n % {len(words)} + 1]" if words else f"'t' || ({number})"
+    word = f"(ARRAY[{', '.join(words)}])[n % {len(words)} + 1]" if words else f"'t' || ({number})"
+    return f"CASE WHEN {_RUNS} THEN 'running' ELSE {word} END" if "running" in allowed else word
 
 
 def _time(name: str, *, nullable: bool) -> str:

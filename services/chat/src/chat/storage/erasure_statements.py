@@ -72,25 +72,28 @@ WITH locked AS (
     SELECT id FROM turns WHERE conversation_id = $1 AND status = 'running' ORDER BY id FOR NO KEY UPDATE
 )
 UPDATE turns AS t SET cancel_requested_at = coalesce(t.cancel_requested_at, now())
-FROM locked WHERE t.id = locked.id AND t.status = 'running' RETURNING t.id"""
+FROM locked WHERE t.id = locked.id RETURNING t.id"""
 CANCEL_USER = """
 WITH locked AS (
     SELECT id FROM turns WHERE user_id = $1 AND status = 'running' ORDER BY id FOR NO KEY UPDATE
 )
 UPDATE turns AS t SET cancel_requested_at = coalesce(t.cancel_requested_at, now())
-FROM locked WHERE t.id = locked.id AND t.status = 'running' RETURNING t.id"""
+FROM locked WHERE t.id = locked.id RETURNING t.id"""
 
 ERASE_ACCOUNT = """
 INSERT INTO accounts AS a (user_id, erased_at) VALUES ($1, now())
 ON CONFLICT (user_id) DO UPDATE SET erased_at = coalesce(a.erased_at, excluded.erased_at)"""
 RUNNING_TURNS = "SELECT id FROM turns WHERE user_id = $1 AND status = 'running' LIMIT $2"
+# By their ids, and not by the index of running turns: see docs/query-plans.md, rule 11.
 END_RUNNING = """
-WITH locked AS (SELECT id FROM turns WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE)
+WITH locked AS (
+    SELECT id FROM turns WHERE id = ANY ($1::uuid[]) AND status || '' = 'running' ORDER BY id FOR NO KEY UPDATE
+)
 UPDATE turns AS t SET status = 'cancelled', finish_reason = 'cancelled', epoch = epoch + 1, finished_at = now(),
     entries = '[]', content = '', user_message = '', system_prompt = NULL, metadata = '{}', tool_results = '[]',
     response = NULL, ended_event_id = NULL,
     usage = '{"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}'
-FROM locked WHERE t.id = locked.id AND t.status = 'running' RETURNING t.*"""
+FROM locked WHERE t.id = locked.id RETURNING t.*"""
 HAS_KEYS = "SELECT EXISTS (SELECT FROM idempotency_keys WHERE user_id = $1)"
 # The physical places of the locked rows: a join reads all keys of the user again for each page.
 DELETE_KEYS = """

@@ -15,18 +15,18 @@ WITH renewed AS (
 SELECT id FROM turns WHERE runner_id = $1 AND status = 'running' AND cancel_requested_at IS NOT NULL"""
 _RELEASE_LEASE = "DELETE FROM runners WHERE id = $1"
 _HAS_NO_LEASE = "NOT EXISTS (SELECT FROM runners AS r WHERE r.id = t.runner_id AND r.until > now())"
+# All running turns first, by their index. In the order of ids, Postgres may read all turns to find that none is left.
 _LEFT_BEHIND = f"""
-SELECT t.id FROM turns AS t
-WHERE t.status = 'running' AND CASE
-    WHEN t.runner_id = $1 THEN NOT t.id = ANY ($2::uuid[])
-    ELSE {_HAS_NO_LEASE}
-END
+WITH running AS MATERIALIZED (SELECT id, runner_id FROM turns WHERE status = 'running')
+SELECT t.id FROM running AS t
+WHERE CASE WHEN t.runner_id = $1 THEN NOT t.id = ANY ($2::uuid[]) ELSE {_HAS_NO_LEASE} END
 ORDER BY t.id LIMIT $3"""  # noqa: S608 - only a constant is interpolated
+# By their ids, and not by the index of running turns: see docs/query-plans.md, rule 11.
 _TAKE_OVER = f"""
 UPDATE turns SET epoch = epoch + 1, runner_id = $1
-WHERE status = 'running' AND id IN (
+WHERE status || '' = 'running' AND id IN (
     SELECT t.id FROM turns AS t
-    WHERE t.id = ANY ($2::uuid[]) AND t.status = 'running'
+    WHERE t.id = ANY ($2::uuid[]) AND t.status || '' = 'running'
       AND (t.runner_id = $1 OR {_HAS_NO_LEASE})
     ORDER BY t.id FOR UPDATE OF t SKIP LOCKED
 )

@@ -1,4 +1,8 @@
-"""SQL statements of turns. Each takes its locks in the order of ``docs/locks.md``."""
+"""SQL statements of turns. Each takes its locks in the order of ``docs/locks.md``.
+
+Where a turn is found by its id, its status is an expression: of ``status = 'running'``, Postgres expects so few turns
+that it may read all running ones, by their index, instead of the one with the id (docs/query-plans.md, rule 11).
+"""
 
 from parley.storage.named_parameters import NamedStatement
 
@@ -91,7 +95,7 @@ FROM claim LEFT JOIN turn ON true""")
 MOVE_RESERVATION = NamedStatement("""
 WITH turn AS (
     SELECT id, user_id, periods, reserved_tokens, reserved_cost FROM turns
-    WHERE id = :turn_id::uuid AND epoch = :epoch AND status = 'running' FOR UPDATE
+    WHERE id = :turn_id::uuid AND epoch = :epoch AND status || '' = 'running' FOR UPDATE
 ), moved AS (
     -- The difference to what the turn holds already. A period that is left gets all of it back.
     SELECT turn.user_id, p.period, p.token_limit, p.cost_limit,
@@ -138,7 +142,7 @@ WITH key_lock AS MATERIALIZED (
         time_to_first_token_ms = :time_to_first_token_ms, log_lost = :log_lost, ended_event_id = :event_id,
         cached = :cached
     FROM (SELECT count(*) AS locked FROM conversation_lock) AS l
-    WHERE t.id = :turn_id AND t.epoch = :epoch AND t.status = 'running' AND l.locked >= 0
+    WHERE t.id = :turn_id AND t.epoch = :epoch AND t.status || '' = 'running' AND l.locked >= 0
     RETURNING t.*
 ), conversation AS (
     UPDATE conversations AS c SET latest_turn_id = turn.id FROM turn
@@ -232,7 +236,8 @@ SELECT t.id, t.parent_id, t.user_message, t.content, t.tool_calls, t.tool_result
 FROM chain AS c CROSS JOIN LATERAL (SELECT * FROM turns WHERE id = c.id OFFSET 0) AS t ORDER BY c.depth"""  # noqa: S608 - only a constant is interpolated
 
 REQUEST_CANCEL = """
-UPDATE turns SET cancel_requested_at = coalesce(cancel_requested_at, now()) WHERE id = $1 AND status = 'running'"""
+UPDATE turns SET cancel_requested_at = coalesce(cancel_requested_at, now())
+WHERE id = $1 AND status || '' = 'running'"""
 
 HIDE_RESPONSE = """
 UPDATE turns SET response = coalesce(response, '{}') || '{"deleted": true}' WHERE id = $1"""
