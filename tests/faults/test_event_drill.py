@@ -198,7 +198,8 @@ async def take_down(inbox: DrillInbox, talkers: list[TalkingUser]) -> float:
 
 async def nothing_differs(drill: Drill) -> bool:
     _, output = await run_parley("verify", "--settle", "0", settings=drill.stack.settings_of("chat"))
-    return ", 0 wrong, 0 waiting" in output
+    assert ", 0 wrong, 0 waiting" in output, output
+    return True
 
 
 async def test_no_event_is_lost_and_each_key_is_in_order_whatever_breaks_between_a_turn_and_its_subscribers(
@@ -229,7 +230,7 @@ async def test_no_event_is_lost_and_each_key_is_in_order_whatever_breaks_between
         seconds = time.monotonic() - began
         answered = [turn for talker in talkers for turn in talker.answered]
         assert len(set(answered)) == len(answered) >= TURNS
-        await eventually(partial(nothing_differs, drill), within=SETTLE_TIMEOUT, message="parley verify differs")
+        await eventually(partial(nothing_differs, drill), within=SETTLE_TIMEOUT)
         await recorder.expect(answered, within=SETTLE_TIMEOUT)
         for path in (ORDERED, UNORDERED):
             await eventually(partial(has_the_same, recorder, inbox.by_key[path]), within=SETTLE_TIMEOUT, message=path)

@@ -16,7 +16,7 @@ from parley_testing.waiting import eventually
 pytestmark = pytest.mark.integration
 
 KEYS, EACH = 40, 100
-TAKEOVER_TIMEOUT = 15.0
+TAKEOVER_TIMEOUT = 30.0
 StartRelay = Callable[[], "subprocess.Popen[bytes]"]
 
 
