@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from parley_testing.backends.private_servers import PrivateBackends
+from parley_testing.backends.private_servers import PrivateBackends, open_private_backends
+from parley_testing.backends.shared_servers import SharedBackends
 from parley_testing.http.client import UserClient
 from parley_testing.stacks.separate_processes import SeparateStack
 from parley_testing.workload.event_recorder import EventRecorder, record_events
@@ -15,6 +16,15 @@ RECONCILE_INTERVAL = "5"
 USERS = 4
 FIRST_TURNS_TIMEOUT = 60.0
 """Seconds in which a stack that has just started stores its first turns."""
+
+
+@pytest.fixture
+async def own_backends(
+    backends: SharedBackends, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[PrivateBackends]:
+    """Servers for a test with a stack of its own. Two stacks on one broker would take each other's events."""
+    async with open_private_backends(tmp_path_factory.mktemp("servers"), backends) as servers:
+        yield servers
 
 
 @pytest.fixture(scope="session")

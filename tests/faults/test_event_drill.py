@@ -148,14 +148,14 @@ class Drill:
 
 @pytest.fixture
 async def drill(
-    private_backends: PrivateBackends, provider: FakeProvider, high_limits: dict[str, str], tmp_path: Path
+    own_backends: PrivateBackends, provider: FakeProvider, high_limits: dict[str, str], tmp_path: Path
 ) -> AsyncIterator[Drill]:
-    urls, port = private_backends.urls, private_backends.rabbitmq.port
+    urls, port = own_backends.urls, own_backends.rabbitmq.port
     async with TcpProxy("127.0.0.1", port) as link:
         amqp = urls.amqp_url.replace(f":{port}/", f":{link.port}/")
         proxied = BackendUrls(urls.database_admin_url, urls.redis_url, amqp)
         async with SeparateStack(tmp_path, proxied, provider.base_url, settings=high_limits | SETTINGS) as stack:
-            yield Drill(private_backends, stack, link, amqp)
+            yield Drill(own_backends, stack, link, amqp)
 
 
 def taken(talkers: Iterable[TalkingUser]) -> int:

@@ -156,7 +156,7 @@ async def auth_balancer() -> AsyncIterator[ConnectionBalancer]:
 @pytest.fixture
 async def stack(
     provider: FakeProvider,
-    private_backends: PrivateBackends,
+    own_backends: PrivateBackends,
     high_limits: dict[str, str],
     auth_balancer: ConnectionBalancer,
     tmp_path: Path,
@@ -164,7 +164,7 @@ async def stack(
     """Three processes of each service, of which the third is stopped: its address is that of a new pod."""
     settings = high_limits | {"DRAIN_TIMEOUT": "30", "LOG_LEVEL": "info", "STREAMS_PER_USER": "1000"}
     made = SeparateStack(
-        tmp_path, private_backends.urls, provider.base_url, replicas=3, settings=settings,
+        tmp_path, own_backends.urls, provider.base_url, replicas=3, settings=settings,
         auth_url=auth_balancer.url, programs=FROM,
     )  # fmt: skip
     starting = asyncio.create_task(made.start())
@@ -181,7 +181,7 @@ async def stack(
 
 
 async def test_a_rolling_upgrade_fails_no_request_and_loses_no_token_and_no_event(
-    stack: SeparateStack, auth_balancer: ConnectionBalancer, private_backends: PrivateBackends
+    stack: SeparateStack, auth_balancer: ConnectionBalancer, own_backends: PrivateBackends
 ) -> None:
     async with contextlib.AsyncExitStack() as opened:
         gateways = await opened.enter_async_context(open_balancer())
@@ -191,7 +191,7 @@ async def test_a_rolling_upgrade_fails_no_request_and_loses_no_token_and_no_even
         opened.push_async_callback(stop_all, [second_auth, next_auth, second_worker, next_worker])
         await asyncio.gather(second_auth.start(), second_worker.start())
         auth_balancer.endpoints.append(second_auth.port)
-        recorder = await opened.enter_async_context(record_events(private_backends.rabbitmq.url))
+        recorder = await opened.enter_async_context(record_events(own_backends.rabbitmq.url))
         accounts = [await open_account(gateways.url) for _ in range(ACCOUNTS)]
         load = SdkLoad([await opened.enter_async_context(open_client(account)) for account in accounts])
         rollout = Rollout({"gateway": gateways, "auth": auth_balancer})
