@@ -21,16 +21,19 @@ WITH running AS MATERIALIZED (SELECT id, runner_id FROM turns WHERE status = 'ru
 SELECT t.id FROM running AS t
 WHERE CASE WHEN t.runner_id = $1 THEN NOT t.id = ANY ($2::uuid[]) ELSE {_HAS_NO_LEASE} END
 ORDER BY t.id LIMIT $3"""  # noqa: S608 - only a constant is interpolated
-# By their ids, and not by the index of running turns: see docs/query-plans.md, rule 11.
+# The expression of the status keeps Postgres from the index of the running turns: docs/query-plans.md, rule 11.
 _TAKE_OVER = f"""
-UPDATE turns SET epoch = epoch + 1, runner_id = $1
-WHERE status || '' = 'running' AND id IN (
-    SELECT t.id FROM turns AS t
-    WHERE t.id = ANY ($2::uuid[]) AND t.status || '' = 'running'
-      AND (t.runner_id = $1 OR {_HAS_NO_LEASE})
-    ORDER BY t.id FOR UPDATE OF t SKIP LOCKED
+WITH taken AS (
+    UPDATE turns SET epoch = epoch + 1, runner_id = $1
+    WHERE id IN (
+        SELECT t.id FROM turns AS t
+        WHERE t.id = ANY ($2::uuid[]) AND t.status || '' = 'running'
+          AND (t.runner_id = $1 OR {_HAS_NO_LEASE})
+        ORDER BY t.id FOR UPDATE OF t SKIP LOCKED
+    )
+    RETURNING *
 )
-RETURNING *"""  # noqa: S608 - only a constant is interpolated
+SELECT * FROM taken ORDER BY id"""  # noqa: S608 - only a constant is interpolated
 _STATES = "SELECT id, status = 'running' AS running FROM turns WHERE id = ANY ($1::uuid[])"
 _TURNS = "SELECT * FROM turns WHERE id = ANY ($1::uuid[])"
 
