@@ -34,7 +34,7 @@ SELECT a.attname AS name, format_type(a.atttypid, NULL) AS type, NOT a.attnotnul
 FROM pg_attribute AS a
 WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attidentity = '' AND a.attgenerated = ''"""
 _RUNS = "n % 10 = 3"
-"""Whether the turn of row ``n`` runs. A conversation has one running turn at most, so these have one of their own."""
+"""Whether the turn of row ``n`` runs. Each running turn has its own conversation: two may not run in one."""
 _OPTIONAL = {"uuid", "text", "boolean", "timestamp with time zone"}
 """Types of positions in lists and of filters, which are NULL where there is none."""
 _KNOWN_TIMES = {"finished_at", "sent_at", "last_message_at", "last_used_at"}
