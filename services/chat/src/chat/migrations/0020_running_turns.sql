@@ -1,4 +1,4 @@
 -- outside a transaction
--- With two indexes of the few running turns, Postgres found that of a conversation by reading all of them: both looked as
--- small. What runs in one process is read once a second, together with what runs in the others.
+-- The running turns had two indexes: turns_running, by conversation, and this one. To find the running turn of a conversation,
+-- Postgres read all entries of this one, because it looked as small. What needs the running turns of a runner reads all of them.
 DROP INDEX CONCURRENTLY IF EXISTS turns_of_runner;

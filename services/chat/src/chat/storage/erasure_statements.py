@@ -84,7 +84,7 @@ ERASE_ACCOUNT = """
 INSERT INTO accounts AS a (user_id, erased_at) VALUES ($1, now())
 ON CONFLICT (user_id) DO UPDATE SET erased_at = coalesce(a.erased_at, excluded.erased_at)"""
 RUNNING_TURNS = "SELECT id FROM turns WHERE user_id = $1 AND status = 'running' LIMIT $2"
-# By their ids, and not by the index of running turns: see docs/query-plans.md, rule 11.
+# The expression of the status keeps Postgres from the index of the running turns: docs/query-plans.md, rule 11.
 END_RUNNING = """
 WITH locked AS (
     SELECT id FROM turns WHERE id = ANY ($1::uuid[]) AND status || '' = 'running' ORDER BY id FOR NO KEY UPDATE

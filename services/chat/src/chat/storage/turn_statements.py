@@ -1,7 +1,7 @@
 """SQL statements of turns. Each takes its locks in the order of ``docs/locks.md``.
 
-Where a turn is found by its id, its status is an expression: of ``status = 'running'``, Postgres expects so few turns
-that it may read all running ones, by their index, instead of the one with the id (docs/query-plans.md, rule 11).
+A statement that finds a turn by its id has ``status || '' = 'running'``. With ``status = 'running'``, Postgres may read
+the whole index of the running turns instead of the one row with the id (docs/query-plans.md, rule 11).
 """
 
 from parley.storage.named_parameters import NamedStatement
