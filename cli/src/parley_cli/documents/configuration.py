@@ -33,9 +33,9 @@ into files. A service does not start with an unknown, missing or unsafe setting:
 status 2. The column "values" has the range of each number, and the words of each setting that accepts only some.
 Others, such as URLs, must have the right form.
 
-`local` in the column "services" is `make run`. It also accepts the settings of the services that it starts, except
-[those that it sets itself](#settings-that-make-run-refuses). If services have different
-defaults, ranges or meanings of a setting, its row shows those of each service.
+`local` in the column "services" is `make run`, which also accepts the settings of the services that it starts. It
+refuses the [settings that it sets itself](#settings-that-make-run-refuses). The row of a setting shows the default, the
+range and the meaning for each service, where they differ.
 
 | setting | services | default | values | secret | meaning |
 |---|---|---|---|---|---|
