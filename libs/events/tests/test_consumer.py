@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -68,6 +68,29 @@ async def test_the_queue_is_declared_and_bound_before_it_is_consumed() -> None:
         assert made.channel.declared == [("q", ARGUMENTS)]
         assert made.channel.bindings == ["user.*", "conversation.deleted"]
         assert made.channel.prefetch == 7
+
+
+@virtual_time
+async def test_further_bindings_are_read_again_when_the_queue_is_declared_again() -> None:
+    broker, further = FakeBroker(), [("#",), ()]
+
+    async def read() -> Sequence[str]:
+        return further.pop()
+
+    subscription = Subscription("q", ("user.*",), _ignore, more_bindings=read)
+    connection = SupervisedConnection("amqp://broker/", name="test", connect=broker.connect)
+    consumer = QueueConsumer(connection, subscription, ARGUMENTS, KeyedDispatcher(subscription, FailurePolicy()))
+    async with running(connection.run, consumer.run):
+        for bindings in (["user.*"], ["user.*", "#"]):
+            assert await consumer.wait_consuming(3 * RECONNECT_DELAY)
+            channel = broker.connections[-1].channels[-1]
+            assert channel.bindings == bindings
+            channel.lose()
+            await asyncio.sleep(0)
+
+
+async def _ignore(_event: CloudEvent) -> None:
+    """Handle an event by doing nothing."""
 
 
 @virtual_time

@@ -20,7 +20,7 @@ import gateway.main
 import history.main
 import history.projection.consumer
 import history.wiring
-import webhooks.intake.consumer
+import webhooks.intake.binding
 import webhooks.main
 import webhooks.wiring
 from auth.signing_keys.key_ring import UndecryptableKeysError
@@ -45,7 +45,7 @@ QUEUES = (
     history.projection.consumer.QUEUE,
     chat.events.erasure.QUEUE,
     auth.erasure.service.QUEUE,
-    webhooks.intake.consumer.QUEUE,
+    webhooks.intake.binding.QUEUE,
 )
 """Queues whose consumer must have subscribed before an event counts as published."""
 

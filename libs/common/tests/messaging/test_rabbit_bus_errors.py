@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 import structlog
-from aio_pika.exceptions import AMQPChannelError, AMQPConnectionError, DeliveryError
+from aio_pika.exceptions import AMQPChannelError, AMQPConnectionError, ChannelNotFoundEntity, DeliveryError
 from aio_pika.exceptions import PublishError as UnroutableError
 from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
@@ -72,6 +72,28 @@ def test_each_failure_of_a_publish_is_translated(
             await bus.publish(make_event())
 
     scenario()
+
+
+@virtual_time
+async def test_a_queue_is_bound_to_more_events_only_if_the_broker_confirms_it() -> None:
+    broker = FakeBroker()
+    async with running(broker) as bus, bus.consume(Subscription("q", (), ignore)):
+        await bus.bind("q", "#")
+        assert broker.connections[-1].channels[-1].bindings == ["#"]
+        for error in (
+            ChannelNotFoundEntity("no queue"),
+            AMQPChannelError("no permission"),
+            AMQPConnectionError("lost"),
+        ):
+            broker.queue_errors.append(error)
+            with pytest.raises(BusDown, match="q was not bound"):
+                await bus.bind("q", "#")
+        broker.is_down = True
+        for connection in broker.connections:
+            connection.lose()
+        await asyncio.sleep(0.01)
+        with pytest.raises(BusDown, match="no connection"):
+            await bus.bind("q", "#")
 
 
 @virtual_time

@@ -12,9 +12,10 @@ BatchHandler = Callable[[Sequence[CloudEvent]], Awaitable[Sequence[CloudEvent]]]
 If it raises an exception, it has committed none.
 """
 
-
 UrgencyCheck = Callable[[CloudEvent], bool]
 """Tells whether a batch with the event begins soon. Called for each event on its arrival, before it is handled."""
+BindingsSource = Callable[[], Awaitable[Sequence[str]]]
+"""Returns routing keys; must not raise."""
 
 
 class Rejected(Exception):
@@ -28,6 +29,11 @@ def every_event_is_urgent(_event: CloudEvent) -> bool:
 
 def prepare_nothing(_event: CloudEvent) -> None:
     """Do nothing on the arrival of an event."""
+
+
+async def no_more_bindings() -> Sequence[str]:
+    """Return no routing keys."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +84,9 @@ class Subscription:
     batching: Batching | None = None
     single_active: bool = False
     max_held_bytes: int = 64_000_000
+    more_bindings: BindingsSource = no_more_bindings
+    """Called each time before the queue is declared: routing keys to bind besides ``bindings``."""
+
+    async def current_bindings(self) -> Sequence[str]:
+        """Return all routing keys to bind now."""
+        return (*self.bindings, *await self.more_bindings())

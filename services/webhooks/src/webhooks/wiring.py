@@ -18,6 +18,7 @@ from webhooks.endpoints.keyed_responses import KeyedResponses
 from webhooks.endpoints.postgres import PostgresWebhookStore
 from webhooks.endpoints.service import WebhookService
 from webhooks.erasure.postgres import PostgresRedactions, PostgresUserWebhooks
+from webhooks.intake.binding import EventBinding
 from webhooks.intake.consumer import EventIntake, consume_events
 from webhooks.intake.postgres import PostgresIntake
 from webhooks.intake.wanted import WantedEvents
@@ -81,9 +82,12 @@ async def wire(
             wake=worker.wake,
             wake_relay=infrastructure.relay.hint,
         )
-        await stack.enter_async_context(consume_events(infrastructure.bus, intake))
+        binding = EventBinding(infrastructure.bus, database)
+        await stack.enter_async_context(consume_events(infrastructure.bus, intake, binding))
         responses = KeyedResponses(database, cipher)
-        webhooks = WebhookService(PostgresWebhookStore(database), responses, secrets, policy, wake=worker.wake)
+        webhooks = WebhookService(
+            PostgresWebhookStore(database), responses, secrets, policy, bind=binding.ensure, wake=worker.wake
+        )
         yield WebhookServices(
             verifier=infrastructure.verifier,
             webhooks=webhooks,

@@ -37,6 +37,10 @@ class Bus(Protocol):
         """Hand events to the subscription's handler while the context is entered."""
         ...
 
+    async def bind(self, queue: str, routing_key: str) -> None:
+        """Bind a consumed queue to more events, which it gets from then on. Raise ``BusDown`` if that is uncertain."""
+        ...
+
     async def ping(self) -> None:
         """Raise an exception if the bus is unavailable."""
         ...

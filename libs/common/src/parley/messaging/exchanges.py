@@ -9,7 +9,8 @@ from aio_pika import ExchangeType
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import AMQPChannelError, ChannelNotFoundEntity
 
-from parley.messaging.bus import DEAD_LETTERS
+from parley.messaging.bus import DEAD_LETTERS, BusDown
+from parley_events.connection import OUTAGES
 from parley_events.topology import (
     DELIVERY_LIMIT,
     EVENT_LOG,
@@ -28,6 +29,8 @@ ALL_EVENTS = "#"
 
 LOG_READY_TIMEOUT, LOG_POLL_INTERVAL = 5.0, 0.5
 """Seconds to wait for the event log of a broker that has just started, and between two attempts."""
+BIND_TIMEOUT = 5.0
+"""Seconds to bind a queue while a request waits for it."""
 LOG_MAX_AGE = "7D"
 LOG_MAX_BYTES = 2_000_000_000
 LOG_SEGMENT_BYTES = 100_000_000
@@ -118,6 +121,21 @@ async def _declare_log(channel: AbstractChannel) -> None:
 
 async def _bind_log(channel: AbstractChannel) -> None:
     await (await channel.get_queue(EVENT_LOG)).bind(EVENTS_EXCHANGE, ALL_EVENTS)
+
+
+async def bind_queue(connection: AbstractConnection, queue: str, routing_key: str) -> None:
+    """Bind a queue to more events. Raise ``BusDown`` unless the broker confirms it."""
+
+    async def bind(channel: AbstractChannel) -> None:
+        await (await channel.get_queue(queue)).bind(EVENTS_EXCHANGE, routing_key)
+
+    try:
+        async with asyncio.timeout(BIND_TIMEOUT):
+            await _with_channel(connection, bind)
+    except TopologyError as error:
+        raise BusDown(f"The queue {queue} was not bound. {error}") from error
+    except OUTAGES as error:
+        raise BusDown(f"The queue {queue} was not bound: {type(error).__name__}.") from error
 
 
 async def waiting_events(connection: AbstractConnection, queues: Sequence[str]) -> dict[str, int]:

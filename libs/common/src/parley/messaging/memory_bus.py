@@ -32,6 +32,7 @@ class MemoryBus:
         """``queues`` are the queues that need a consumer before an event counts as published."""
         self._declared, self._policy = frozenset(queues), policy
         self._consumers: dict[str, Subscription] = {}
+        self._bindings: dict[str, set[str]] = {}
         self._attempts: dict[tuple[str, str], int] = defaultdict(int)
         self._locks: dict[tuple[str, str], _CountedLock] = {}
         self.dead_letters: deque[tuple[str, CloudEvent]] = deque(maxlen=MAX_DEAD_LETTERS)
@@ -43,21 +44,29 @@ class MemoryBus:
         if missing:
             raise BusDown(f"These queues have no consumer yet: {', '.join(sorted(missing))}.")
         received = round_trip(event)
-        matching = [s for s in self._consumers.values() if any(matches(b, event.routing_key) for b in s.bindings)]
-        outcomes = await asyncio.gather(*(self._deliver(s, received) for s in matching))
+        matching = [queue for queue in self._consumers if self._is_bound(queue, event)]
+        outcomes = await asyncio.gather(*(self._deliver(self._consumers[queue], received) for queue in matching))
         if not all(outcomes):
             raise PublishError("A subscriber failed. Publish the event again.")
 
     @contextlib.asynccontextmanager
     async def consume(self, subscription: Subscription) -> AsyncIterator[None]:
         """Hand matching events to the handler while the context is entered."""
-        if subscription.queue in self._consumers:
-            raise ValueError(f"The queue {subscription.queue} already has a consumer.")
-        self._consumers[subscription.queue] = subscription
+        queue = subscription.queue
+        if queue in self._consumers:
+            raise ValueError(f"The queue {queue} already has a consumer.")
+        self._bindings.setdefault(queue, set()).update(await subscription.current_bindings())
+        self._consumers[queue] = subscription
         try:
             yield
         finally:
-            del self._consumers[subscription.queue]
+            del self._consumers[queue]
+
+    async def bind(self, queue: str, routing_key: str) -> None:
+        """Bind a consumed queue to more events. Raise ``BusDown`` if nothing consumes it."""
+        if queue not in self._consumers:
+            raise BusDown(f"The queue {queue} has no consumer yet.")
+        self._bindings[queue].add(routing_key)
 
     async def ping(self) -> None:
         """Return: the bus is available while its process runs."""
@@ -66,6 +75,9 @@ class MemoryBus:
         """Return 0 for queues with a consumer, since events wait in the outbox, and the number of dead letters."""
         found = {**dict.fromkeys(self._consumers, 0), DEAD_LETTERS: len(self.dead_letters)}
         return {queue: found[queue] for queue in queues if queue in found}
+
+    def _is_bound(self, queue: str, event: CloudEvent) -> bool:
+        return any(matches(binding, event.routing_key) for binding in self._bindings[queue])
 
     async def _deliver(self, subscription: Subscription, event: CloudEvent) -> bool:
         key = (subscription.queue, event.partition_key)

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import contextvars
-import functools
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 
@@ -17,8 +16,15 @@ from pamqp.commands import Basic
 
 from parley.ids import new_id
 from parley.messaging.bus import BusDown, PublishError
-from parley.messaging.exchanges import declare_exchanges, declare_log, service_queue_arguments, waiting_events
+from parley.messaging.exchanges import (
+    bind_queue,
+    declare_exchanges,
+    declare_log,
+    service_queue_arguments,
+    waiting_events,
+)
 from parley.messaging.outages import SERVICE_FAILURE_POLICY
+from parley.messaging.outcome_metrics import outcome_observer
 from parley.observability.metrics import Metrics
 from parley.process.tasks import background, is_cancelled
 from parley.process.timeouts import at_most
@@ -26,7 +32,7 @@ from parley_events.cloudevents import CONTENT_TYPE, CloudEvent, to_headers
 from parley_events.connection import OUTAGES, Connect, SupervisedConnection, connect
 from parley_events.consuming.batch_dispatcher import BatchDispatcher
 from parley_events.consuming.consumer import FINISH_TIMEOUT, Dispatcher, QueueConsumer
-from parley_events.consuming.dispatcher import KeyedDispatcher, Outcome, OutcomeObserver
+from parley_events.consuming.dispatcher import KeyedDispatcher
 from parley_events.subscription import Subscription
 from parley_events.topology import EVENTS_EXCHANGE, QueueType
 
@@ -127,6 +133,12 @@ class RabbitBus:
             del self._consumers[queue]
             self._metrics.consumer_up.remove(queue)
 
+    async def bind(self, queue: str, routing_key: str) -> None:
+        """Bind a consumed queue to more events. Raise ``BusDown`` unless the broker confirms it."""
+        if down := _disconnected(self._consuming):
+            raise down
+        await bind_queue(await self._consuming.connection(), queue, routing_key)
+
     async def ping(self) -> None:
         """Raise ``BusDown`` unless the broker accepts events and delivers those of every consumed queue."""
         if down := self._down():
@@ -156,7 +168,7 @@ class RabbitBus:
         return QueueConsumer(self._consuming, subscription, arguments, self._dispatcher(subscription))
 
     def _dispatcher(self, subscription: Subscription) -> Dispatcher:
-        observe, policy = self._outcome_observer(subscription.queue), SERVICE_FAILURE_POLICY
+        observe, policy = outcome_observer(self._metrics, subscription.queue), SERVICE_FAILURE_POLICY
         context = self._handler_context
         if subscription.batching is None:
             return KeyedDispatcher(subscription, policy, on_outcome=observe, new_context=context)
@@ -207,20 +219,6 @@ class RabbitBus:
         if channel is self._channel:
             self._underlay = None
             self._publishing.reset()
-
-    def _outcome_observer(self, queue: str) -> OutcomeObserver:
-        # Create the series with the value 0: Prometheus sees no increase when a series appears with the value 1.
-        counter = functools.cache(functools.partial(self._metrics.events_consumed.labels, queue))
-        counter("dead")
-        lag = functools.cache(functools.partial(self._metrics.consumer_lag.labels, queue))
-
-        def observe(outcome: Outcome, event: CloudEvent | None) -> None:
-            counter(outcome).inc()
-            if event is not None and outcome == "handled":
-                age = (datetime.now(UTC) - event.time).total_seconds()
-                lag().set(max(0.0, age))
-
-        return observe
 
 
 @contextlib.asynccontextmanager

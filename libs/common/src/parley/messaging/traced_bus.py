@@ -44,6 +44,10 @@ class TracedBus:
         async with self._bus.consume(traced):
             yield
 
+    async def bind(self, queue: str, routing_key: str) -> None:
+        """Bind a consumed queue to more events. Raise ``BusDown`` if that is uncertain."""
+        await self._bus.bind(queue, routing_key)
+
     async def ping(self) -> None:
         """Raise an exception if the bus is unavailable."""
         await self._bus.ping()

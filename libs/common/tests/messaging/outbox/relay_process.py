@@ -28,6 +28,9 @@ class FileBus:
     def consume(self, subscription: Subscription) -> AbstractAsyncContextManager[None]:
         raise NotImplementedError
 
+    async def bind(self, queue: str, routing_key: str) -> None:
+        raise NotImplementedError
+
     async def ping(self) -> None:
         pass
 

@@ -122,11 +122,10 @@ class QueueConsumer:
             await self._close_channel()
 
     async def _open(self, connection: AbstractConnection) -> None:
+        bindings = await self._subscription.current_bindings()
         channel = await self._new_channel(connection)
         try:
-            self._queue = await declare_queue(
-                channel, self._subscription.queue, self._subscription.bindings, self._arguments
-            )
+            self._queue = await declare_queue(channel, self._subscription.queue, bindings, self._arguments)
         except AMQPChannelError as error:
             raise topology_error(error) from None
         await self._start_deliveries(channel, self._subscription.queue)

@@ -62,9 +62,10 @@ class SubscriberConsumer(QueueConsumer):
         self._baton.clear()
         self._marker.clear()
         self._held_baton = None
+        bindings = await self._subscription.current_bindings()
         channel = await self._new_channel(connection)
         try:
-            main, parked = await declare_subscriber(channel, self._names, self._subscription.bindings, self._queue_type)
+            main, parked = await declare_subscriber(channel, self._names, bindings, self._queue_type)
         except AMQPChannelError as error:
             raise topology_error(error) from None
         await self._own.open(connection)

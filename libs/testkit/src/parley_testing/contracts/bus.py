@@ -1,15 +1,17 @@
 """Contract suite of the bus: subclass `BusContract` and provide a ``bus`` fixture."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import orjson
 import pytest
 
 from parley.ids import new_id
-from parley.messaging.bus import DEAD_LETTERS, Bus, PublishError
+from parley.messaging.bus import DEAD_LETTERS, Bus, BusDown, PublishError
 from parley_events.cloudevents import CloudEvent
 from parley_events.subscription import Rejected, Subscription
+from parley_testing.fakes.recording_handler import RecordingHandler
 from parley_testing.waiting import eventually
 
 
@@ -71,6 +73,33 @@ class BusContract:
                 await bus.publish(make_event(name))
             await eventually(lambda: len(arrived) == 2)
         assert sorted(arrived) == ["conversation.deleted", "user.erased"]
+
+    async def test_further_bindings_are_read_at_the_start(self, bus: Bus, queue: str) -> None:
+        handler = RecordingHandler()
+
+        async def read() -> Sequence[str]:
+            return ("conversation.deleted",)
+
+        async with bus.consume(Subscription(queue, ("user.*",), handler, more_bindings=read)):
+            for name in ("conversation.turn.completed", "user.erased", "conversation.deleted"):
+                await bus.publish(make_event(name))
+            await eventually(lambda: len(handler.seen) == 2)
+        assert sorted(event.name for event in handler.seen) == ["conversation.deleted", "user.erased"]
+
+    async def test_a_queue_that_is_bound_to_more_events_gets_those_that_follow(self, bus: Bus, queue: str) -> None:
+        handler = RecordingHandler()
+        async with bus.consume(Subscription(queue, ("user.*",), handler)):
+            await bus.publish(make_event("conversation.deleted", key="before"))
+            for _ in range(2):  # binding again changes nothing
+                await bus.bind(queue, "conversation.*")
+            await bus.publish(make_event("conversation.deleted", key="after"))
+            await bus.publish(make_event("user.erased", key="after"))
+            await eventually(lambda: len(handler.seen) == 2)
+        assert [event.partition_key for event in handler.seen] == ["after", "after"]
+
+    async def test_a_queue_that_does_not_exist_is_not_bound(self, bus: Bus, queue: str) -> None:
+        with pytest.raises(BusDown):
+            await bus.bind(queue, "#")
 
     async def test_every_subscriber_gets_its_own_copy(self, bus: Bus, queue: str) -> None:
         arrived: dict[str, int] = {"a": 0, "b": 0}

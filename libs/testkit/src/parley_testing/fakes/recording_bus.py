@@ -52,6 +52,10 @@ class RecordingBus:
         """Raise NotImplementedError: the bus only publishes."""
         raise NotImplementedError
 
+    async def bind(self, queue: str, routing_key: str) -> None:
+        """Raise NotImplementedError: the bus only publishes."""
+        raise NotImplementedError
+
     async def ping(self) -> None:
         """Return."""
 

@@ -1,6 +1,6 @@
 """Rules of webhooks: who may see and change which, their number, URLs and secrets."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from parley.errors import NotFound, ValidationFailed
@@ -35,11 +35,12 @@ class WebhookService:
         secrets: SecretBox,
         targets: TargetPolicy,
         *,
+        bind: Callable[[], Awaitable[None]],
         wake: Callable[[], None],
     ) -> None:
-        """``wake`` tells the sender that a webhook was activated."""
+        """``bind`` makes sure that events arrive, ``wake`` tells the sender that a webhook was activated."""
         self._store, self._responses, self._secrets, self._targets = store, responses, secrets, targets
-        self._wake = wake
+        self._bind, self._wake = bind, wake
 
     async def create(
         self, principal: Principal, body: WebhookBody, request: KeyedRequest | None
@@ -68,6 +69,7 @@ class WebhookService:
                 raise NotFound
             return WebhookSecretView.with_secret(webhook, shown(secret))
 
+        await self._bind()
         try:
             return await self._responses.once(request, add)
         except TooManyWebhooksError:
@@ -94,6 +96,8 @@ class WebhookService:
         changes = body.model_dump(include=body.model_fields_set)
         if "url" in changes:
             changes["url"] = self._valid_url(changes["url"])
+        if "status" in changes:
+            await self._bind()
         if not await self._store.patch(principal.user_id, webhook_id, changes, shared=sees_shared(principal)):
             raise NotFound
         self._wake()

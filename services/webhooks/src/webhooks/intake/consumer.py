@@ -17,11 +17,10 @@ from parley_events.subscription import Batching, Rejected, Subscription
 from webhooks.deliveries.body import delivery_body
 from webhooks.deliveries.model import NewEvent
 from webhooks.erasure.postgres import PostgresRedactions, PostgresUserWebhooks
+from webhooks.intake.binding import ALWAYS_BOUND, QUEUE, EventBinding
 from webhooks.intake.postgres import PostgresIntake
 from webhooks.intake.wanted import WantedEvents
 
-QUEUE = "webhooks.events"
-BINDINGS = ("#",)
 PREFETCH = 384
 """Events in hand at most: three batches, so that the next one arrives while one is stored."""
 
@@ -129,14 +128,20 @@ def _user_of(event: CloudEvent) -> UUID | None:
 
 
 @contextlib.asynccontextmanager
-async def consume_events(bus: Bus, intake: EventIntake) -> AsyncIterator[None]:
+async def consume_events(bus: Bus, intake: EventIntake, binding: EventBinding) -> AsyncIterator[None]:
     """Consume events for the duration of the context.
 
     One replica at a time is active: deliveries are stored in the order of each key.
     """
     batching = Batching(intake.handle_batch, is_urgent=intake.is_urgent)
     subscription = Subscription(
-        QUEUE, BINDINGS, intake.handle, prefetch=PREFETCH, batching=batching, single_active=True
+        QUEUE,
+        ALWAYS_BOUND,
+        intake.handle,
+        prefetch=PREFETCH,
+        batching=batching,
+        single_active=True,
+        more_bindings=binding.at_start,
     )
     async with bus.consume(subscription):
         yield
