@@ -2,11 +2,12 @@
 
 First a closed loop of answers, whole or streamed, through every service (a process each) with their servers: the CPU
 that the kernel counted for each process until history had stored the last one. LiteLLM gets the same questions for the
-same provider, when ``litellm`` is on the PATH. Then an open loop: how long after its end a turn is in history. Exits
-with 1 above what must be.
+same provider, when ``litellm`` is on the PATH. Then an open loop: how long after its end a turn is in history, and how
+long a user waits who reads an answer back with ``wait_for``. Exits with 1 above what must be.
 """
 
 import argparse
+import asyncio
 import math
 import os
 import shutil
@@ -23,6 +24,7 @@ import uvloop
 from processes import running  # type: ignore[import-not-found]
 from tokens import PLANS, SETTINGS, request_of  # type: ignore[import-not-found]
 from turn_clients import Clients, ResponseTimes  # type: ignore[import-not-found]
+from turn_reader import TurnReader  # type: ignore[import-not-found]
 from verdicts import judge  # type: ignore[import-not-found]
 
 from fake_provider.process import FakeProvider
@@ -40,7 +42,7 @@ MAX_SHARE_OF_STREAMS = {"Parley's processes": 1 / 6, "everything": 1 / 4}
 MAX_SHARE_OF_WHOLE_ANSWERS = {"Parley's processes": 1 / 3, "everything": 2 / 3}
 """Maximum CPU time of a turn in relation to that of LiteLLM."""
 MAX_DELAY = 250.0
-"""Maximum milliseconds from a turn's end to history, at the 99th percentile."""
+"""Maximum milliseconds, at the 99th percentile, from a turn's end to history, and of a read with ``wait_for``."""
 DRAIN_TIMEOUT = 120.0
 SERVERS = ("redis", "postgres", "rabbitmq")
 LITELLM = """
@@ -58,6 +60,7 @@ class Product:
     """A running Parley: its clients, measured processes and databases."""
 
     clients: Clients
+    reader: TurnReader
     processes: Mapping[str, int]
     servers: Mapping[str, int]
     history: asyncpg.Connection
@@ -127,14 +130,17 @@ async def product(backends: SharedBackends, provider: FakeProvider, path: str) -
         plans = Path(folder) / "plans.yaml"
         plans.write_text(PLANS)
         settings = {**SETTINGS, "PLANS_FILE": str(plans)}
-        async with SeparateStack(Path(folder), infrastructure, provider.base_url, settings=settings) as stack:
-            async with open_http(stack.url) as http:
-                users = [await register(http) for _ in range(USERS)]
+        async with (
+            SeparateStack(Path(folder), infrastructure, provider.base_url, settings=settings) as stack,
+            open_http(stack.url) as http,
+        ):
+            users = [await register(http) for _ in range(USERS)]
             tokens = [str(user.tokens["access_token"]) for user in users]
             requests = [request_of(stack.url, path, {"message": QUESTION}, token) for token in tokens]
             history = await asyncpg.connect(stack.database_url("history"))
             found = Product(
                 Clients(stack.gateways[0].port, requests),
+                TurnReader(await register(http), QUESTION),
                 {replica.name: replica.child.pid for replica in stack.everything},
                 {name: backends._servers[name].child.pid for name in SERVERS},
                 history,
@@ -169,8 +175,10 @@ def _cheap_enough(costs: Mapping[str, float], litellm: float, most: Mapping[str,
 
 async def measure_delay(parley: Product, options: argparse.Namespace) -> bool:
     """Return whether turns are stored in time at a fixed rate."""
-    load = await parley.clients.open_loop(options.rate, options.steady)
-    parley.asked += len(load.took)
+    load, _ = await asyncio.gather(
+        parley.clients.open_loop(options.rate, options.steady), parley.reader.run(options.steady)
+    )
+    parley.asked += len(load.took) + parley.reader.asked
     await parley.stored()
     delays = sorted(float(row["delay"]) for row in await parley.history.fetch(DELAYS, len(load.took)))
     steady = judge(
@@ -178,9 +186,13 @@ async def measure_delay(parley: Product, options: argparse.Namespace) -> bool:
     )
     points = statistics.quantiles(delays * 2 or [math.inf, math.inf], n=100)
     figures = f"p50 {points[49]:.0f} ms, p99 {points[98]:.0f} ms, longest {max(delays, default=math.inf):.0f} ms"
-    return (
-        bool(judge(f"turn end to history: {figures}, most {MAX_DELAY:.0f} ms", met=points[98] <= MAX_DELAY)) and steady
-    )
+    stored = judge(f"turn end to history: {figures}, most {MAX_DELAY:.0f} ms", met=points[98] <= MAX_DELAY)
+    return all([steady, stored, _reads_in_time(parley.reader.reads)])
+
+
+def _reads_in_time(reads: ResponseTimes) -> bool:
+    met = bool(reads.took) and not reads.refusals.statuses and reads.percentile(99) <= MAX_DELAY
+    return bool(judge(f"read with wait_for: {reads}, most {MAX_DELAY:.0f} ms", met=met))
 
 
 def main() -> int:
