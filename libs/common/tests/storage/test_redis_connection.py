@@ -4,7 +4,7 @@ import asyncio
 import errno
 import inspect
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import pytest
 import uvloop
@@ -13,7 +13,7 @@ from redis.asyncio.connection import AbstractConnection, UnixDomainSocketConnect
 from parley.process.sockets import PEER_TIMEOUT
 from parley.storage.redis import REDIS_UNAVAILABLE, RedisClient, ResponseError, open_redis
 from parley.storage.redis_connection import CONNECTION_CLASSES, ServerRefused, refusal_of
-from parley.storage.redis_internals import RawConnection, execute, pack
+from parley.storage.redis_internals import RawConnection, pack
 from parley_testing import eventually
 from parley_testing.fakes.redis_server import Reply, fake_redis_server
 
@@ -72,21 +72,18 @@ async def test_a_subscription_whose_host_is_lost_fails_instead_of_waiting_for_ev
             await subscription.get_message(timeout=NO_TIMEOUT)
 
 
-async def all_calls_succeed_after_a_reset(call: Callable[[RedisClient], Awaitable[object]]) -> None:
+async def all_calls_succeed_after_a_reset() -> None:
     async with fake_redis_server(echo) as server, open_redis(server.url, timeout=NO_TIMEOUT) as client:
         idle = await open_connections(client)
         server.reset_clients()
         await eventually(lambda: all(c._reader is not None and c._reader.exception() for c in idle))
-        assert await asyncio.gather(*(call(client) for _ in range(POOLED))) == [b"1"] * POOLED
+        assert await asyncio.gather(*(client.echo(1) for _ in range(POOLED))) == [b"1"] * POOLED
 
 
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
-@pytest.mark.parametrize("call", [lambda c: execute(c, "ECHO", 1), lambda c: c.echo(1)])
-def test_idle_connections_that_were_reset_are_replaced(
-    new_loop: Callable[[], asyncio.AbstractEventLoop], call: Callable[[RedisClient], Awaitable[object]]
-) -> None:
+def test_idle_connections_that_were_reset_are_replaced(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
     with asyncio.Runner(loop_factory=new_loop) as runner:
-        runner.run(all_calls_succeed_after_a_reset(call))
+        runner.run(all_calls_succeed_after_a_reset())
 
 
 async def send_and_read(connection: AbstractConnection) -> None:
@@ -123,10 +120,10 @@ async def test_a_server_that_cannot_serve_is_unavailable_and_its_connection_is_d
     ):
         connection = (await open_connections(client, 1))[0]
         with pytest.raises(REDIS_UNAVAILABLE) as caught:
-            await execute(client, "SET", "key", 1)
+            await client.set("key", 1)
         assert not isinstance(caught.value, ResponseError)
         assert not connection.is_connected
-        assert await execute(client, "SET", "key", 1) == b"OK"
+        assert await client.set("key", 1)
 
 
 async def test_a_refused_pipeline_is_unavailable_and_its_connection_is_discarded() -> None:

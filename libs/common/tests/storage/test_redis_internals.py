@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio.connection import AbstractConnection, BlockingConnectionPool
 
 from parley.storage.redis import REDIS_UNAVAILABLE, ResponseError, open_redis
-from parley.storage.redis_internals import RawConnection, execute, pack
+from parley.storage.redis_internals import RawConnection, pack
 from parley_testing import eventually
 from parley_testing.fakes.redis_server import FakeRedisServer, Reply, fake_redis_server
 
@@ -30,25 +30,6 @@ def test_redis_py_still_has_the_undocumented_methods() -> None:
         BlockingConnectionPool.release,
     ):
         assert inspect.iscoroutinefunction(coroutine)
-
-
-async def test_a_command_returns_its_reply_and_raises_its_error_reply() -> None:
-    async with fake_redis_server(echo) as server, open_redis(server.url, timeout=NO_TIMEOUT) as client:
-        assert await execute(client, "ECHO", "a", 1) == b"1"
-        with pytest.raises(ResponseError, match="refused"):
-            await execute(client, "FAIL")
-        assert await execute(client, "ECHO", "b") == b"b"
-
-
-async def test_a_command_on_a_broken_connection_fails_and_the_next_one_reconnects() -> None:
-    async with fake_redis_server(echo) as server, open_redis(server.url, timeout=NO_TIMEOUT) as client:
-        with server.frozen():
-            waiting = asyncio.create_task(execute(client, "ECHO", "lost"))
-            await eventually(lambda: server.count(b"ECHO") == 1)
-            server.disconnect_clients()
-            with pytest.raises(REDIS_UNAVAILABLE):
-                await waiting
-        assert await execute(client, "ECHO", "again") == b"again"
 
 
 async def test_a_raw_connection_sends_many_commands_at_once_and_returns_error_replies() -> None:

@@ -1,6 +1,7 @@
 """Lua scripts, with a fake server that can lose them."""
 
 from parley.storage.redis import open_redis
+from parley.storage.redis_channel import RedisChannel
 from parley.storage.redis_script import LuaScript
 from parley_testing.fakes.redis_server import Reply, fake_redis_server
 
@@ -20,7 +21,7 @@ class ScriptCache:
 
 async def test_a_script_is_loaded_once_and_called_by_its_digest() -> None:
     async with fake_redis_server(ScriptCache()) as server, open_redis(server.url, timeout=30) as client:
-        script = LuaScript(client, "return KEYS")
+        script = LuaScript(RedisChannel(client, timeout=30), "return KEYS")
         for _ in range(3):
             assert await script.run(["key"], 7) == [b"digest", b"1", b"key", b"7"]
         assert server.count(b"SCRIPT") == 1
@@ -29,7 +30,7 @@ async def test_a_script_is_loaded_once_and_called_by_its_digest() -> None:
 async def test_a_script_that_redis_has_lost_is_loaded_again() -> None:
     cache = ScriptCache()
     async with fake_redis_server(cache) as server, open_redis(server.url, timeout=30) as client:
-        script = LuaScript(client, "return KEYS")
+        script = LuaScript(RedisChannel(client, timeout=30), "return KEYS")
         await script.run([])
         cache.loaded = False
         await script.run([])

@@ -1,28 +1,26 @@
 """Counts by client, such as a user."""
 
-import contextlib
-from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 
 
 class ClientCounts:
     """How much each client has of something, such as slots or bytes. A client that has nothing is forgotten."""
 
     def __init__(self) -> None:
-        self._counts = Counter[Hashable]()
+        self._counts: dict[Hashable, int] = {}
 
     @property
     def total(self) -> int:
         """What all clients have together."""
-        return self._counts.total()
+        return sum(self._counts.values())
 
     def of(self, client: Hashable) -> int:
         """Return what a client has."""
-        return self._counts[client]
+        return self._counts.get(client, 0)
 
     def add(self, client: Hashable, count: int = 1) -> None:
         """Count more of a client."""
-        self._counts[client] += count
+        self._counts[client] = self._counts.get(client, 0) + count
 
     def subtract(self, client: Hashable, count: int = 1) -> None:
         """Count less of a client."""
@@ -30,11 +28,21 @@ class ClientCounts:
         if not self._counts[client]:
             del self._counts[client]
 
-    @contextlib.contextmanager
-    def counted(self, client: Hashable, count: int = 1) -> Iterator[None]:
-        """Count more of a client while the context is open."""
-        self.add(client, count)
-        try:
-            yield
-        finally:
-            self.subtract(client, count)
+    def counted(self, client: Hashable, count: int = 1) -> "Counted":
+        """Return a context in which more of a client is counted."""
+        return Counted(self, client, count)
+
+
+class Counted:
+    """A context in which more of a client is counted. A class, because a generator takes three times as long."""
+
+    __slots__ = ("_client", "_count", "_counts")
+
+    def __init__(self, counts: ClientCounts, client: Hashable, count: int) -> None:
+        self._counts, self._client, self._count = counts, client, count
+
+    def __enter__(self) -> None:
+        self._counts.add(self._client, self._count)
+
+    def __exit__(self, *_error: object) -> None:
+        self._counts.subtract(self._client, self._count)

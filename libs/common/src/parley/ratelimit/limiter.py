@@ -20,6 +20,7 @@ from parley.ratelimit.local_fallback import LocalFallback
 from parley.ratelimit.model import Decision, Limit, LimitState, TokenSession
 from parley.ratelimit.script import LimitCheck, LimitScript, parse_reply
 from parley.storage.redis import REDIS_UNAVAILABLE, RedisClient
+from parley.storage.redis_channel import RedisChannel
 
 __all__ = ["Decision", "Limit", "LimitState", "Limiter", "TokenSession", "open_limiter"]
 
@@ -53,7 +54,8 @@ class Limiter:
     ) -> None:
         """Use ``service`` as the metric prefix and as the name of the replica group."""
         self._redis, self._timeout = redis, timeout
-        self._script, self._batcher = LimitScript(redis), CheckBatcher(self._send)
+        self._script = LimitScript(RedisChannel(redis, timeout=timeout))
+        self._batcher = CheckBatcher(self._send)
         self._group, self._replica = f"parley:replicas:{service}", str(new_id())
         self._outage = asyncio.Event()
         self._min_replicas = replicas
@@ -96,8 +98,7 @@ class Limiter:
 
     async def _send(self, batch: list[LimitCheck]) -> None:
         try:
-            async with lag_tolerant_timeout(self._timeout):
-                reply = await self._script.run(batch)
+            reply = await self._script.run(batch)
             decisions = list(parse_reply(batch, reply))
         except Exception as error:
             if not isinstance(error, REDIS_UNAVAILABLE):

@@ -1,4 +1,4 @@
-"""Parts of redis-py below its public commands: one raw command, and one connection driven directly.
+"""A connection of redis-py, driven below its public commands.
 
 The public layers of redis-py cost several times what a call itself costs. Everything here depends on undocumented
 names, so ``pyproject.toml`` caps the version of redis-py and ``test_redis_internals.py`` fails when a name changes.
@@ -18,22 +18,6 @@ _INCOMPLETE = object()
 """What the reply reader returns while a reply is incomplete."""
 
 
-async def execute(client: RedisClient, *words: Any) -> Any:
-    """Send one command and return its reply; raise what the client raises."""
-    pool = client.connection_pool
-    connection = await pool.get_connection()  # type: ignore[no-untyped-call]
-    try:
-        await connection.send_packed_command([hiredis.pack_command(words)], check_health=False)
-        return await connection.read_response()
-    except ResponseError:
-        raise
-    except BaseException:
-        await connection.disconnect(nowait=True)
-        raise
-    finally:
-        await pool.release(connection)
-
-
 def pack(*words: Any) -> bytes:
     """Encode one command for ``RawConnection.call``."""
     packed: bytes = hiredis.pack_command(words)
@@ -47,7 +31,7 @@ class RawConnection:
     """
 
     def __init__(self, client: RedisClient, *, timeout: float) -> None:
-        """Use ``client``, which must have no socket timeout; ``timeout`` is the limit of one call in seconds."""
+        """Take the connection from ``client``; ``timeout`` is the limit of one call in seconds."""
         self._pool, self._timeout = client.connection_pool, timeout
         self._lock = asyncio.Lock()
         self._connection: Any = None

@@ -9,7 +9,7 @@ from parley.ids import new_id
 from parley.process.outage_pause import OutagePause
 from parley.process.timeouts import lag_tolerant_timeout
 from parley.storage.redis import REDIS_UNAVAILABLE, RedisClient
-from parley.storage.redis_internals import execute
+from parley.storage.redis_channel import RedisChannel
 from parley.storage.redis_script import LuaScript
 
 LEASE_DURATION = 15
@@ -35,9 +35,9 @@ class StreamLeases:
     """The leases held by this process. While Redis is unavailable, every process enforces the limit alone."""
 
     def __init__(self, redis: RedisClient, *, timeout: float = TIMEOUT) -> None:
-        """``timeout`` limits each call to Redis, in seconds."""
-        self._redis, self._timeout = redis, timeout
-        self._take = LuaScript(redis, TAKE)
+        """``timeout`` limits each round trip to Redis, in seconds."""
+        self._redis, self._channel = redis, RedisChannel(redis, timeout=timeout)
+        self._take = LuaScript(self._channel, TAKE)
         self._held: dict[str, str] = {}
         self._pause = OutagePause(OUTAGE_PAUSE)
 
@@ -54,35 +54,35 @@ class StreamLeases:
         """Release a lease."""
         user = self._held.pop(token, None)
         if user is not None:
-            await self._try(execute(self._redis, "ZREM", _key(user), token))
+            await self._try(self._channel.execute("ZREM", _key(user), token))
 
     async def keep_renewed(self) -> None:
         """Renew all leases of this process. Runs forever."""
         while True:
             async for batch in spread_over(RENEW_INTERVAL, list(self._held.items())):
                 held = [(token, user) for token, user in batch if token in self._held]
-                await self._try(self._renew(held), timeout=RENEW_INTERVAL)
+                await self._try(self._renew(held))
 
     async def _renew(self, leases: Sequence[tuple[str, str]]) -> None:
-        seconds, _ = await execute(self._redis, "TIME")  # every process uses this clock, as TAKE does
-        until = int(seconds) + LEASE_DURATION
-        async with self._redis.pipeline(transaction=False) as pipeline:
+        async with lag_tolerant_timeout(RENEW_INTERVAL):
+            seconds, _ = await self._redis.time()  # every process uses this clock, as TAKE does
+            until = seconds + LEASE_DURATION
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for token, user in leases:
+                    pipeline.zadd(_key(user), {token: until})
+                    pipeline.expire(_key(user), LEASE_DURATION * 2)
+                await pipeline.execute()
             for token, user in leases:
-                pipeline.zadd(_key(user), {token: until})
-                pipeline.expire(_key(user), LEASE_DURATION * 2)
-            await pipeline.execute()
-        for token, user in leases:
-            if token not in self._held:  # released meanwhile, perhaps before it was renewed
-                await execute(self._redis, "ZREM", _key(user), token)
+                if token not in self._held:  # released meanwhile, perhaps before it was renewed
+                    await self._redis.zrem(_key(user), token)
 
-    async def _try(self, operation: Coroutine[Any, Any, Any], *, timeout: float | None = None) -> Any:
+    async def _try(self, operation: Coroutine[Any, Any, Any]) -> Any:
         """Return the result of a Redis call, or None while Redis is unavailable."""
         if not self._pause.is_over:
             operation.close()
             return None
         with contextlib.suppress(*REDIS_UNAVAILABLE):
-            async with lag_tolerant_timeout(timeout or self._timeout):
-                return await operation
+            return await operation
         self._pause.begin()
         return None
 

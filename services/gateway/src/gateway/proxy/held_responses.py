@@ -1,7 +1,8 @@
 """Responses that a service holds in memory until their client has read them: a limit for each user."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 from gateway.http import Header
 from gateway.proxy.relaying import MAX_SINGLE_WRITE, is_json
@@ -35,21 +36,20 @@ class HeldResponses:
         if caller is not None and self._held.of(caller.user) >= self._most:
             raise _unread()
 
-    @contextlib.contextmanager
-    def hold(self, caller: Caller | None, headers: Sequence[Header], *, repeatable: bool) -> Iterator[None]:
-        """Count a response while the context is open.
+    def hold(
+        self, caller: Caller | None, headers: Sequence[Header], *, repeatable: bool
+    ) -> AbstractContextManager[None]:
+        """Return a context in which a response is counted.
 
         Raises RateLimited if the user's clients read too slowly, and the request is ``repeatable``.
         """
         size = held_size(headers)
         if caller is None or size <= MAX_SINGLE_WRITE:
-            yield
-            return
+            return contextlib.nullcontext()
         held = self._held.of(caller.user)
         if repeatable and held and held + size > self._most:
             raise _unread()
-        with self._held.counted(caller.user, size):
-            yield
+        return self._held.counted(caller.user, size)
 
 
 def _unread() -> RateLimited:

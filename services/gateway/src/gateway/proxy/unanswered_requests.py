@@ -1,7 +1,7 @@
 """Requests that wait for the head of their response: a limit for each user."""
 
 import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 from gateway.request import Caller
 from parley.errors import RateLimited
@@ -24,14 +24,11 @@ class UnansweredRequests:
         self._most = max(1, connections // USER_SHARE)
         self._open = ClientCounts()
 
-    @contextlib.contextmanager
-    def count(self, caller: Caller | None) -> Iterator[None]:
-        """Count a request while the context is open; raises RateLimited if the user has too many."""
+    def count(self, caller: Caller | None) -> AbstractContextManager[None]:
+        """Return a context in which a request is counted; raises RateLimited if the user has too many."""
         if caller is None:
-            yield
-            return
+            return contextlib.nullcontext()
         most = max(self._most, caller.limits[0].burst if caller.limits else 0)
         if self._open.of(caller.user) >= most:
             raise RateLimited(TOO_MANY.format(most), headers={"Retry-After": "1"})
-        with self._open.counted(caller.user):
-            yield
+        return self._open.counted(caller.user)
