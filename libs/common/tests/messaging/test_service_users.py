@@ -43,6 +43,7 @@ async def test_the_user_of_a_service_runs_its_bus_and_reads_neither_the_log_nor_
         await bus.publish(event)
         await eventually(lambda: event in handler.seen)
         assert (await bus.waiting([queue, DEAD_LETTERS])).keys() == {queue, DEAD_LETTERS}
+        await bus.bind(queue, "conversation.deleted")
     async with await connect(broker.url, timeout=10) as connection:
         await (await connection.channel()).queue_delete(queue)
     for name in ("parley.log", "chat.users", "sub.team.turns"):
