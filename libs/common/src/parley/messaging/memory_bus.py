@@ -52,10 +52,10 @@ class MemoryBus:
     @contextlib.asynccontextmanager
     async def consume(self, subscription: Subscription) -> AsyncIterator[None]:
         """Hand matching events to the handler while the context is entered."""
-        queue = subscription.queue
+        queue, bindings = subscription.queue, await subscription.current_bindings()
         if queue in self._consumers:
             raise ValueError(f"The queue {queue} already has a consumer.")
-        self._bindings.setdefault(queue, set()).update(await subscription.current_bindings())
+        self._bindings.setdefault(queue, set()).update(bindings)
         self._consumers[queue] = subscription
         try:
             yield
