@@ -13,7 +13,7 @@ from parley import errors
 from parley.web import admin_port, strict_json
 from parley.web.middleware import BodyLimit, RequestContext
 from parley.web.problem_handlers import install_handlers
-from parley.web.requests import HeadRequests, check_parameters, refuse_unexpected_body
+from parley.web.requests import HeadRequests, check_request
 from parley.web.service import S, Wire, make_runtime, run_service
 
 
@@ -49,7 +49,7 @@ def build_app(
             Middleware(BodyLimit, limit=settings.body_limit, larger=dict(larger_bodies or {})),
             Middleware(HeadRequests),
         ],
-        dependencies=[Depends(check_parameters), Depends(refuse_unexpected_body)],
+        dependencies=[Depends(check_request)],
     )
     app.state.runtime = runtime
     install_handlers(app, base_url=settings.issuer())

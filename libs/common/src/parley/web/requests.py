@@ -24,11 +24,17 @@ _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 _ROUTED = ("route", "endpoint", "path_params")
 
 
-async def check_parameters(connection: HTTPConnection) -> None:
-    """Raise ValidationFailed for query parameters that the route does not have, repeats or could misread.
+async def check_request(connection: HTTPConnection) -> None:
+    """Raise ValidationFailed for parameters, or for a body, that the route does not have.
 
-    A dependency of the whole app.
+    A dependency of the whole app. It is one, because FastAPI takes 10 us to resolve another.
     """
+    _check_parameters(connection)
+    await _refuse_unexpected_body(connection)
+
+
+def _check_parameters(connection: HTTPConnection) -> None:
+    """Raise ValidationFailed for query parameters that the route does not have, repeats or could misread."""
     scope = connection.scope
     route = scope.get("route")
     if not scope["query_string"] or not isinstance(route, APIRoute) or scope["path"].startswith(LENIENT_PREFIXES):
@@ -44,8 +50,8 @@ async def check_parameters(connection: HTTPConnection) -> None:
         raise ValidationFailed(found[:MAX_INVALID])
 
 
-async def refuse_unexpected_body(connection: HTTPConnection) -> None:
-    """Raise ValidationFailed for content in the body of a route that has none. A dependency of the whole app.
+async def _refuse_unexpected_body(connection: HTTPConnection) -> None:
+    """Raise ValidationFailed for content in the body of a route that has none.
 
     Clients may send an empty object with every request.
     """
