@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from parley.storage import redis_channel
+from parley.process import batcher
+from parley.process.batcher import MAX_BATCH_SIZE
 from parley.storage.redis import REDIS_UNAVAILABLE, ResponseError, open_redis
-from parley.storage.redis_channel import MAX_COMMANDS, RedisChannel
+from parley.storage.redis_channel import RedisChannel
 from parley.storage.redis_internals import RawConnection
 from parley_testing import eventually
 from parley_testing.fakes.redis_server import FakeRedisServer, Reply, fake_redis_server
@@ -48,10 +49,10 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 async def test_commands_that_come_together_share_a_round_trip(channel: RedisChannel, calls: list[int]) -> None:
-    many = MAX_COMMANDS + 1
+    many = MAX_BATCH_SIZE + 1
     replies = await asyncio.gather(*(channel.execute("ECHO", n) for n in range(many)))
     assert replies == [b"%d" % n for n in range(many)]
-    assert calls == [MAX_COMMANDS, 1]
+    assert calls == [MAX_BATCH_SIZE, 1]
 
 
 async def test_commands_during_a_round_trip_wait_for_the_next_one(
@@ -108,7 +109,7 @@ async def test_a_frozen_server_costs_the_time_limit_once(server: FakeRedisServer
 async def test_more_commands_than_may_wait_are_refused(
     channel: RedisChannel, server: FakeRedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_channel, "MAX_WAITING", 1)
+    monkeypatch.setattr(batcher, "MAX_WAITING", 1)
     with server.frozen():
         first = asyncio.create_task(channel.execute("ECHO", "first"))
         await eventually(lambda: server.count(b"ECHO") == 1)

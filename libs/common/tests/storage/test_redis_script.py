@@ -21,7 +21,7 @@ class ScriptCache:
 
 async def test_a_script_is_loaded_once_and_called_by_its_digest() -> None:
     async with fake_redis_server(ScriptCache()) as server, open_redis(server.url, timeout=30) as client:
-        script = LuaScript(RedisChannel(client, timeout=30), "return KEYS")
+        script = LuaScript(RedisChannel(client, timeout=30).execute, "return KEYS")
         for _ in range(3):
             assert await script.run(["key"], 7) == [b"digest", b"1", b"key", b"7"]
         assert server.count(b"SCRIPT") == 1
@@ -30,7 +30,7 @@ async def test_a_script_is_loaded_once_and_called_by_its_digest() -> None:
 async def test_a_script_that_redis_has_lost_is_loaded_again() -> None:
     cache = ScriptCache()
     async with fake_redis_server(cache) as server, open_redis(server.url, timeout=30) as client:
-        script = LuaScript(RedisChannel(client, timeout=30), "return KEYS")
+        script = LuaScript(RedisChannel(client, timeout=30).execute, "return KEYS")
         await script.run([])
         cache.loaded = False
         await script.run([])

@@ -13,14 +13,14 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from parley.ids import new_id
+from parley.process.batcher import Batcher
 from parley.process.tasks import background
 from parley.process.timeouts import at_most, lag_tolerant_timeout
-from parley.ratelimit.check_batcher import CheckBatcher
 from parley.ratelimit.local_fallback import LocalFallback
 from parley.ratelimit.model import Decision, Limit, LimitState, TokenSession
 from parley.ratelimit.script import LimitCheck, LimitScript, parse_reply
 from parley.storage.redis import REDIS_UNAVAILABLE, RedisClient
-from parley.storage.redis_channel import RedisChannel
+from parley.storage.redis_internals import RawConnection
 
 __all__ = ["Decision", "Limit", "LimitState", "Limiter", "TokenSession", "open_limiter"]
 
@@ -54,8 +54,8 @@ class Limiter:
     ) -> None:
         """Use ``service`` as the metric prefix and as the name of the replica group."""
         self._redis, self._timeout = redis, timeout
-        self._script = LimitScript(RedisChannel(redis, timeout=timeout))
-        self._batcher = CheckBatcher(self._send)
+        self._script = LimitScript(RawConnection(redis, timeout=timeout))
+        self._batcher = Batcher(self._send)
         self._group, self._replica = f"parley:replicas:{service}", str(new_id())
         self._outage = asyncio.Event()
         self._min_replicas = replicas

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 
 from parley.ratelimit.model import SECOND, Decision, Limit, LimitState, TokenSession
-from parley.storage.redis_channel import RedisChannel
+from parley.storage.redis_internals import RawConnection
 from parley.storage.redis_script import LuaScript
 
 REVOCATIONS_MARKER = "parley:revocations"
@@ -34,11 +34,13 @@ class LimitCheck:
 class LimitScript:
     """``limits.lua`` in one Redis."""
 
-    def __init__(self, channel: RedisChannel) -> None:
-        self._script = LuaScript(channel, resources.files("parley.ratelimit").joinpath("limits.lua").read_text())
+    def __init__(self, connection: RawConnection) -> None:
+        self._script = LuaScript(
+            connection.execute, resources.files("parley.ratelimit").joinpath("limits.lua").read_text()
+        )
 
     async def run(self, batch: Sequence[LimitCheck]) -> list[int]:
-        """Return the reply of the script for a batch; raise what the channel raises."""
+        """Return the reply of the script for a batch; raise what the connection raises."""
         keys, numbers = _request(batch)
         reply: list[int] = await self._script.run(keys, numbers)
         return reply

@@ -48,6 +48,13 @@ class RawConnection:
                 protocol = await self._connect()
             return await protocol.call(commands, self._timeout)
 
+    async def execute(self, *words: Any) -> Any:
+        """Send one command and return its reply; raise ResponseError, or one of ``REDIS_UNAVAILABLE``."""
+        (reply,) = await self.call([pack(*words)])
+        if isinstance(reply, ResponseError):
+            raise reply
+        return reply
+
     async def _connect(self) -> "_ReplyProtocol":
         async with lag_tolerant_timeout(self._timeout):
             if self._connection is not None:

@@ -37,7 +37,7 @@ class StreamLeases:
     def __init__(self, redis: RedisClient, *, timeout: float = TIMEOUT) -> None:
         """``timeout`` limits each round trip to Redis, in seconds."""
         self._redis, self._channel = redis, RedisChannel(redis, timeout=timeout)
-        self._take = LuaScript(self._channel, TAKE)
+        self._take = LuaScript(self._channel.execute, TAKE)
         self._held: dict[str, str] = {}
         self._pause = OutagePause(OUTAGE_PAUSE)
 

@@ -1,39 +1,39 @@
-"""Batches limit checks into one Redis call."""
+"""Batches: what arrives while a call is open goes into the next call, together."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
-
-from parley.ratelimit.script import LimitCheck
+from typing import Generic, TypeVar
 
 MAX_BATCH_SIZE = 128
-"""Checks in one call: bounds how long one call blocks Redis."""
+"""Items in one call: bounds how long one call blocks Redis."""
 MAX_OPEN_CALLS = 1
-"""Concurrent calls. Checks that arrive during a call form the next batch."""
+"""Concurrent calls. Items that arrive during a call form the next batch."""
 MAX_WAITING = 10_000
 
-SendBatch = Callable[[list[LimitCheck]], Coroutine[None, None, None]]
+Item = TypeVar("Item")
 
 
-class CheckBatcher:
-    """Collects checks and sends them in batches."""
+class Batcher(Generic[Item]):
+    """Collects items, and sends them in batches."""
 
-    def __init__(self, send: SendBatch) -> None:
+    def __init__(self, send: Callable[[list[Item]], Coroutine[None, None, None]]) -> None:
+        """``send`` sends one batch, and must not raise."""
         self._send = send
-        self._waiting: list[LimitCheck] = []
+        self._waiting: list[Item] = []
         self._open_calls: set[asyncio.Task[None]] = set()
         self._scheduled = False
 
-    def add(self, check: LimitCheck) -> bool:
-        """Queue a check for the next batch; return False when the queue is full."""
+    def add(self, item: Item) -> bool:
+        """Queue an item for the next batch; return False when the queue is full."""
         if len(self._waiting) >= MAX_WAITING:
             return False
-        self._waiting.append(check)
+        self._waiting.append(item)
         if not self._scheduled:
             self._schedule()
         return True
 
-    def take_waiting(self) -> list[LimitCheck]:
-        """Remove and return the queued checks."""
+    def take_waiting(self) -> list[Item]:
+        """Remove and return the queued items."""
         waiting, self._waiting = self._waiting, []
         return waiting
 
