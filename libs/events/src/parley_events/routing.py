@@ -2,6 +2,9 @@
 
 from functools import lru_cache
 
+ALL_EVENTS = "#"
+"""The binding that matches every routing key."""
+
 
 @lru_cache(maxsize=4096)
 def matches(binding: str, key: str) -> bool:

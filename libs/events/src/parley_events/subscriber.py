@@ -29,6 +29,7 @@ from parley_events.consuming.subscriber_dispatcher import SubscriberDispatcher
 from parley_events.gaps import Gap, GapDetector, OnGap, SequenceStore
 from parley_events.offsets import End, OffsetStore, OnProgress, Start
 from parley_events.replay import LogReplay
+from parley_events.routing import ALL_EVENTS
 from parley_events.side_queues import OwnExchange, error_text
 from parley_events.signals import stop_on_sigterm
 from parley_events.subscription import Handler, Subscription
@@ -44,7 +45,6 @@ QUEUE_PREFIX = "sub."
 MAX_QUEUE_LENGTH = 240
 """Bytes of a queue's name. The queues beside it have a suffix, and RabbitMQ allows 255 bytes."""
 MAX_PREFETCH = 65_535
-EVERY_EVENT = "#"
 
 
 class _GapFilled(Exception):
@@ -114,7 +114,7 @@ class Subscriber(EventHandlers):
 
         While the broker is unavailable, keep trying to connect.
         """
-        bindings = (EVERY_EVENT,) if self._on_gap is not None else self.names()
+        bindings = (ALL_EVENTS,) if self._on_gap is not None else self.names()
         subscription = Subscription(self.queue, bindings, self._handler, self._prefetch)
         connection = SupervisedConnection(self._url, name=self.queue, connect=self.connect)
         own = OwnExchange(SubscriberNames(self.queue))

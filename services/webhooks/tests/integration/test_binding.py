@@ -1,12 +1,14 @@
 """Binding of the queue: the events of turns arrive from the first webhook on."""
 
 from unittest.mock import AsyncMock
+from uuid import UUID
 
 import pytest
 
 from parley.messaging.bus import BusDown
+from parley_events.routing import ALL_EVENTS
 from parley_testing.waiting import eventually
-from webhooks.intake.binding import ALL_EVENTS, ALWAYS_BOUND, QUEUE
+from webhooks.intake.binding import ALWAYS_BOUND, QUEUE
 from webhooks_testing.app import NewDatabase, OpenWebhooks, RunningWebhooks, WebhookOwner
 from webhooks_testing.receiver import Receiver
 
@@ -29,8 +31,7 @@ async def test_events_of_turns_arrive_after_a_restart(
 ) -> None:
     dsn = await new_database()
     async with open_webhooks_on(dsn) as webhooks:
-        owner_id = webhooks.user().id
-        await webhooks.user(owner_id).create(receiver.url)
+        owner_id, _ = await _create(webhooks, receiver)
     async with open_webhooks_on(dsn) as webhooks:
         await _arrives(webhooks, webhooks.user(owner_id), receiver)
 
@@ -40,13 +41,12 @@ async def test_an_activated_webhook_gets_the_events_that_follow(
 ) -> None:
     dsn = await new_database()
     async with open_webhooks_on(dsn) as webhooks:
-        owner_id = webhooks.user().id
-        made = await webhooks.user(owner_id).create(receiver.url)
+        owner_id, webhook_id = await _create(webhooks, receiver)
         await webhooks.pool.execute("UPDATE webhooks SET status = 'disabled'")
     async with open_webhooks_on(dsn) as webhooks:
         assert ALL_EVENTS not in _bindings(webhooks)
         owner = webhooks.user(owner_id)
-        await owner.send("PATCH", f"/{made['id']}", json={"status": "active"})
+        await owner.send("PATCH", f"/{webhook_id}", json={"status": "active"})
         await _arrives(webhooks, owner, receiver)
 
 
@@ -72,6 +72,12 @@ async def test_while_the_broker_is_away_only_the_first_webhook_is_refused(
 
 def _bindings(webhooks: RunningWebhooks) -> set[str]:
     return webhooks.bus._bindings[QUEUE]
+
+
+async def _create(webhooks: RunningWebhooks, receiver: Receiver) -> tuple[UUID, str]:
+    """Create a webhook; return its owner's ID and its own."""
+    owner = webhooks.user()
+    return owner.id, (await owner.create(receiver.url))["id"]
 
 
 async def _arrives(webhooks: RunningWebhooks, owner: WebhookOwner, receiver: Receiver) -> None:

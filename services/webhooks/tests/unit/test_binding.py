@@ -7,8 +7,9 @@ import pytest
 
 from parley.errors import DependencyUnavailable, Overloaded
 from parley.messaging.bus import BusDown
+from parley_events.routing import ALL_EVENTS
 from parley_testing.virtual_time import virtual_time
-from webhooks.intake.binding import ALL_EVENTS, QUEUE, EventBinding
+from webhooks.intake.binding import QUEUE, EventBinding
 
 
 class Surroundings:

@@ -38,7 +38,7 @@ class Bus(Protocol):
         ...
 
     async def bind(self, queue: str, routing_key: str) -> None:
-        """Bind a consumed queue to more events, which it gets from then on. Raise ``BusDown`` if that is uncertain."""
+        """Bind a consumed queue to the events that follow with this key. Raise ``BusDown`` unless it is confirmed."""
         ...
 
     async def ping(self) -> None:

@@ -11,6 +11,7 @@ from aio_pika.exceptions import AMQPChannelError, ChannelNotFoundEntity
 
 from parley.messaging.bus import DEAD_LETTERS, BusDown
 from parley_events.connection import OUTAGES
+from parley_events.routing import ALL_EVENTS
 from parley_events.topology import (
     DELIVERY_LIMIT,
     EVENT_LOG,
@@ -24,8 +25,6 @@ from parley_events.topology import (
 )
 
 log = structlog.get_logger()
-
-ALL_EVENTS = "#"
 
 LOG_READY_TIMEOUT, LOG_POLL_INTERVAL = 5.0, 0.5
 """Seconds to wait for the event log of a broker that has just started, and between two attempts."""
@@ -120,18 +119,18 @@ async def _declare_log(channel: AbstractChannel) -> None:
 
 
 async def _bind_log(channel: AbstractChannel) -> None:
-    await (await channel.get_queue(EVENT_LOG)).bind(EVENTS_EXCHANGE, ALL_EVENTS)
+    await _bind(channel, EVENT_LOG, ALL_EVENTS)
+
+
+async def _bind(channel: AbstractChannel, queue: str, routing_key: str) -> None:
+    await (await channel.get_queue(queue)).bind(EVENTS_EXCHANGE, routing_key)
 
 
 async def bind_queue(connection: AbstractConnection, queue: str, routing_key: str) -> None:
     """Bind a queue to more events. Raise ``BusDown`` unless the broker confirms it."""
-
-    async def bind(channel: AbstractChannel) -> None:
-        await (await channel.get_queue(queue)).bind(EVENTS_EXCHANGE, routing_key)
-
     try:
         async with asyncio.timeout(BIND_TIMEOUT):
-            await _with_channel(connection, bind)
+            await _with_channel(connection, lambda channel: _bind(channel, queue, routing_key))
     except TopologyError as error:
         raise BusDown(f"The queue {queue} was not bound. {error}") from error
     except OUTAGES as error:

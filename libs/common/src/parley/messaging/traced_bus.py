@@ -45,7 +45,7 @@ class TracedBus:
             yield
 
     async def bind(self, queue: str, routing_key: str) -> None:
-        """Bind a consumed queue to more events. Raise ``BusDown`` if that is uncertain."""
+        """Bind a consumed queue to more events. Raise ``BusDown`` unless it is confirmed."""
         await self._bus.bind(queue, routing_key)
 
     async def ping(self) -> None:

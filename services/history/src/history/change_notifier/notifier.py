@@ -98,7 +98,7 @@ class _Waiters:
         return self._events.keys()
 
     def wake(self, key: UUID) -> None:
-        """Wake those that wait for ``key``."""
+        """Wake the requests that wait for a turn or a user."""
         for event in self._events.get(key, ()):
             event.set()
 

@@ -38,7 +38,7 @@ class WebhookService:
         bind: Callable[[], Awaitable[None]],
         wake: Callable[[], None],
     ) -> None:
-        """``bind`` makes sure that events arrive, ``wake`` tells the sender that a webhook was activated."""
+        """Await ``bind`` before a webhook is stored or activated; call ``wake`` when the sender has new work."""
         self._store, self._responses, self._secrets, self._targets = store, responses, secrets, targets
         self._bind, self._wake = bind, wake
 

@@ -8,12 +8,12 @@ import structlog
 from parley.errors import DependencyUnavailable
 from parley.messaging.bus import Bus, BusDown
 from parley_events.models import TurnRedacted
+from parley_events.routing import ALL_EVENTS
 from webhooks.database import Database
 
 QUEUE = "webhooks.events"
 ALWAYS_BOUND = ("user.#", *TurnRedacted.names)
 """Events that the service itself follows."""
-ALL_EVENTS = "#"
 READ_TIMEOUT = 3.0
 """Seconds of a consumer's start after which it binds all events without knowing whether there is a webhook."""
 
