@@ -86,7 +86,7 @@ async def websocket(user: UserClient, http: httpx2.AsyncClient, turn: str) -> As
 async def read_in_every_protocol(
     user: UserClient, http: httpx2.AsyncClient, prompt: str, when_live: Callable[[str, str], Any]
 ) -> list[LiveReader]:
-    """Start a turn as a response, and read it in every protocol; ``when_live`` is called once all have a text."""
+    """Start a turn as a response, and read it in every protocol; ``when_live`` is called once all have two tokens."""
     body = {"model": "default", "input": prompt, "stream": True}
     async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
         created = user.events("POST", "/v1/responses", json=body)
@@ -109,7 +109,7 @@ async def read_in_every_protocol(
         readers = [LiveReader(each) for each in parts]
         for reader in readers:
             tasks.create_task(reader.read())
-        await eventually(lambda: all(reader.text for reader in readers), within=60)
+        await eventually(lambda: all(reader.text.startswith("t1 t2") for reader in readers), within=60)
         await when_live(turn, conversation)
     return readers
 
