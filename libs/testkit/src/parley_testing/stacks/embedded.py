@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Self
 
 from parley_embedded.process.child import ChildProcess, ServerCommand
-from parley_testing.stacks.commands import answers, command_path, environment, free_ports
+from parley_testing.stacks.commands import CONSECUTIVE, answers, command_path, environment, free_ports
 from parley_testing.stacks.service_process import START_SECONDS
 
 
@@ -23,7 +23,8 @@ class EmbeddedStack:
         """``descriptors``: limit on open files, soft and hard. Default: that of the tests."""
         self.folder = folder
         self._wrapper = [] if descriptors is None else ["/bin/sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh"]
-        self.port, self.admin_port = free_ports(), free_ports()
+        self.port = free_ports(2 * CONSECUTIVE)
+        self.admin_port = self.port + CONSECUTIVE
         given = {"OPENAI_BASE_URL": provider_url} if provider_url else {}
         self._environment = environment(**given, **(settings or {}))
         self._child: ChildProcess | None = None
