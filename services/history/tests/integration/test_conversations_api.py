@@ -87,6 +87,18 @@ async def test_a_change_is_stored_and_published_and_has_a_new_etag(history: Runn
     assert same.headers["etag"] == after.headers["etag"]
 
 
+async def test_a_client_that_has_the_current_version_gets_no_body(history: RunningHistory) -> None:
+    one = SampleTurn()
+    await history.publish(one.ended())
+    ada, path = history.user(one.user_id), f"{LIST}/{one.conversation_id}"
+    condition = {"If-None-Match": (await ada.request("GET", path)).headers["etag"]}
+    known = await ada.request("GET", path, headers=condition)
+    assert (known.status_code, known.content, known.headers["etag"]) == (304, b"", condition["If-None-Match"])
+    await ada.request("PATCH", path, json={"title": "Greeting Ada"})
+    changed = await ada.request("GET", path, headers=condition)
+    assert (changed.status_code, changed.json()["title"]) == (200, "Greeting Ada")
+
+
 async def test_a_title_chosen_by_the_user_is_not_replaced_by_an_automatic_one(history: RunningHistory) -> None:
     late_first = SampleTurn()
     second = late_first.next()

@@ -22,6 +22,7 @@ from parley.ids import parse_id
 from parley.security.identity import Principal
 from parley.web import cursors
 from parley.web.attachment import attachment
+from parley.web.conditional_requests import NOT_MODIFIED, has_current, not_modified
 from parley.web.openapi import EXAMPLE_ID, ResponseDocs, header, header_parameter, location, problems
 from parley.web.schemas import Page
 
@@ -31,6 +32,7 @@ PURPOSES = frozenset({DEFAULT_PURPOSE})
 CURSOR = "files"
 INERT = "sandbox; default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 """``Content-Security-Policy`` of a download: a browser that displays it runs no script and loads nothing."""
+NOT_CACHED = "private, no-store"
 _SUFFIX = re.compile(r"[A-Za-z0-9]{1,16}\Z")
 FORM: dict[str, Any] = {
     "requestBody": {
@@ -96,12 +98,14 @@ ARCHIVE: ResponseDocs = {
 }
 DOWNLOAD: ResponseDocs = {
     **CONTENT,
+    **NOT_MODIFIED,
     **NOT_FOUND,
     **problems(file_errors.RangeNotSatisfiable, file_errors.FilesUnavailable),
 }
-RANGES: dict[str, Any] = {
+DOWNLOAD_HEADERS: dict[str, Any] = {
     "parameters": [
         header_parameter("Range", "One range of bytes. Several ranges return the whole file.", "bytes=0-1023"),
+        header_parameter("If-None-Match", "ETag of the file that you have: the response is 304 without a body.", _ETAG),
         header_parameter("If-Range", "ETag of the file whose range is wanted; another returns the whole file.", _ETAG),
     ]
 }
@@ -152,7 +156,7 @@ async def export_files(principal: Caller, services: Services) -> StreamingRespon
     headers = {
         "Content-Disposition": attachment("parley-files", "tar", fallback="files"),
         "Content-Security-Policy": INERT,
-        "Cache-Control": "private, no-store",
+        "Cache-Control": NOT_CACHED,
     }
     files = files_of(services)
     return StreamingResponse(files.archive(principal.user_id), media_type="application/x-tar", headers=headers)
@@ -164,8 +168,8 @@ async def get_file(file_id: str, principal: Caller, services: Services) -> FileR
     return resource(await files_of(services).find(principal.user_id, parse_id(file_id)))
 
 
-@router.get("/{file_id}/content", response_class=StreamingResponse, openapi_extra=RANGES, responses=DOWNLOAD)
-async def download_file(request: Request, file_id: str, principal: Caller, services: Services) -> StreamingResponse:
+@router.get("/{file_id}/content", response_class=StreamingResponse, openapi_extra=DOWNLOAD_HEADERS, responses=DOWNLOAD)
+async def download_file(request: Request, file_id: str, principal: Caller, services: Services) -> Response:
     """Download a file, or one range of its bytes. Browsers save it and never show it."""
     files = files_of(services)
     return await download(request, files, await files.find(principal.user_id, parse_id(file_id)))
@@ -194,13 +198,14 @@ async def receive(
         )
 
 
-async def download(request: Request, files: FileService, file: StoredFile) -> StreamingResponse:
+async def download(request: Request, files: FileService, file: StoredFile) -> Response:
     """Return the response with the bytes of a file, or with the range that the request asks for."""
+    etag, headers = f'"{file.sha256.hex()}"', request.headers
+    if has_current(headers.get("if-none-match"), etag):
+        return not_modified(etag, NOT_CACHED)
     stem, _, suffix = file.filename.rpartition(".")
     named = (stem, suffix) if stem and _SUFFIX.match(suffix) else (file.filename, "")
     charset = "; charset=utf-8" if file.media_type.startswith("text/") else ""
-    etag = f'"{file.sha256.hex()}"'
-    headers = request.headers
     part = requested_range(headers.get("range"), headers.get("if-range"), etag=etag, size=file.size)
     partial = {"Content-Range": f"bytes {part.start}-{part.stop - 1}/{file.size}"} if part else {}
     return StreamingResponse(
@@ -211,7 +216,7 @@ async def download(request: Request, files: FileService, file: StoredFile) -> St
             "Content-Length": str(len(part) if part else file.size),
             "Content-Disposition": attachment(*named, fallback="file"),
             "Content-Security-Policy": INERT,
-            "Cache-Control": "private, no-store",
+            "Cache-Control": NOT_CACHED,
             "Accept-Ranges": "bytes",
             "ETag": etag,
             **partial,

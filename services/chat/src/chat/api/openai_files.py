@@ -8,7 +8,7 @@ from fastapi.responses import Response, StreamingResponse
 
 from chat.api.dependencies import Caller, Services
 from chat.api.documentation import json_docs
-from chat.api.files import DOWNLOAD, FORM, NOT_FOUND, RANGES, UPLOAD_ERRORS, download, files_of, receive
+from chat.api.files import DOWNLOAD, DOWNLOAD_HEADERS, FORM, NOT_FOUND, UPLOAD_ERRORS, download, files_of, receive
 from chat.api.pages import DEFAULT_LIMIT, Limit, Order
 from chat.api.request_checks import invalid
 from chat.file_errors import FilesNotOffered
@@ -72,10 +72,8 @@ async def get_openai_file(file_id: str, principal: Caller, services: Services) -
     return _json(_object(await files_of(services).find(principal.user_id, parse_openai_id(file_id))))
 
 
-@router.get("/{file_id}/content", response_class=StreamingResponse, openapi_extra=RANGES, responses=DOWNLOAD)
-async def download_openai_file(
-    request: Request, file_id: str, principal: Caller, services: Services
-) -> StreamingResponse:
+@router.get("/{file_id}/content", response_class=StreamingResponse, openapi_extra=DOWNLOAD_HEADERS, responses=DOWNLOAD)
+async def download_openai_file(request: Request, file_id: str, principal: Caller, services: Services) -> Response:
     """Download a file."""
     files = files_of(services)
     return await download(request, files, await files.find(principal.user_id, parse_openai_id(file_id)))

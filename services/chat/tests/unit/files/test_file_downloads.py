@@ -53,6 +53,18 @@ async def test_a_download_returns_the_range_that_it_asks_for(
         assert [head.headers.get(name) for name in own] == [found.headers.get(name) for name in own]
 
 
+async def test_a_client_that_has_the_file_gets_no_bytes_again(bench: FilesBench) -> None:
+    file = (await bench.upload(b"0123456789")).json()
+    etag = f'"{file["sha256"]}"'
+    for path in (f"/api/v1/files/{file['id']}/content", f"/v1/files/{file['id']}/content"):
+        for method, given in (("GET", etag), ("GET", f'"other", {etag}'), ("HEAD", etag)):
+            known = await bench.send(method, path, headers={"If-None-Match": given, "Range": "bytes=2-4"})
+            assert (known.status_code, known.content, known.headers["etag"]) == (304, b"", etag)
+            assert known.headers["cache-control"] == "private, no-store"
+        other = await bench.send("GET", path, headers={"If-None-Match": '"other"'})
+        assert (other.status_code, other.content) == (200, b"0123456789")
+
+
 async def test_a_file_that_is_deleted_while_its_archive_is_read_is_not_part_of_it(bench: FilesBench) -> None:
     deleted, kept = [await bench.uploaded(text) for text in (b"Secret", b"Kept")]
     archive = FileService(bench.rows, bench.objects).archive(bench.user_id)

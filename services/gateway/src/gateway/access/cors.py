@@ -7,8 +7,8 @@ from gateway.http import Header
 
 METHODS = b"GET, POST, PUT, PATCH, DELETE"
 ALLOWED = (
-    b"authorization, cache-control, content-type, idempotency-key, if-match, if-range, last-event-id, prefer, range, "
-    b"traceparent, x-api-key, x-request-id, openai-organization, openai-project, anthropic-version, "
+    b"authorization, cache-control, content-type, idempotency-key, if-match, if-none-match, if-range, last-event-id, "
+    b"prefer, range, traceparent, x-api-key, x-request-id, openai-organization, openai-project, anthropic-version, "
     b"anthropic-beta, anthropic-dangerous-direct-browser-access, user-agent"
 )
 _SDK_HEADER = re.compile(rb"x-stainless-[a-z0-9-]{1,40}\Z")

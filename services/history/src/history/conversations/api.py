@@ -20,6 +20,7 @@ from history.dependencies import (
 )
 from history.errors import ConversationNotFound, MessageNotFound
 from parley.web.app import JsonRoute
+from parley.web.conditional_requests import NOT_MODIFIED, IfNoneMatch, has_current, not_modified
 from parley.web.openapi import ETAG, problems
 from parley.web.schemas import Page, Text
 
@@ -52,13 +53,24 @@ async def list_conversations(
     return await conversations.page(ConversationFilter(user.user_id, archived, q or None), cursor, limit)
 
 
-@router.get("/{conversation_id}", responses={200: {"headers": ETAG}, **NOT_FOUND_RESPONSES})
+@router.get(
+    "/{conversation_id}",
+    response_model=Conversation,
+    responses={200: {"headers": ETAG}, **NOT_MODIFIED, **NOT_FOUND_RESPONSES},
+)
 async def get_conversation(
-    conversation_id: str, user: Reader, conversations: Conversations, response: Response
-) -> Conversation:
+    conversation_id: str,
+    user: Reader,
+    conversations: Conversations,
+    response: Response,
+    if_none_match: IfNoneMatch = None,
+) -> Conversation | Response:
     """Return a conversation with its totals."""
     found = await conversations.get(user.user_id, parse_conversation_id(conversation_id))
-    response.headers["ETag"] = f'"{found.version}"'
+    etag = f'"{found.version}"'
+    if has_current(if_none_match, etag):
+        return not_modified(etag)
+    response.headers["ETag"] = etag
     return found
 
 

@@ -1,0 +1,29 @@
+"""Conditional reads: a client sends the ETag of what it has, and gets 304 if that is current (RFC 9110, 13.1.2)."""
+
+from typing import Annotated, Any
+
+from fastapi import Header, Response
+
+IfNoneMatch = Annotated[
+    str | None,
+    Header(
+        alias="If-None-Match",
+        description="The ETag of what you have. If it is current, the response is 304 without a body.",
+        examples=['"3"'],
+    ),
+]
+NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "`If-None-Match` names the current ETag."}}
+
+
+def has_current(if_none_match: str | None, etag: str) -> bool:
+    """Return whether ``If-None-Match`` names the ETag of the resource, or any (``*``)."""
+    if if_none_match is None:
+        return False
+    given = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
+    return given == ["*"] or etag in given
+
+
+def not_modified(etag: str, cache_control: str | None = None) -> Response:
+    """Return the response to a client that has the current version, with the ``Cache-Control`` of a whole response."""
+    caching = {} if cache_control is None else {"Cache-Control": cache_control}
+    return Response(status_code=304, headers={"ETag": etag, **caching})
