@@ -25,10 +25,11 @@ one_worker =
 """
 NOTES_ITS_PROCESS = """
 import os, pathlib, pytest
+from parley_embedded import sockets
 
 @pytest.mark.integration
 async def test_it(backends):
-    note = f"{os.getpid()} {await backends.database_url()}"
+    note = f"{os.getpid()} {await backends.database_url()} {sockets.PORTS.start}"
     pathlib.Path(__file__).with_suffix(".txt").write_text(note)
 """
 SKIPPED = """
@@ -62,13 +63,17 @@ def run(tmp_path: Path) -> Run:
 
 
 @pytest.mark.integration
-def test_workers_share_one_postgres_and_a_test_that_one_skips_fails_in_ci(run: Run, tmp_path: Path) -> None:
+def test_workers_share_one_postgres_but_no_ports_and_a_test_that_one_skips_fails_in_ci(
+    run: Run, tmp_path: Path
+) -> None:
     names = ("first", "second", "third", "fourth")
     done = run("-n2", "--dist", "loadfile", **dict.fromkeys(names, NOTES_ITS_PROCESS), skipped=SKIPPED, ci="true")
     assert "4 passed, 1 skipped" in done.stdout
     assert "integration tests: 4 in " in done.stdout
     notes = {name: (tmp_path / f"test_{name}.txt").read_text().split() for name in names}
-    assert len({url for _, url in notes.values()}) == 1
+    assert len({url for _, url, _ in notes.values()}) == 1
+    processes = {process for process, _, _ in notes.values()}
+    assert len({ports for _, _, ports in notes.values()}) == len(processes) == 2
     assert notes["first"][0] == notes["second"][0], "files of one_worker ran in two workers"
     assert "test_skipped.py::test_it: no such server" in done.stdout
     assert done.returncode == pytest.ExitCode.TESTS_FAILED

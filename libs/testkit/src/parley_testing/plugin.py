@@ -36,6 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
         from parley_testing.scheduling import ONE_WORKER, GroupEnds, GroupMembers, Groups
 
         _rotate_arguments(config)
+        _take_own_ports(config)
         groups = Groups(config.getini(ONE_WORKER))
         config.pluginmanager.register(GroupEnds(groups))
         config.pluginmanager.register(GroupMembers(groups))
@@ -49,6 +50,15 @@ def _rotate_arguments(config: pytest.Config) -> None:
     worker: dict[str, Any] = config.workerinput  # type: ignore[attr-defined]
     start = int(worker["workerid"].removeprefix("gw")) * len(config.args) // worker["workercount"]
     config.args[:] = [*config.args[start:], *config.args[:start]]
+
+
+def _take_own_ports(config: pytest.Config) -> None:
+    # A port is free from its choice to the start of the server. Two workers never choose the same one meanwhile.
+    from parley_embedded import sockets
+
+    worker: dict[str, Any] = config.workerinput  # type: ignore[attr-defined]
+    number, share = int(worker["workerid"].removeprefix("gw")), len(sockets.PORTS) // worker["workercount"]
+    sockets.PORTS = sockets.PORTS[number * share : (number + 1) * share]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import NamedTuple, Protocol
 import httpx2
 
 from auth.settings import AuthSettings
+from parley_embedded.sockets import free_port
 from parley_testing import eventually
 from parley_testing.http.client import open_http
 from parley_testing.stacks.service_process import START_SECONDS
@@ -49,7 +49,7 @@ class StartReplica(Protocol):
 @contextlib.asynccontextmanager
 async def running_replica(settings: AuthSettings, folder: Path, **more: str) -> AsyncIterator[Replica]:
     """Run one auth process that logs to ``folder``."""
-    port = _free_port()
+    port = free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if name in {"PATH", "PYTHONPATH", "HOME"}},
         "AUTH_DATABASE_URL": settings.database_url.get_secret_value(),
@@ -81,10 +81,3 @@ async def _is_ready(client: httpx2.AsyncClient) -> bool:
         return (await client.get("/ready")).status_code == 200
     except httpx2.TransportError:
         return False
-
-
-def _free_port() -> int:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        port: int = bound.getsockname()[1]
-        return port
