@@ -15,6 +15,16 @@ class TooManyStreams(RateLimited):
         super().__init__(f"At most {limit} streams may be open at once.", headers={"Retry-After": "1"})
 
 
+class UpgradeRequired(ParleyError):
+    """The path serves WebSockets only, and the request is not a WebSocket handshake."""
+
+    status, code, title = 426, "upgrade_required", "Upgrade required"
+    remedy = "Open a WebSocket. A proxy in front of Parley must pass on the headers `Connection` and `Upgrade`."
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Upgrade": "websocket", "Connection": "Upgrade"})
+
+
 class UpstreamBroken(ParleyError):
     """A service closed the connection or sent an invalid response."""
 

@@ -13,7 +13,7 @@ from gateway.access.client_addresses import ClientAddresses
 from gateway.access.cors import Cors
 from gateway.access.policy import AccessPolicy
 from gateway.access.streams import OpenStreams
-from gateway.errors import ClientDisconnected
+from gateway.errors import ClientDisconnected, UpgradeRequired
 from gateway.http import Receive, Send
 from gateway.local.responses import LocalResponses
 from gateway.observability.access_log import AccessLog
@@ -135,6 +135,8 @@ class Pipeline:
         self._check_draining(request, request.method)
         _check_head(request)
         route = request.route = self._routes.find(request.method, request.path)
+        if route.websocket:
+            raise UpgradeRequired
         await self._policy.admit(request, route)
         if not route.stream:
             await self._proxy.handle(request, route, receive, send)

@@ -16,6 +16,7 @@ from gateway_testing.websocket_echo import FrameEcho, auth, chatting, closed, op
 from parley.ids import new_id
 from parley_embedded.sockets import free_port
 from parley_testing import eventually
+from parley_testing.http.client import open_http
 
 pytestmark = pytest.mark.integration
 
@@ -69,6 +70,17 @@ async def test_a_websocket_with_an_invalid_credential_origin_or_path_is_rejected
             await connect(f"{base}/api/v1/chat/ws", origin=Origin("https://evil.example"), proxy=None)
         with pytest.raises(InvalidStatus):
             await connect(f"{base}/api/v1/models", proxy=None)
+        assert seen == []
+
+
+async def test_a_request_without_a_handshake_learns_that_the_path_needs_one(run_gateway: RunGateway) -> None:
+    async with echo_server() as (port, seen), run_gateway(chat_url=f"http://127.0.0.1:{port}") as gateway:
+        async with open_http(f"http://127.0.0.1:{gateway.port}") as http:
+            found = await http.get("/api/v1/chat/ws", headers={"Authorization": f"Bearer {gateway.token()}"})
+            assert (found.status_code, found.json()["code"]) == (426, "upgrade_required")
+            assert (found.headers["upgrade"], found.headers["connection"]) == ("websocket", "Upgrade")
+            openai = await http.get("/v1/responses")
+            assert (openai.status_code, openai.json()["error"]["code"]) == (426, "upgrade_required")
         assert seen == []
 
 

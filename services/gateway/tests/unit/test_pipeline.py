@@ -55,6 +55,7 @@ async def test_an_announced_body_over_the_limit_is_rejected(pipeline: TestPipeli
         (MODELS, "PUT", 405, "method_not_allowed"),
         ("/docs", "POST", 405, "method_not_allowed"),
         ("/nothing", "OPTIONS", 404, "not_found"),
+        (SOCKET, "GET", 426, "upgrade_required"),
         (MODELS, "GET", 401, "credentials_missing"),
     ],
 )

@@ -25,6 +25,7 @@ def _in_utc(moment: datetime) -> datetime:
         raise FieldValueError("out_of_range", "Must be between the years 1 and 9999 in UTC.") from None
 
 
+_ZONE = "Without a time zone, it is in UTC."
 UtcDatetime = Annotated[datetime, AfterValidator(_in_utc)]
 
 
@@ -41,8 +42,10 @@ async def search_messages(
     q: Annotated[Text, Query(min_length=1, max_length=200), AfterValidator(not_blank)],
     role: Role | None = None,
     conversation_id: UUID | None = None,
-    since: Annotated[UtcDatetime | None, Query(alias="from")] = None,
-    until: Annotated[UtcDatetime | None, Query(alias="to")] = None,
+    since: Annotated[
+        UtcDatetime | None, Query(alias="from", description=f"Messages from this time on. {_ZONE}")
+    ] = None,
+    until: Annotated[UtcDatetime | None, Query(alias="to", description=f"Messages before this time. {_ZONE}")] = None,
     limit: Limit = 20,
     cursor: Cursor = None,
 ) -> Page[SearchHit]:
