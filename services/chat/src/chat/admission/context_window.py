@@ -20,6 +20,11 @@ SYSTEM_ROLES = frozenset({"system", "developer"})
 MAX_EXCHANGES = 1000
 MIN_ANSWER_TOKENS = 16
 """Tokens of the context window that are kept free for the answer."""
+CONVERSATION_SHARE = 0.5
+"""Earlier exchanges may fill this share of the context window, however long the answer may be.
+
+Many models can answer with as many tokens as their whole window has. Without this share, they would forget everything.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +133,8 @@ def fit(
     kept = [messages_of(newest)]
     needed = options + estimate_messages([*frame, *kept[0]])
     _require_fit(needed, model)
-    wanted = _wanted(max_tokens, model)
-    room = max(model.context_window - max(wanted, MIN_ANSWER_TOKENS), needed)
+    for_answer = min(_wanted(max_tokens, model), int(model.context_window * (1 - CONVERSATION_SHARE)))
+    room = max(model.context_window - max(for_answer, MIN_ANSWER_TOKENS), needed)
     omitted = len(exchanges) - len(newest)
     for group in groups:
         messages = messages_of(group)

@@ -48,6 +48,16 @@ def test_the_oldest_exchanges_are_omitted_and_counted() -> None:
     assert context.omitted_turns == 50 - (len(context.messages) - 2) // 2
 
 
+@pytest.mark.parametrize(("output", "asked_for"), [(999, None), (1000, 5000), (500, None)])
+def test_a_long_answer_leaves_half_of_the_window_to_the_conversation(output: int, asked_for: int | None) -> None:
+    model = model_of(1000, output)
+    short = fit(past_of(2, 10), NewInput("now"), system_prompt="be", model=model, max_tokens=asked_for)
+    assert (short.state, short.max_tokens) == ("complete", min(output, 1000 - short.prompt_tokens))
+    long = fit(past_of(50, 100), NewInput("now"), system_prompt="be", model=model, max_tokens=asked_for)
+    assert long.state == "trimmed"
+    assert 400 < long.prompt_tokens <= 500 <= long.max_tokens
+
+
 def test_a_message_longer_than_the_window_is_refused() -> None:
     with pytest.raises(ContextLengthExceeded, match=r"about \d{4} tokens. The model accepts at most 484\."):
         fit(EarlierExchanges(), NewInput("x" * 4000), system_prompt=None, model=model_of(500, 100), max_tokens=None)
