@@ -66,7 +66,7 @@ class EmbeddingProvider:
         except (aiohttp.ClientError, OSError) as error:
             raise AttemptFailed(ProviderFailure(), retryable=True) from error
         if wait.expired:
-            raise AttemptFailed(ProviderTimeout(), retryable=False)
+            raise AttemptFailed(ProviderTimeout(), retryable=False, server_failed=True)
         try:
             return orjson.loads(body)
         except orjson.JSONDecodeError as error:

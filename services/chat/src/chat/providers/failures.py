@@ -20,7 +20,7 @@ from chat.errors import (
 
 MAX_RETRY_AFTER = 3600
 MAX_MESSAGE_LENGTH = 1000
-FIRST_ERROR_STATUS, LAST_ERROR_STATUS = 400, 599
+FIRST_ERROR_STATUS, FIRST_SERVER_ERROR, LAST_ERROR_STATUS = 400, 500, 599
 _BY_STATUS: dict[int, tuple[type[ProviderFailure], bool]] = {
     408: (ProviderTimeout, True),
     409: (ProviderFailure, True),
@@ -78,9 +78,14 @@ UNKNOWN_ERROR_STATUS = 500
 class AttemptFailed(Exception):
     """A call failed before its first token; says why, and whether a retry may succeed."""
 
-    def __init__(self, failure: ProviderFailure, *, retryable: bool) -> None:
+    def __init__(self, failure: ProviderFailure, *, retryable: bool, server_failed: bool | None = None) -> None:
+        """``server_failed``: False if the server works and refused the call, None if the call does not tell.
+
+        After each retryable failure it is True.
+        """
         super().__init__(failure.code)
         self.failure, self.retryable = failure, retryable
+        self.server_failed = True if retryable else server_failed
 
 
 def error_of(body: bytes) -> Any:
@@ -96,13 +101,13 @@ def from_status(status: int, headers: Mapping[str, str], body: Any) -> AttemptFa
     """Return the failure of a response whose status is not 200."""
     codes = _codes(body)
     if codes & _CONTEXT_CODES or (status in BAD_REQUEST and _CONTEXT_MESSAGE.search(_message(body))):
-        return AttemptFailed(ProviderContextExceeded(), retryable=False)
+        return AttemptFailed(ProviderContextExceeded(), retryable=False, server_failed=False)
     if codes & _FILTER_CODES:
-        return AttemptFailed(ProviderContentFiltered(), retryable=False)
-    kind, retryable = _BY_STATUS.get(status, (ProviderFailure, False))
+        return AttemptFailed(ProviderContentFiltered(), retryable=False, server_failed=False)
+    kind, retryable = _BY_STATUS.get(status, (ProviderFailure, status >= FIRST_SERVER_ERROR))
     if kind is ProviderRateLimited and codes & _QUOTA_CODES:
-        return AttemptFailed(ProviderUnavailable(), retryable=False)
-    return AttemptFailed(kind(retry_after=retry_after(headers)), retryable=retryable)
+        return AttemptFailed(ProviderUnavailable(), retryable=False, server_failed=False)
+    return AttemptFailed(kind(retry_after=retry_after(headers)), retryable=retryable, server_failed=False)
 
 
 def reported_failure(document: Mapping[str, Any], *, named: bool) -> AttemptFailed | None:

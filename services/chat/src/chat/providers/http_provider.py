@@ -121,7 +121,7 @@ class HttpProvider:
         except (aiohttp.ClientError, OSError) as error:
             raise AttemptFailed(ProviderUnavailable(), retryable=True) from error
         if response is None:
-            raise AttemptFailed(ProviderTimeout(), retryable=False)
+            raise AttemptFailed(ProviderTimeout(), retryable=False, server_failed=True)
         return response
 
     async def _refused(self, response: aiohttp.ClientResponse) -> tuple[AttemptFailed, bool]:

@@ -82,8 +82,10 @@ class FallbackGenerator:
             first = await anext(answer)
         except AttemptFailed as failed:
             prompt.call.is_open = False
-            if failed.retryable:
+            if failed.server_failed:
                 breaker.failed()
+            elif failed.server_failed is False:
+                breaker.succeeded()
             raise
         breaker.succeeded()
         return answer, first

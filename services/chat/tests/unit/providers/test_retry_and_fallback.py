@@ -9,13 +9,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from chat.catalogue import Model, Target
-from chat.errors import ProviderFailure, ProviderRateLimited, ProviderTimeout
+from chat.errors import ProviderFailure, ProviderRateLimited, ProviderTimeout, ProviderUnavailable
 from chat.generation import AnswerChunk, ChunkSink, ModelSelected, Prompt, Provider
 from chat.metrics import ChatMetrics
 from chat.model import LogEntry
 from chat.providers.call_slots import CallSlots
-from chat.providers.circuit_breaker import CircuitBreakers
-from chat.providers.failures import AttemptFailed
+from chat.providers.circuit_breaker import FAILURE_THRESHOLD, CircuitBreakers
+from chat.providers.failures import AttemptFailed, from_status
 from chat.providers.retry_and_fallback import FallbackGenerator
 from chat_testing.turns import MODEL
 
@@ -62,6 +62,14 @@ async def generate(
         return PROMPT if model not in skipped else None
 
     return [item async for item in generator.stream(models, prompt_for)]
+
+
+async def ask(generator: FallbackGenerator) -> None:
+    async def prompt_for(model: Model) -> Prompt:
+        return PROMPT
+
+    async for _ in generator.stream([MODEL], prompt_for):
+        pass
 
 
 async def test_a_retryable_failure_is_retried() -> None:
@@ -116,6 +124,36 @@ async def test_a_fallback_without_a_prompt_is_skipped() -> None:
     with pytest.raises(ProviderFailure):
         await generate(ScriptedProvider(FINAL), fallback, skipped=[FALLBACK])
     assert fallback.calls == 0
+
+
+def failing(failed: AttemptFailed, breakers: CircuitBreakers, metrics: ChatMetrics) -> FallbackGenerator:
+    return FallbackGenerator(lambda _: ScriptedProvider(failed), breakers, metrics, max_retries=0)
+
+
+SILENT = AttemptFailed(ProviderTimeout(), retryable=False, server_failed=True)
+REFUSED = from_status(400, {}, None)
+UNSENT = AttemptFailed(ProviderUnavailable(), retryable=False)
+
+
+@pytest.mark.parametrize(
+    ("last", "is_open"), [(RETRYABLE, True), (SILENT, True), (from_status(522, {}, None), True), (UNSENT, False)]
+)
+async def test_a_server_that_fails_or_is_silent_opens_its_breaker(last: AttemptFailed, is_open: bool) -> None:
+    breakers, metrics = CircuitBreakers(), ChatMetrics(CollectorRegistry())
+    for _ in range(FAILURE_THRESHOLD - 1):
+        breakers.for_target(MODEL.target.base_url).failed()
+    generator = failing(last, breakers, metrics)
+    with pytest.raises(ProviderFailure):
+        await ask(generator)
+    assert generator.is_available(MODEL) is not is_open
+
+
+async def test_a_server_that_refuses_a_call_works_and_closes_its_breaker() -> None:
+    breakers, metrics = CircuitBreakers(), ChatMetrics(CollectorRegistry())
+    for failure in [SILENT] * (FAILURE_THRESHOLD - 1) + [REFUSED, SILENT]:
+        with pytest.raises(ProviderFailure):
+            await ask(failing(failure, breakers, metrics))
+    assert failing(SILENT, breakers, metrics).is_available(MODEL)
 
 
 class Messages(list[dict[str, Any]]):

@@ -67,7 +67,7 @@ class ResponseReader:
             return await self._read(None if self._sink is None else self._push)
         except _SilentTooLong as error:
             if not self._whole:
-                raise AttemptFailed(ProviderTimeout(), retryable=False) from error
+                raise AttemptFailed(ProviderTimeout(), retryable=False, server_failed=True) from error
         except (aiohttp.ClientError, OSError) as error:
             if not self._whole:
                 raise _broken(type(error).__name__) from error
