@@ -3,7 +3,6 @@
 import asyncio
 import random
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
@@ -14,8 +13,8 @@ from gateway.upstream.connection import READ_SIZE, UpstreamConnection
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.failures import ConnectFailed, ConnectionBroken, ResponseTimeout, UpstreamFailure
 from gateway.upstream.retry_budget import RetryBudget
-from parley.errors import Overloaded
-from parley.process.timeouts import at_most, lag_tolerant_timeout
+from gateway.upstream.slot_queue import SlotQueue
+from parley.process.timeouts import lag_tolerant_timeout
 
 log = structlog.get_logger()
 
@@ -23,7 +22,6 @@ DEADLINE_CHECK_INTERVAL = 0.1
 """Seconds between two checks of the deadlines."""
 MAX_IDLE = 30.0
 """Seconds before an idle connection is closed. Services keep theirs longer, so they never close first."""
-QUEUE_TIMEOUT = 1.0
 NO_ENDPOINT = "unavailable"
 """The reason in ``gateway_upstream_failures_total`` of requests that no endpoint may get."""
 CONNECT_ATTEMPTS = 2
@@ -46,7 +44,7 @@ class Pool:
         self.name, self.endpoints, self._limits = name, list(endpoints), limits
         self._retired: list[Endpoint] = []
         self._read_buffer = bytearray(READ_SIZE)
-        self._queue: deque[asyncio.Future[None]] = deque()
+        self._queue = SlotQueue(limits.queue)
         self.retries = RetryBudget()
         self.on_failure: Callable[[str], None] = lambda _reason: None
         self.on_ejection: Callable[[], None] = lambda: None
@@ -62,7 +60,7 @@ class Pool:
         while True:
             endpoint = self.choose(avoid, tried)
             if not stream and endpoint.slots >= self._limits.connections:
-                await self._wait_for_slot()
+                await self._queue.wait()
                 endpoint = self.choose(avoid, tried)
             try:
                 return endpoint, await self._connection_to(endpoint, slot=not stream)
@@ -216,23 +214,10 @@ class Pool:
         if not connection.busy and connection in endpoint.idle:
             endpoint.idle.remove(connection)
 
-    async def _wait_for_slot(self) -> None:
-        if len(self._queue) >= self._limits.queue:
-            raise Overloaded
-        turn = asyncio.get_running_loop().create_future()
-        self._queue.append(turn)
-        async with at_most(QUEUE_TIMEOUT) as wait:
-            await turn
-        if wait.expired:
-            raise Overloaded
-
     def _free(self, endpoint: Endpoint, *, slot: bool) -> None:
         endpoint.slots -= slot
-        while slot and self._queue:
-            turn = self._queue.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
+        if slot:
+            self._queue.admit_next()
 
 
 def _load(endpoint: Endpoint) -> float:

@@ -27,31 +27,34 @@ class Resolver:
     def __init__(self, pool: Pool, look_up: LookUp | None = None) -> None:
         """Take a pool with its configured endpoints. ``look_up`` resolves one of them, by default through DNS."""
         self._pool, self._configured, self._look_up = pool, list(pool.endpoints), look_up or resolve
+        self._found: list[Sequence[Endpoint]] = [()] * len(self._configured)
         self.needed = any(not _is_ip_address(endpoint.host) for endpoint in self._configured)
         self.name = pool.name
         self._refresh_now = asyncio.Event()
         pool.on_ejection = self._refresh_now.set
 
     async def run(self) -> None:
-        """Resolve periodically. While a lookup fails, the known endpoints stay in use."""
+        """Resolve periodically. While the lookup of a name fails, its known endpoints stay in use."""
         while True:
             self._refresh_now.clear()
-            found = await self.refresh()
+            found_all = await self.refresh()
             await asyncio.sleep(MIN_INTERVAL)
-            if found:
+            if found_all:
                 async with at_most(INTERVAL - MIN_INTERVAL):
                     await self._refresh_now.wait()
 
     async def refresh(self) -> bool:
-        """Resolve the names once, and tell whether an address was found.
+        """Resolve the names once, and tell whether each has an address.
 
         A starting gateway does so before its first request, which would wait for it.
         """
-        found = [each for endpoint in self._configured for each in await self._look_up(endpoint)]
+        looked_up = await asyncio.gather(*map(self._look_up, self._configured))
+        self._found = [new or known for new, known in zip(looked_up, self._found, strict=True)]
+        found = [endpoint for endpoints in self._found for endpoint in endpoints]
         if found and {e.authority for e in found} != {e.authority for e in self._pool.endpoints}:
             log.info("upstream_endpoints_changed", upstream=self._pool.name, count=len(found))
             self._pool.replace_endpoints(found)
-        return bool(found)
+        return all(looked_up)
 
 
 async def resolve(endpoint: Endpoint) -> Sequence[Endpoint]:

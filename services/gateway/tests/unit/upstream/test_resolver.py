@@ -77,6 +77,29 @@ async def test_a_service_that_starts_after_the_gateway_is_found_soon() -> None:
         await asyncio.wait({watching})
 
 
+async def test_a_name_whose_lookup_fails_keeps_its_addresses_beside_another_that_moves() -> None:
+    known = {"chat-a": [Endpoint("10.0.0.1", 80)], "chat-b": [Endpoint("10.0.0.2", 80)]}
+
+    async def look_up(name: Endpoint) -> list[Endpoint]:
+        return known[name.host]
+
+    pool = Pool("chat", [Endpoint("chat-a", 80), Endpoint("chat-b", 80)], PoolLimits())
+    resolver = Resolver(pool, look_up)
+    assert await resolver.refresh()
+    known |= {"chat-a": [Endpoint("10.0.0.3", 80)], "chat-b": []}
+    assert not await resolver.refresh()
+    assert {each.host for each in pool.endpoints} == {"10.0.0.2", "10.0.0.3"}
+
+
+async def test_a_name_that_was_never_found_takes_no_requests_beside_one_that_was() -> None:
+    async def look_up(name: Endpoint) -> list[Endpoint]:
+        return [Endpoint("10.0.0.1", 80)] if name.host == "chat-a" else []
+
+    pool = Pool("chat", [Endpoint("chat-a", 80), Endpoint("chat-b", 80)], PoolLimits())
+    assert not await Resolver(pool, look_up).refresh()
+    assert [each.host for each in pool.endpoints] == ["10.0.0.1"]
+
+
 async def test_a_starting_gateway_has_addresses_before_its_first_request() -> None:
     async def look_up(_name: Endpoint) -> list[Endpoint]:
         return [Endpoint("10.0.0.1", 80), Endpoint("10.0.0.2", 80)]
