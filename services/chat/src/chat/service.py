@@ -82,9 +82,8 @@ class ChatService:
 
     async def _admit(self, request: TurnRequest) -> OpenedTurn:
         model = self._admission.select_model(request)
-        self._supervisor.require_capacity(request.user_id, self._admission.plan(request).streams)
-        turn_id = new_id()
-        with self._supervisor.admitting(turn_id):
+        turn_id, streams = new_id(), self._admission.plan(request).streams
+        with self._supervisor.admitting(turn_id, request.user_id, streams):
             admitted = await self._admission.admit(request, model, self._supervisor.runner_id, turn_id)
             if isinstance(admitted, Turn):
                 return OpenedTurn(admitted, replayed=True)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 import pytest
 
@@ -140,3 +141,19 @@ async def test_open_feeds_are_limited_and_a_closed_one_makes_room() -> None:
         await fixture.service.begin(fixture.turn.user_id, None)
     await blocks.aclose()  # type: ignore[attr-defined]  # an async generator
     assert await fixture.service.begin(fixture.turn.user_id, None) == 0
+
+
+async def test_feeds_that_begin_at_the_same_time_are_limited_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    fixture, stored = FeedFixture(max_readers=2), asyncio.Event()
+
+    async def head(_user: UUID) -> int:
+        await stored.wait()
+        return 0
+
+    monkeypatch.setattr(fixture.store, "head", head)
+    beginning = [asyncio.create_task(fixture.service.begin(new_id(), None)) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await fixture.service.begin(new_id(), None)
+    stored.set()
+    assert await asyncio.gather(*beginning) == [0, 0]

@@ -60,7 +60,7 @@ class Supervisor:
         self._limit_of_user = max(MIN_TURNS_OF_USER, limit // USER_SHARE)
         self._runners: dict[UUID, Runner] = {}
         self._admitting: set[UUID] = set()
-        self._running_of = ClientCounts()
+        self._turns_of = ClientCounts()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
 
@@ -73,23 +73,22 @@ class Supervisor:
         self._hold(task)
         return await asyncio.shield(task)
 
-    def require_capacity(self, user_id: UUID, streams: int = 0) -> None:
-        """Raise Overloaded if this process runs its maximum of turns, TooManyOpenTurns if it does of the user.
+    @contextlib.contextmanager
+    def admitting(self, turn_id: UUID, user_id: UUID, streams: int = 0) -> Iterator[None]:
+        """Own a turn before it is stored, until it is started or refused: it is not one that a runner left behind.
 
-        ``streams``: how many the user's plan allows, which are not refused here.
+        It counts like a running one. Raises Overloaded if this process has its maximum of turns, TooManyOpenTurns if it
+        has that of the user. ``streams``: how many the user's plan allows, which are not refused here.
         """
-        if len(self._runners) >= self._limit:
+        if len(self._runners) + len(self._admitting) >= self._limit:
             raise Overloaded
         most = max(self._limit_of_user, streams)
-        if self._running_of.of(user_id) >= most:
+        if self._turns_of.of(user_id) >= most:
             raise TooManyOpenTurns(TOO_MANY.format(most))
-
-    @contextlib.contextmanager
-    def admitting(self, turn_id: UUID) -> Iterator[None]:
-        """Own a turn before it is stored, until it is started or refused: it is not one that a runner left behind."""
         self._admitting.add(turn_id)
         try:
-            yield
+            with self._turns_of.counted(user_id):
+                yield
         finally:
             self._admitting.discard(turn_id)
 
@@ -97,7 +96,7 @@ class Supervisor:
         """Start a turn; returns its log."""
         runner = self._make_runner(job)
         self._runners[job.turn.id] = runner
-        self._running_of.add(job.turn.user_id)
+        self._turns_of.add(job.turn.user_id)
         self._hold(asyncio.create_task(self._run(job, runner), name=f"turn {job.turn.id}"))
         return runner.log
 
@@ -135,7 +134,7 @@ class Supervisor:
         finally:
             self._metrics.running.dec()
             self._runners.pop(job.turn.id, None)
-            self._running_of.subtract(job.turn.user_id)
+            self._turns_of.subtract(job.turn.user_id)
             if runner.log.state in {"open", "pending"}:
                 runner.log.abandon()
 

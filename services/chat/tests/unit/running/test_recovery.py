@@ -124,7 +124,7 @@ async def test_a_turn_that_is_being_admitted_is_not_taken_over() -> None:
     bench = EngineBench()
     await with_stable_lease(bench)
     new = make_new_turn()
-    with bench.supervisor.admitting(new.id):
+    with bench.supervisor.admitting(new.id, new.user_id):
         await bench.turns.admit(new, bench.runner_id, None)
         assert await bench.recovery.take_over(()) == []
     assert [taken.id for taken in await bench.recovery.take_over(())] == [new.id]
@@ -133,7 +133,7 @@ async def test_a_turn_that_is_being_admitted_is_not_taken_over() -> None:
 async def test_a_turn_that_is_admitted_while_lost_ones_are_looked_for_is_not_taken_over() -> None:
     class AdmittingTurnStore(InMemoryTurnStore):
         async def left_behind(self, runner_id: UUID, owned: Collection[UUID], limit: int) -> list[UUID]:
-            admitting.enter_context(bench.supervisor.admitting(new.id))
+            admitting.enter_context(bench.supervisor.admitting(new.id, new.user_id))
             await self.admit(new, runner_id, None)
             return await super().left_behind(runner_id, owned, limit)
 

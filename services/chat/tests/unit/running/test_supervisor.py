@@ -1,6 +1,7 @@
 """Supervision of running turns, capacity, and the shutdown."""
 
 import asyncio
+import contextlib
 from uuid import UUID
 
 import pytest
@@ -65,24 +66,40 @@ async def test_only_the_turn_that_is_stopped_ends() -> None:
 
 async def test_a_full_process_is_overloaded() -> None:
     bench = EngineBench(generator=endless(), limit=1)
-    bench.supervisor.require_capacity(new_id())
     async with bench.supervisor.open():
         bench.supervisor.start(await bench.job())
+        with pytest.raises(Overloaded), bench.supervisor.admitting(new_id(), new_id()):
+            pytest.fail("It admitted a second turn.")
+
+
+async def test_turns_that_are_being_admitted_count_like_running_ones() -> None:
+    bench, user_id = EngineBench(limit=MIN_TURNS_OF_USER + 1), new_id()
+    with contextlib.ExitStack() as admitting:
+        for _ in range(MIN_TURNS_OF_USER):
+            admitting.enter_context(bench.supervisor.admitting(new_id(), user_id))
+        with pytest.raises(TooManyOpenTurns):
+            admitting.enter_context(bench.supervisor.admitting(new_id(), user_id))
+        admitting.enter_context(bench.supervisor.admitting(new_id(), new_id()))
         with pytest.raises(Overloaded):
-            bench.supervisor.require_capacity(new_id())
+            admitting.enter_context(bench.supervisor.admitting(new_id(), new_id()))
+    with bench.supervisor.admitting(new_id(), user_id):
+        pass
 
 
 async def test_a_user_runs_a_share_of_the_turns_of_a_process() -> None:
     bench, user_id = EngineBench(generator=endless(), limit=10 * MIN_TURNS_OF_USER), new_id()
     async with bench.supervisor.open():
         logs = [bench.supervisor.start(await bench.job(user_id=user_id)) for _ in range(MIN_TURNS_OF_USER)]
-        with pytest.raises(TooManyOpenTurns):
-            bench.supervisor.require_capacity(user_id)
-        bench.supervisor.require_capacity(new_id())
-        bench.supervisor.require_capacity(user_id, streams=MIN_TURNS_OF_USER + 1)
+        with pytest.raises(TooManyOpenTurns), bench.supervisor.admitting(new_id(), user_id):
+            pytest.fail("It admitted one more turn of the user.")
+        with bench.supervisor.admitting(new_id(), new_id()):
+            pass
+        with bench.supervisor.admitting(new_id(), user_id, streams=MIN_TURNS_OF_USER + 1):
+            pass
         bench.supervisor.stop(logs[0].turn.id, "cancelled")
         await eventually(lambda: logs[0].turn.id not in bench.supervisor.running())
-        bench.supervisor.require_capacity(user_id)
+        with bench.supervisor.admitting(new_id(), user_id):
+            pass
 
 
 async def test_closing_interrupts_the_running_turns_and_waits_until_they_are_stored() -> None:

@@ -49,6 +49,13 @@ class FeedService:
         """Return the position to start after; raises InvalidCursor, CursorExpired or Overloaded."""
         if self._readers >= self._max_readers:
             raise Overloaded("Too many event feeds are open on this server. Try again later.")
+        self._readers += 1  # one that begins counts, or many would pass the check while the database is slow
+        try:
+            return await self._first_position(user_id, cursor)
+        finally:
+            self._readers -= 1
+
+    async def _first_position(self, user_id: UUID, cursor: str | None) -> int:
         head = await self._store.head(user_id)
         if cursor is None:
             return head
