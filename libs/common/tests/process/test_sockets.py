@@ -41,6 +41,7 @@ def test_no_lost_peer_goes_unnoticed_for_longer_than_the_timeout(seconds: float)
     idle, interval = timeout.idle_and_interval
     assert idle + interval * PROBES <= max(seconds, 1 + PROBES)
     assert 3 * timeout.ping_interval < seconds
+    assert timeout.ping_interval <= 15, "the contract promises a ping every 15 s"
 
 
 class InfoSocket:

@@ -11,8 +11,10 @@ SocketOptions = tuple[tuple[int, int, int], ...]
 DEFAULT_PEER_TIMEOUT = 10.0
 PROBES = 3
 """Lost keepalive probes that end a connection."""
-PINGS_PER_TIMEOUT = 0.3
+PING_INTERVAL_SHARE = 0.3
 """Interval of a stream's pings as a part of the timeout: a lost peer misses three, and a tenth is left for delays."""
+MAX_PING_INTERVAL = 15.0
+"""Seconds. Clients may rely on it, and proxies end connections that are silent for longer."""
 MIN_REPEATED = 4
 """Repetitions of unacknowledged bytes before a peer counts as lost: three seconds with the kernel's pauses."""
 _TCP_INFO = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
@@ -31,7 +33,7 @@ class PeerTimeout:
     @property
     def ping_interval(self) -> float:
         """Seconds of silence after which a stream sends a ping."""
-        return self.seconds * PINGS_PER_TIMEOUT
+        return min(self.seconds * PING_INTERVAL_SHARE, MAX_PING_INTERVAL)
 
     @property
     def idle_and_interval(self) -> tuple[int, int]:

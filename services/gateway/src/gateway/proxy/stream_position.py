@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from gateway.http import Header
-from parley.process.sockets import PINGS_PER_TIMEOUT
+from parley.process.sockets import PING_INTERVAL_SHARE
 
 RESUME, PING = b"x-parley-resume", b"x-parley-ping"
 """Headers of a service's stream: the target that continues it, and seconds of silence before it sends a ping."""
@@ -52,7 +52,7 @@ def silence_limit(headers: Iterable[Header], *, default: float) -> float:
         ping = float(next((value for name, value in headers if name == PING), b""))
     except ValueError:
         return default
-    return min(default, ping / PINGS_PER_TIMEOUT)
+    return min(default, ping / PING_INTERVAL_SHARE)
 
 
 def ends_moved(events: bytes) -> bool:
