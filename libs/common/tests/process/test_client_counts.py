@@ -15,6 +15,13 @@ def test_a_client_that_has_nothing_any_more_is_forgotten() -> None:
     assert set(counts._counts) == {"bob"}
 
 
+def test_a_client_of_which_nothing_is_counted_is_not_remembered() -> None:
+    counts = ClientCounts()
+    counts.add("ada", 0)
+    assert not counts._counts
+    counts.subtract("ada", 0)
+
+
 def test_a_count_ends_with_its_context_also_after_an_error() -> None:
     counts = ClientCounts()
 

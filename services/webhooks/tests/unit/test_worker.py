@@ -39,6 +39,8 @@ class Queue:
         self.finished: list[str] = []
         self.sizes: list[int] = []
         self.bounds: list[tuple[int, bool, Collection[UUID]]] = []
+        self.recorded: AttemptOutcome | None = None
+        """What is recorded whatever the attempt gave."""
         self.outages = 0
         """Claims that find no database."""
 
@@ -58,8 +60,9 @@ class Queue:
         if len(self.renewals) == 1:
             raise TimeoutError("the database is slow")
 
-    async def finish(self, delivery: ClaimedDelivery, outcome: AttemptOutcome) -> None:
+    async def finish(self, delivery: ClaimedDelivery, outcome: AttemptOutcome) -> AttemptOutcome:
         self.finished.append(outcome.status)
+        return outcome if self.recorded is None else self.recorded
 
     async def backlog(self) -> dict[str, float]:
         return {"due": 3, "oldest_due_s": 9.0, "oldest_due_healthy_s": 1.5}
@@ -78,13 +81,13 @@ class Secrets:
         return [new_secret()]
 
 
-def worker_of(queue: Queue) -> DeliveryWorker:
+def worker_of(queue: Queue, registry: CollectorRegistry | None = None) -> DeliveryWorker:
     return DeliveryWorker(
         cast("Any", queue),
         cast("Any", SlowReceiver()),
         cast("SecretBox", Secrets()),
         RetrySchedule((5.0,)),
-        CollectorRegistry(),
+        registry or CollectorRegistry(),
         service="webhooks",
     )
 
@@ -108,6 +111,16 @@ async def test_deliveries_go_on_after_an_outage_of_the_database_that_counts_as_n
         await asyncio.sleep(60 * (POLL_INTERVAL + 2 * MIN_INTERVAL))
     assert queue.finished == ["delivered"]
     assert incidents.total() == before
+
+
+@virtual_time
+async def test_the_outcome_that_is_recorded_is_the_one_that_is_counted() -> None:
+    queue, registry = Queue(), CollectorRegistry()
+    queue.recorded = AttemptOutcome("failed", 0.0, 500, 3, None)
+    async with worker_of(queue, registry).running():
+        await asyncio.sleep(15)
+    assert registry.get_sample_value("webhooks_attempts_total", {"status": "failed"}) == 1
+    assert registry.get_sample_value("webhooks_attempts_total", {"status": "delivered"}) is None
 
 
 @virtual_time

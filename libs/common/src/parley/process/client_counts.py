@@ -20,13 +20,17 @@ class ClientCounts:
 
     def add(self, client: Hashable, count: int = 1) -> None:
         """Count more of a client."""
-        self._counts[client] = self._counts.get(client, 0) + count
+        self._set(client, self.of(client) + count)
 
     def subtract(self, client: Hashable, count: int = 1) -> None:
         """Count less of a client."""
-        self._counts[client] -= count
-        if not self._counts[client]:
-            del self._counts[client]
+        self._set(client, self.of(client) - count)
+
+    def _set(self, client: Hashable, count: int) -> None:
+        if count:
+            self._counts[client] = count
+        else:
+            self._counts.pop(client, None)
 
     def counted(self, client: Hashable, count: int = 1) -> "Counted":
         """Return a context in which more of a client is counted."""

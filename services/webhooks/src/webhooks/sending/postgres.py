@@ -120,25 +120,29 @@ class PostgresDeliveryQueue:
         """Keep claims whose requests have no outcome yet."""
         await self._database.execute(_RENEW, list(claims), self._lease)
 
-    async def finish(self, delivery: ClaimedDelivery, outcome: AttemptOutcome) -> None:
-        """Record an outcome, unless the delivery was claimed or requested again meanwhile."""
+    async def finish(self, delivery: ClaimedDelivery, outcome: AttemptOutcome) -> AttemptOutcome:
+        """Record an outcome, unless the delivery was claimed or requested again meanwhile; return it.
+
+        After a failure, another one is recorded and returned if the webhook has a new URL.
+        """
         if outcome.status == "delivered":
             await self._database.execute(_DELIVERED, *_values(delivery, outcome))
-            return
+            return outcome
         async with self._database.transaction() as connection:
             if await connection.fetchval(_URL, delivery.webhook_id) != delivery.url:
                 # The failure of another address says nothing about this one, which gets the delivery now.
                 outcome = replace(outcome, status="failed", retry_after=0.0)
                 await connection.execute(_FINISH, *_values(delivery, outcome))
-                return
+                return outcome
             if not row_count(await connection.execute(_FINISH, *_values(delivery, outcome))):
-                return
+                return outcome
             if outcome.gone:
                 await disable_webhooks(connection, [delivery.webhook_id], "gone")
             else:
                 await connection.execute(_FAILING, delivery.webhook_id)
                 late = await connection.fetch(_FAILING_TOO_LONG, delivery.webhook_id, self._disable_after)
                 await disable_webhooks(connection, [row["id"] for row in late], "failing")
+        return outcome
 
     async def backlog(self) -> dict[str, float]:
         """Return the number of due deliveries, at most ``MAX_COUNTED``, and the seconds for which the oldest has been.

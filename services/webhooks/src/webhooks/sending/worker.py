@@ -146,8 +146,7 @@ class DeliveryWorker:
 
     async def _deliver(self, delivery: ClaimedDelivery) -> None:
         response = await self._send(delivery)
-        outcome = self._schedule.outcome(response, delivery.attempt)
-        await self._queue.finish(delivery, outcome)
+        outcome = await self._queue.finish(delivery, self._schedule.outcome(response, delivery.attempt))
         if outcome.retry_after is not None and outcome.retry_after < POLL_INTERVAL:
             asyncio.get_running_loop().call_later(outcome.retry_after, self.wake)
         self._attempts.labels(outcome.status).inc()
