@@ -50,6 +50,9 @@ class Model:
     """Maximum answer length of requests that have none; at most ``max_output_tokens``."""
 
 
+NO_MODEL = "This server has no model. Its operator can set OPENAI_API_KEY, OPENAI_BASE_URL or MODELS_FILE."
+
+
 class Catalogue:
     """The models by alias, and the alias of the default model."""
 
@@ -65,7 +68,7 @@ class Catalogue:
         Raises ModelNotFound, and ProviderUnavailable without any model.
         """
         if self.default is None:
-            raise ProviderUnavailable("No model is configured.")
+            raise ProviderUnavailable(NO_MODEL, lasting=True)
         model = self._models.get(alias or self.default)
         if model is None or not allows(model.alias):
             raise ModelNotFound(each.alias for each in self if allows(each.alias))

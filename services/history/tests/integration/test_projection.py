@@ -151,6 +151,7 @@ async def test_text_that_postgres_cannot_store_is_repaired_and_malformed_events_
 
 
 async def test_an_event_of_an_unknown_version_or_type_is_skipped(history: RunningHistory) -> None:
-    new = SampleTurn()
+    new, dead = SampleTurn(), len(history.bus.dead_letters)
     await history.publish(replace(new.ended(), version=2), replace(new.ended(), name="conversation.turn.reconsidered"))
     await history.user(new.user_id).get(f"/api/v1/conversations/{new.conversation_id}", status=404)
+    assert len(history.bus.dead_letters) == dead

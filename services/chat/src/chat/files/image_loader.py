@@ -69,7 +69,8 @@ class ImageLoader:
             shows = "vision" in model.capabilities
             if shows:
                 size, user_id = _size_of_images(prompt), prompt.user_id
-                await self._memory.acquire(user_id, size)
+                if size:  # none for images that are in the prompt itself
+                    await self._memory.acquire(user_id, size)
                 held = size
             return await self._loaded(prompt, shows=shows)
 

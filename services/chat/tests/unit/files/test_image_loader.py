@@ -138,6 +138,30 @@ async def test_the_prompts_of_one_user_leave_memory_for_those_of_others() -> Non
     await asyncio.gather(*answers)
 
 
+async def test_a_prompt_that_loads_no_file_does_not_wait_for_memory() -> None:
+    file_id, recorder, user_id = new_id(), PromptRecorder(), new_id()
+    loader = ImageLoader(recorder, InMemoryObjects({object_key(file_id): png()}))
+    recorder.may_answer.clear()
+
+    def begun(part: dict[str, Any], sizes: dict[UUID, int]) -> asyncio.Future[Any]:
+        async def prompt_for(model: Model) -> Prompt | None:
+            return prompt_of(part, sizes=sizes, user_id=user_id)
+
+        async def first() -> None:
+            async with contextlib.aclosing(loader.stream([SEES], prompt_for)) as stream:
+                await anext(stream)
+
+        return asyncio.ensure_future(first())
+
+    fitting = MAX_LOADED_BYTES_OF_USER // MAX_PROMPT_BYTES
+    answers = [begun(part_of(file_id), {file_id: MAX_PROMPT_BYTES}) for _ in range(fitting + 1)]
+    await eventually(lambda: len(recorder.prompts) == fitting)
+    answers.append(begun({"type": "image_url", "image_url": {"url": PNG}}, {}))
+    await eventually(lambda: len(recorder.prompts) == fitting + 1)
+    recorder.may_answer.set()
+    await asyncio.gather(*answers)
+
+
 async def test_prompts_wait_while_others_hold_their_images_until_the_first_token() -> None:
     file_id, recorder = new_id(), PromptRecorder()
     loader = ImageLoader(recorder, InMemoryObjects({object_key(file_id): png()}))
