@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from parley.ids import new_id
-from webhooks.requests.signing import new_secret, shown, signature_headers
+from webhooks.outgoing.signing import new_secret, shown, signature_headers
 
 pytestmark = pytest.mark.e2e
 PROGRAM = """

@@ -13,6 +13,7 @@ from parley_cli.backup import manifest
 from parley_cli.backup.archive_reader import read_archive
 from parley_cli.backup.errors import BackupError
 from parley_cli.backup.manifest import Manifest, TablePart
+from parley_embedded.private_files import sync_folder
 
 PARTIAL_SUFFIX = ".partial"
 COMPRESSION_LEVEL = 1
@@ -65,7 +66,7 @@ class ArchiveWriter:
         _verify(self._partial)
         os.link(self._partial, self._path)  # fails if the name is taken, unlike a rename
         self._partial.unlink()
-        _sync_folder(self._path.parent)
+        sync_folder(self._path.parent)
 
     def close(self) -> None:
         """Write the directory of the ZIP file; safe to repeat."""
@@ -123,11 +124,3 @@ def _claim(file: IO[bytes], partial: Path) -> None:
         if partial.exists() and os.path.samestat(os.fstat(file.fileno()), partial.stat()):
             return
     raise BackupError(f"Another backup is writing {partial}.")
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

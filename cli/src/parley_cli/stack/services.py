@@ -13,7 +13,7 @@ from fastapi import FastAPI
 import auth.erasure.service
 import auth.main
 import auth.wiring
-import chat.events.erasure
+import chat.events.consumer
 import chat.main
 import chat.wiring
 import gateway.main
@@ -43,7 +43,7 @@ from parley_cli.stack.service_settings import (
 
 QUEUES = (
     history.projection.consumer.QUEUE,
-    chat.events.erasure.QUEUE,
+    chat.events.consumer.QUEUE,
     auth.erasure.service.QUEUE,
     webhooks.intake.binding.QUEUE,
 )

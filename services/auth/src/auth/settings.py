@@ -10,7 +10,7 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator, model_vali
 
 from auth.security import identifiers
 from parley.config.settings import DataSettings
-from parley.security.encryption import InvalidKeyError, read_key
+from parley.security.encryption import SecretKey, read_key
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 MIN_CLIENT_SECRET = 32
@@ -29,7 +29,7 @@ class AuthSettings(DataSettings):
         description="PostgreSQL DSN of the database of auth.",
         validation_alias=AliasChoices("AUTH_DATABASE_URL", "DATABASE_URL"),
     )
-    auth_secret_key: SecretStr = Field(
+    auth_secret_key: SecretKey = Field(
         description="Key that encrypts the signing keys at rest: at least 32 random bytes in base64 or hex. "
         "Keep a backup: without it the stored keys are lost and every access token is invalid."
     )
@@ -97,15 +97,6 @@ class AuthSettings(DataSettings):
         description="JSON object of the services that may request tokens: name to secret (at least 32 characters), or "
         "to a list of two, the old and the new one, during a rotation.",
     )
-
-    @field_validator("auth_secret_key")
-    @classmethod
-    def _check_strength(cls, value: SecretStr) -> SecretStr:
-        try:
-            read_key(value.get_secret_value())
-        except InvalidKeyError as error:
-            raise ValueError(str(error)) from None
-        return value
 
     @field_validator("smtp_url")
     @classmethod

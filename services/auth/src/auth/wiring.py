@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 
-from auth.accounts.plans import Plans, read_plans
+from auth.accounts.plans import Plans, load_plans
 from auth.accounts.postgres import PostgresAccountStore
 from auth.api_keys.postgres import PostgresApiKeyStore
 from auth.audit.postgres import PostgresAuditLog
@@ -66,7 +66,7 @@ async def open_services(
     settings: AuthSettings, runtime: Runtime, hasher: PasswordHasher, *, bus: Bus | None = None
 ) -> AsyncIterator[AuthServices]:
     """Open connections and services, and run the background tasks."""
-    plans = read_plans(settings.plans_file)
+    plans = load_plans(settings.plans_file)
     async with contextlib.AsyncExitStack() as stack:
         infrastructure = await stack.enter_async_context(
             open_infrastructure(settings, runtime, bus=bus, preload_keys=False)
@@ -106,7 +106,7 @@ async def open_offline(settings: AuthSettings) -> AsyncIterator[AuthServices]:
     ):
         with open_hasher(settings) as hasher:
             stores, keys = postgres_stores(pool, settings.access_token_lifetime), await _start_keys(settings, pool)
-            yield await _build(settings, stores, keys, redis, hasher, read_plans(settings.plans_file))
+            yield await _build(settings, stores, keys, redis, hasher, load_plans(settings.plans_file))
 
 
 async def delete_signing_keys(dsn: str) -> None:

@@ -45,7 +45,7 @@ class Prompt:
 
 
 def has_images(prompt: Prompt) -> bool:
-    """Tell whether a message has parts that are no text."""
+    """Tell whether a message shows an image."""
     contents = (message.get("content") for message in prompt.messages)
     return any(part.get("type") == "image_url" for parts in contents if isinstance(parts, list) for part in parts)
 

@@ -9,8 +9,8 @@ from chat.admission.admission import TurnAdmission
 from chat.admission.budget_report import BudgetReports
 from chat.admission.budgets import Budgets
 from chat.admission.context_window import ContextLoader
+from chat.admission.conversation_items import ConversationItems
 from chat.admission.conversations import ConversationCreator, ConversationReader
-from chat.admission.inserted_items import ConversationItems
 from chat.admission.plans import ChatPlans, load_plans
 from chat.admission.position import PositionResolver
 from chat.admission.prompt_files import PromptFiles
@@ -19,8 +19,8 @@ from chat.admission.token_limits import TokenLimits
 from chat.api.dependencies import ApiServices
 from chat.api.embedding_calls import EmbeddingCalls
 from chat.catalogue import Catalogue
-from chat.events.deletion_reconciler import DeletionComparison
-from chat.events.erasure import LifecycleEventHandler
+from chat.events.consumer import LifecycleEventHandler
+from chat.events.deletion_reconciler import DeletionReconciler
 from chat.events.reconciler import Reconciler
 from chat.events.verification import VerificationReport, verify
 from chat.files.image_loader import ImageLoader
@@ -213,7 +213,7 @@ def _reconciler(
     return Reconciler(
         store=PostgresMaintenanceStore(turns),
         erasure=erasure,
-        deletions=DeletionComparison(erasure, history, consumer.delete_conversation),
+        deletions=DeletionReconciler(erasure, history, consumer.delete_conversation),
         history=history,
         metrics=metrics,
         interval=settings.reconcile_interval,

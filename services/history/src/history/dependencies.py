@@ -10,7 +10,6 @@ from parley.errors import InvalidCursor, PreconditionFailed
 from parley.ids import parse_id
 from parley.security.identity import Principal, caller
 from parley.web.openapi import problems
-from parley.web.validation import FieldValueError
 
 Reader = Annotated[Principal, Depends(caller("history:read"))]
 Writer = Annotated[Principal, Depends(caller("history:write"))]
@@ -31,10 +30,3 @@ def parse_conversation_id(text: str) -> UUID:
     if found is None:
         raise ConversationNotFound
     return found
-
-
-def not_blank(text: str) -> str:
-    """Return the text unchanged; raises FieldValueError when it is empty or whitespace."""
-    if not text.strip():
-        raise FieldValueError("blank", "Must not be blank.")
-    return text

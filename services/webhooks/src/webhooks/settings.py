@@ -6,7 +6,7 @@ from typing import ClassVar
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 
 from parley.config.settings import DataSettings
-from parley.security.encryption import InvalidKeyError, read_key
+from parley.security.encryption import SecretKey
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 RETRY_DELAYS = "5,60,300,1800,7200,18000,36000,50400,72000,86400"
@@ -24,7 +24,7 @@ class WebhooksSettings(DataSettings):
         validation_alias=AliasChoices("WEBHOOKS_DATABASE_URL", "DATABASE_URL"),
         description="Postgres DSN of the database of webhooks.",
     )
-    webhooks_secret_key: SecretStr = Field(
+    webhooks_secret_key: SecretKey = Field(
         description="Key that encrypts the secrets of webhooks at rest: at least 32 random bytes in base64 or hex. "
         "Keep a backup: without it every webhook needs a new secret."
     )
@@ -48,15 +48,6 @@ class WebhooksSettings(DataSettings):
     webhooks_retention_days: int = Field(
         30, ge=1, le=365, description="Days that events and their deliveries are kept, for redelivery."
     )
-
-    @field_validator("webhooks_secret_key")
-    @classmethod
-    def _strong(cls, value: SecretStr) -> SecretStr:
-        try:
-            read_key(value.get_secret_value())
-        except InvalidKeyError as error:
-            raise ValueError(str(error)) from None
-        return value
 
     @field_validator("webhooks_allowed_networks")
     @classmethod

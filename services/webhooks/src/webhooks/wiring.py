@@ -14,7 +14,7 @@ from parley.web.runtime import Runtime
 from webhooks.database import Database
 from webhooks.deliveries.postgres import PostgresDeliveryLog
 from webhooks.deliveries.service import DeliveryService
-from webhooks.endpoints.keyed_responses import KeyedResponses
+from webhooks.endpoints.idempotency import StoredResponses
 from webhooks.endpoints.postgres import PostgresWebhookStore
 from webhooks.endpoints.service import WebhookService
 from webhooks.erasure.postgres import PostgresRedactions, PostgresUserWebhooks
@@ -22,9 +22,9 @@ from webhooks.intake.binding import EventBinding
 from webhooks.intake.consumer import EventIntake, consume_events
 from webhooks.intake.postgres import PostgresIntake
 from webhooks.intake.wanted import WantedEvents
-from webhooks.requests.http_sender import open_sender
-from webhooks.requests.signing import SecretBox
-from webhooks.requests.targets import TargetPolicy
+from webhooks.outgoing.http_sender import open_sender
+from webhooks.outgoing.signing import WebhookSecrets
+from webhooks.outgoing.targets import TargetPolicy
 from webhooks.retention.purge import EventPurger
 from webhooks.sending.backlog import BacklogReporter
 from webhooks.sending.postgres import PostgresDeliveryQueue
@@ -49,7 +49,7 @@ async def wire(
     """Open the service for the duration of the context; pass ``bus`` when several services share a process."""
     key = derive_key(read_key(settings.webhooks_secret_key.get_secret_value()), "webhook secrets")
     cipher = SecretCipher(key)
-    secrets = SecretBox(cipher)
+    secrets = WebhookSecrets(cipher)
     policy = TargetPolicy(settings.webhooks_allow_http, settings.networks())
     registry = runtime.metrics.registry
     async with contextlib.AsyncExitStack() as stack:
@@ -84,7 +84,7 @@ async def wire(
         )
         binding = EventBinding(infrastructure.bus, database)
         await stack.enter_async_context(consume_events(infrastructure.bus, intake, binding))
-        responses = KeyedResponses(database, cipher)
+        responses = StoredResponses(database, cipher)
         webhooks = WebhookService(
             PostgresWebhookStore(database), responses, secrets, policy, bind=binding.ensure, wake=worker.wake
         )

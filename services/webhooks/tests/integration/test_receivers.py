@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from webhooks.requests.http_sender import MAX_RESPONSE, HttpSender, open_sender
-from webhooks.requests.targets import TargetPolicy
+from webhooks.outgoing.http_sender import MAX_RESPONSE, HttpSender, open_sender
+from webhooks.outgoing.targets import TargetPolicy
 from webhooks_testing.receiver import Receiver
 
 pytestmark = pytest.mark.integration

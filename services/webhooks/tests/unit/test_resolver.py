@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from parley_testing.waiting import eventually
-from webhooks.requests.resolver import MAX_NAMES, RESOLVER_THREADS, PooledResolver, names_of
+from webhooks.outgoing.resolver import MAX_NAMES, RESOLVER_THREADS, PooledResolver, names_of
 
 
 class SlowNames:

@@ -9,8 +9,8 @@ import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from parley.security.encryption import SecretCipher
-from webhooks.requests.http_sender import Response
-from webhooks.requests.signing import SecretBox, new_secret, shown, signature_headers
+from webhooks.outgoing.http_sender import Response
+from webhooks.outgoing.signing import WebhookSecrets, new_secret, shown, signature_headers
 from webhooks.sending.schedule import RetrySchedule
 from webhooks.settings import RETRY_DELAYS
 
@@ -50,7 +50,7 @@ def test_only_2xx_succeeds_and_410_is_the_last_attempt() -> None:
 
 def test_a_new_secret_signs_although_the_previous_one_is_from_before_a_change_of_the_key() -> None:
     webhook_id, secret = uuid4(), new_secret()
-    before, after = (SecretBox(SecretCipher(os.urandom(32))) for _ in range(2))
-    sealed = [after.seal(secret, webhook_id), before.seal(new_secret(), webhook_id)]
-    assert after.open_all(sealed, webhook_id) == [secret]
-    assert after.open_all(sealed, uuid4()) == []
+    before, after = (WebhookSecrets(SecretCipher(os.urandom(32))) for _ in range(2))
+    encrypted = [after.encrypt(secret, webhook_id), before.encrypt(new_secret(), webhook_id)]
+    assert after.decrypt_all(encrypted, webhook_id) == [secret]
+    assert after.decrypt_all(encrypted, uuid4()) == []

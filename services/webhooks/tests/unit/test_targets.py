@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from webhooks.requests.targets import TargetPolicy, TargetRefused
+from webhooks.outgoing.targets import TargetPolicy, TargetRefused
 
 PUBLIC = ("1.1.1.1", "93.184.216.34", "2606:4700:4700::1111")
 PRIVATE = (

@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry
 from parley.errors import DependencyUnavailable
 from parley.process.tasks import incidents
 from parley_testing.virtual_time import virtual_time
-from webhooks.requests.http_sender import Response
-from webhooks.requests.signing import SecretBox, new_secret
+from webhooks.outgoing.http_sender import Response
+from webhooks.outgoing.signing import WebhookSecrets, new_secret
 from webhooks.sending.backlog import BacklogReporter
 from webhooks.sending.postgres import LEASE, MAX_BYTES_OF_USER, RENEWAL_INTERVAL, AttemptOutcome, ClaimedDelivery
 from webhooks.sending.schedule import RetrySchedule
@@ -77,7 +77,7 @@ class SlowReceiver:
 
 
 class Secrets:
-    def open_all(self, *_: object) -> list[bytes]:
+    def decrypt_all(self, *_: object) -> list[bytes]:
         return [new_secret()]
 
 
@@ -85,7 +85,7 @@ def worker_of(queue: Queue, registry: CollectorRegistry | None = None) -> Delive
     return DeliveryWorker(
         cast("Any", queue),
         cast("Any", SlowReceiver()),
-        cast("SecretBox", Secrets()),
+        cast("WebhookSecrets", Secrets()),
         RetrySchedule((5.0,)),
         registry or CollectorRegistry(),
         service="webhooks",

@@ -27,8 +27,8 @@ TOO_SLOW = (
 )
 
 
-class Upload:
-    """An upload that has a slot. It counts only the time in which the client is waited for."""
+class UploadSlot:
+    """The slot of an upload. It counts only the time in which the client is waited for."""
 
     def __init__(self, client: Hashable, limit: WaitLimit) -> None:
         self.client, self.ending = client, False
@@ -70,7 +70,7 @@ class Upload:
 class _Paced(Generic[T]):
     """Parts of an upload. A class, because an unfinished generator would need to be closed."""
 
-    def __init__(self, upload: Upload, parts: AsyncIterator[T], size: Callable[[T], int]) -> None:
+    def __init__(self, upload: UploadSlot, parts: AsyncIterator[T], size: Callable[[T], int]) -> None:
         self._upload, self._parts, self._size = upload, parts, size
 
     def __aiter__(self) -> AsyncIterator[T]:
@@ -96,16 +96,16 @@ class UploadSlots:
         """Refuse with the sentence ``refusal`` when no slot is free within ``timeout`` seconds."""
         self._total, self._of_client, self._refusal, self._timeout = total, of_client, refusal, timeout
         self._taken = ClientCounts()
-        self._uploads = set[Upload]()
+        self._uploads = set[UploadSlot]()
         self._waiters: list[_Waiter] = []
         self._check: asyncio.TimerHandle | None = None
 
     @contextlib.asynccontextmanager
-    async def take(self, client: Hashable) -> AsyncGenerator[Upload, None]:
+    async def take(self, client: Hashable) -> AsyncGenerator[UploadSlot, None]:
         """Hold a slot while the context is open; raises Overloaded if none is free, or if the upload is too slow."""
         await self._acquire(client)
         limit = at_most(None)
-        upload = Upload(client, limit)
+        upload = UploadSlot(client, limit)
         self._uploads.add(upload)
         try:
             async with limit:

@@ -4,11 +4,13 @@ import base64
 import binascii
 import os
 import re
+from typing import Annotated
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from pydantic import AfterValidator, SecretStr
 
 MIN_KEY_BYTES = 32
 MIN_DISTINCT_BYTES = 12
@@ -59,8 +61,21 @@ def _decode(text: str) -> bytes:
         raise InvalidKeyError("is neither base64 nor hex; make one with `openssl rand -base64 32`") from None
 
 
+def _strong(value: SecretStr) -> SecretStr:
+    try:
+        read_key(value.get_secret_value())
+    except InvalidKeyError as error:
+        raise ValueError(str(error)) from None
+    return value
+
+
+SecretKey = Annotated[SecretStr, AfterValidator(_strong)]
+"""A setting that is a secret key, as ``read_key`` accepts it."""
+
+
 def derive_key(key: bytes, purpose: str) -> bytes:
     """Return a 32-byte key for one purpose; no two purposes share a key."""
+    # "auth" is part of the keys of every service: without it, all data encrypted so far would be unreadable.
     return HKDF(algorithm=SHA256(), length=32, salt=None, info=f"parley auth {purpose}".encode()).derive(key)
 
 

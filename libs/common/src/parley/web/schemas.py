@@ -49,6 +49,13 @@ def max_entries(count: int) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def not_blank(text: str) -> str:
+    """Refuse a text that is empty or whitespace. Use it as an ``after`` validator."""
+    if not text.strip():
+        raise FieldValueError("blank", "Must not be blank.")
+    return text
+
+
 def refuse_null(value: object) -> object:
     """Refuse null for a member that cannot be empty. Use it as a ``before`` validator of a change."""
     if value is None:

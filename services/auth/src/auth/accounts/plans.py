@@ -22,6 +22,6 @@ class AuthPlan(BaseModel):
 Plans: TypeAlias = plans.Plans[AuthPlan]
 
 
-def read_plans(path: Path | None) -> Plans:
+def load_plans(path: Path | None) -> Plans:
     """Return the plans of a file, or the default plan without one; raises SettingsError."""
     return plans.read_plans(path, AuthPlan())

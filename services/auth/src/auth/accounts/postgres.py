@@ -6,9 +6,9 @@ from uuid import UUID
 
 import asyncpg
 
-from auth.accounts.invitations import next_status
 from auth.accounts.last_admin import keep_an_admin
 from auth.accounts.model import NewUser, PasswordChange, Status, User
+from auth.accounts.status_changes import next_status
 from auth.accounts.store import NO_CHANGES
 from auth.audit import postgres as audit
 from auth.audit.model import RequestOrigin

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from auth.accounts.model import User
-from auth.accounts.plans import read_plans
+from auth.accounts.plans import load_plans
 from auth.audit.model import RequestOrigin
 from auth.container import AuthServices, build_services
 from auth.mail.mail_queue import MailQueue
@@ -141,7 +141,7 @@ async def unit_auth_with(settings: AuthSettings, hasher: PasswordHasher, mail: M
         hasher=hasher,
         failures=MemoryFailureCounter(),
         revocation_cache=cache,
-        plans=read_plans(settings.plans_file),
+        plans=load_plans(settings.plans_file),
         mail=mail,
     )
     return UnitAuth(services, database, cache, clock)

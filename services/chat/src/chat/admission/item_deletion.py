@@ -19,7 +19,7 @@ _ITEM_ID = re.compile(r"(msg|rs|fc|fco)_([0-9a-f]{32})(?:_(i?)([0-9]{1,4}))?\Z")
 _PREFIXES = {"msg": "message", "rs": "reasoning", "fc": "function_call", "fco": "function_call_output"}
 
 
-class Answering(Protocol):
+class AnsweredMessage(Protocol):
     """The members of a turn that tell which message it answers."""
 
     @property
@@ -74,7 +74,7 @@ def without_shared(turn: Turn, item: ItemPlace, changed: Turn) -> Turn | None:
     return None
 
 
-def repeats_older(turn: Turn, sharing: Iterable[Answering]) -> bool:
+def repeats_older(turn: Turn, sharing: Iterable[AnsweredMessage]) -> bool:
     """Return whether a turn regenerates the answer to a message whose first turn is gone.
 
     History keeps that message with the first turn, so a deletion in a later one does not remove it there.

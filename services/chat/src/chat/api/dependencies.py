@@ -9,8 +9,8 @@ from starlette.requests import HTTPConnection
 
 from chat.admission.budget_report import BudgetReports
 from chat.admission.budgets import Budgets
+from chat.admission.conversation_items import ConversationItems
 from chat.admission.conversations import ConversationCreator, ConversationReader
-from chat.admission.inserted_items import ConversationItems
 from chat.api.embedding_calls import EmbeddingCalls
 from chat.api.ended_turns import EndedTurns
 from chat.catalogue import Catalogue

@@ -25,7 +25,7 @@ Delete = Callable[[UUID, UUID, datetime], Awaitable[None]]
 """Deletes a conversation, given its ID, its owner and the time of the deletion."""
 
 
-class DeletionComparison:
+class DeletionReconciler:
     """Asks history which conversations were deleted, and deletes those that are left here."""
 
     def __init__(
@@ -34,7 +34,7 @@ class DeletionComparison:
         self._store, self._history, self._delete, self._max_pages = store, history, delete, max_pages
         self._unfinished: Position | None = None
 
-    async def compare(self) -> None:
+    async def reconcile(self) -> None:
         """Compare the deletions since the last comparison, at most ``max_pages``; raises DependencyUnavailable."""
         position, self._unfinished = self._unfinished or await self._start(), None
         for _ in range(self._max_pages):

@@ -5,7 +5,7 @@ import random
 
 import structlog
 
-from chat.events.deletion_reconciler import DeletionComparison
+from chat.events.deletion_reconciler import DeletionReconciler
 from chat.events.erasure_store import TurnErasureStore
 from chat.events.maintenance_store import MaintenanceStore, UnconfirmedTurn
 from chat.history import History
@@ -30,7 +30,7 @@ class Reconciler:
         *,
         store: MaintenanceStore,
         erasure: TurnErasureStore,
-        deletions: DeletionComparison,
+        deletions: DeletionReconciler,
         history: History,
         metrics: ChatMetrics,
         interval: float,
@@ -47,7 +47,7 @@ class Reconciler:
         """Reconcile at each interval until cancelled."""
         while True:
             await asyncio.sleep(self._interval * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
-            await run_step("turn of a replica", self.reconcile_if_due)
+            await run_step("reconciliation claim", self.reconcile_if_due)
 
     async def reconcile_if_due(self) -> None:
         """Reconcile, unless another replica has begun to: while history lags, each run asks for every turn again."""
@@ -57,7 +57,7 @@ class Reconciler:
     async def reconcile(self) -> None:
         """Compare with history, then purge. An unavailable dependency leaves the work to the next run."""
         await run_step("reconciliation", self._compare)
-        await run_step("deletions", self._deletions.compare)
+        await run_step("deletions", self._deletions.reconcile)
         await run_step("deleted conversations", self._erasure.blank_deleted_conversations)
         await run_step("purge", self._purge)
 

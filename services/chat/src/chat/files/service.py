@@ -33,6 +33,7 @@ TOO_MANY_UPLOADS = f"Too many uploads run. At most {MAX_UPLOADS_OF_USER} of a us
 ARCHIVE_PAGE = 100
 UPLOAD_TIMEOUT = 3600.0
 """Maximum seconds of an upload. After twice as long, its process must have died: the collector removes what is left."""
+TOO_LONG = "The upload took more than an hour. Nothing was stored. Send it over a faster connection, or split the file."
 
 
 class FileService:
@@ -59,7 +60,7 @@ class FileService:
             paced = slot.paced(form, _file_bytes)
             async with at_most(UPLOAD_TIMEOUT):
                 return await self._receive(user_id, paced, limits, purposes, length)
-        raise InvalidRequest("The upload took too long.")
+        raise InvalidRequest(TOO_LONG)
 
     async def page(
         self, user_id: UUID, before: UUID | None, limit: int, *, purpose: str | None = None

@@ -11,8 +11,8 @@ from fastapi import FastAPI
 from chat.admission.budget_report import BudgetReports
 from chat.admission.budgets import Budgets
 from chat.admission.context_window import ContextLoader
+from chat.admission.conversation_items import ConversationItems
 from chat.admission.conversations import ConversationCreator, ConversationReader
-from chat.admission.inserted_items import ConversationItems
 from chat.admission.position import PositionResolver
 from chat.admission.token_limits import TokenLimits
 from chat.api.dependencies import ApiServices

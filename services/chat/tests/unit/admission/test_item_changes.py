@@ -3,7 +3,7 @@
 import asyncio
 from uuid import UUID
 
-from chat.admission.inserted_items import ConversationItems, ItemsRequest
+from chat.admission.conversation_items import ConversationItems, ItemsRequest
 from chat.admission.plans import ChatPlan
 from chat.admission.position import PositionResolver
 from chat.admission.token_limits import TokenLimits

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from prometheus_client import CollectorRegistry
 
-from chat.events.deletion_reconciler import OVERLAP, DeletionComparison
+from chat.events.deletion_reconciler import OVERLAP, DeletionReconciler
 from chat.events.maintenance_store import UnconfirmedTurn
 from chat.events.reconciler import PAGE_SIZE, Reconciler
 from chat.history import DeletedConversation, StoredTurn
@@ -28,7 +28,7 @@ class ReconcilerBench:
         self.reconciler = Reconciler(
             store=self.store,
             erasure=self.erasure,
-            deletions=DeletionComparison(self.erasure, self.history, self.delete),
+            deletions=DeletionReconciler(self.erasure, self.history, self.delete),
             history=self.history,
             metrics=ChatMetrics(self.registry),
             interval=60,
@@ -143,8 +143,8 @@ async def test_deletions_of_one_moment_that_one_run_cannot_compare_do_not_hide_l
     erased = [DeletedConversation(new_id(), new_id(), moment) for _ in range(PAGE_SIZE)]
     later = deletion(timedelta(minutes=50))
     bench.history.deleted = [*erased, later]
-    comparison = DeletionComparison(bench.erasure, bench.history, bench.delete, max_pages=1)
-    await comparison.compare()
+    deletions = DeletionReconciler(bench.erasure, bench.history, bench.delete, max_pages=1)
+    await deletions.reconcile()
     assert later.conversation_id not in bench.erasure.deleted
-    await comparison.compare()
+    await deletions.reconcile()
     assert later.conversation_id in bench.erasure.deleted

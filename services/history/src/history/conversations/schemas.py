@@ -6,9 +6,8 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, StrictBool, StringConstraints, field_validator
 
-from history.dependencies import not_blank
 from parley.times import Timestamp
-from parley.web.schemas import Id, Money, RequestBody, ResponseBody, Text, max_entries, refuse_null
+from parley.web.schemas import Id, Money, RequestBody, ResponseBody, Text, max_entries, not_blank, refuse_null
 
 Archived = Literal["false", "true", "all"]
 MAX_METADATA = 16

@@ -7,12 +7,12 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import AfterValidator
 
-from history.dependencies import PAGE_RESPONSES, Cursor, Limit, Reader, not_blank
+from history.dependencies import PAGE_RESPONSES, Cursor, Limit, Reader
 from history.messages.schemas import Role
 from history.search.schemas import SearchHit
 from history.search.service import SearchService
 from history.search.store import SearchQuery
-from parley.web.schemas import Page, Text
+from parley.web.schemas import Page, Text, not_blank
 from parley.web.validation import FieldValueError
 
 router = APIRouter(prefix="/api/v1", tags=["reading"])

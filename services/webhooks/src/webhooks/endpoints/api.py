@@ -10,7 +10,7 @@ from parley.web.app import JsonRoute
 from parley.web.idempotency_keys import IdempotencyKeyReused, check_idempotency_key
 from parley.web.openapi import REPLAYED, IdempotencyKey, location, problems
 from parley.web.schemas import Page
-from webhooks.endpoints.keyed_responses import KeyedRequest, fingerprint
+from webhooks.endpoints.idempotency import KeyedRequest, fingerprint
 from webhooks.endpoints.schemas import WebhookBody, WebhookPatch, WebhookSecretView, WebhookView
 from webhooks.endpoints.service import WebhookService
 from webhooks.web.dependencies import EXAMPLE_WEBHOOK, NO_STORE, Cursor, Limit, Manager, parse_path_id

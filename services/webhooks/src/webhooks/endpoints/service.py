@@ -11,12 +11,12 @@ from parley.storage.postgres import Connection
 from parley.times import now
 from parley.web import cursors
 from parley.web.schemas import Page
-from webhooks.endpoints.keyed_responses import KeyedRequest, KeyedResponses
+from webhooks.endpoints.idempotency import KeyedRequest, StoredResponses
 from webhooks.endpoints.model import MAX_OWN_WEBHOOKS, MAX_SHARED_WEBHOOKS, TooManyWebhooksError, Webhook
 from webhooks.endpoints.postgres import PostgresWebhookStore
 from webhooks.endpoints.schemas import WebhookBody, WebhookPatch, WebhookSecretView, WebhookView
-from webhooks.requests.signing import SecretBox, new_secret, shown
-from webhooks.requests.targets import TargetPolicy
+from webhooks.outgoing.signing import WebhookSecrets, new_secret, shown
+from webhooks.outgoing.targets import TargetPolicy
 from webhooks.scopes import SCOPE_ALL, SCOPE_OWN
 
 TOO_MANY = {
@@ -31,8 +31,8 @@ class WebhookService:
     def __init__(
         self,
         store: PostgresWebhookStore,
-        responses: KeyedResponses,
-        secrets: SecretBox,
+        responses: StoredResponses,
+        secrets: WebhookSecrets,
         targets: TargetPolicy,
         *,
         bind: Callable[[], Awaitable[None]],
@@ -65,7 +65,7 @@ class WebhookService:
         )
 
         async def add(connection: Connection) -> WebhookSecretView:
-            if not await self._store.add(connection, webhook, self._secrets.seal(secret, webhook.id)):
+            if not await self._store.add(connection, webhook, self._secrets.encrypt(secret, webhook.id)):
                 raise NotFound
             return WebhookSecretView.with_secret(webhook, shown(secret))
 
@@ -116,10 +116,10 @@ class WebhookService:
         A repeated request gets the first result and True. Raises NotFound.
         """
         secret, shared = new_secret(), sees_shared(principal)
-        sealed = self._secrets.seal(secret, webhook_id)
+        encrypted = self._secrets.encrypt(secret, webhook_id)
 
         async def rotate(connection: Connection) -> WebhookSecretView:
-            webhook = await self._store.rotate(connection, principal.user_id, webhook_id, sealed, shared=shared)
+            webhook = await self._store.rotate(connection, principal.user_id, webhook_id, encrypted, shared=shared)
             if webhook is None:
                 raise NotFound
             return WebhookSecretView.with_secret(webhook, shown(secret))

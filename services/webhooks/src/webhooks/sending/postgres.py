@@ -53,7 +53,7 @@ class ClaimedDelivery:
     attempt: int
     url: str
     body: bytes
-    sealed_secrets: tuple[bytes, ...]
+    encrypted_secrets: tuple[bytes, ...]
     owner: UUID
     """The user of the webhook."""
     is_own: bool = True
@@ -175,7 +175,7 @@ def _claimed(row: Row, claim: UUID) -> ClaimedDelivery:
         attempt=row["attempt"],
         url=row["url"],
         body=row["body"],
-        sealed_secrets=secrets,
+        encrypted_secrets=secrets,
         owner=row["user_id"],
         is_own=row["is_own"],
     )

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 
-from webhooks.requests.http_sender import Response
+from webhooks.outgoing.http_sender import Response
 from webhooks.sending.postgres import AttemptOutcome
 
 GONE = 410

@@ -17,9 +17,9 @@ from parley.errors import DependencyUnavailable
 from parley.process.loop_steps import run_step
 from parley.process.tasks import background
 from parley.process.timeouts import at_most
-from webhooks.requests.http_sender import REQUEST_TIMEOUT, HttpSender, Response
-from webhooks.requests.resolver import names_of
-from webhooks.requests.signing import SecretBox, signature_headers
+from webhooks.outgoing.http_sender import REQUEST_TIMEOUT, HttpSender, Response
+from webhooks.outgoing.resolver import names_of
+from webhooks.outgoing.signing import WebhookSecrets, signature_headers
 from webhooks.sending.postgres import MAX_BYTES_OF_USER, RENEWAL_INTERVAL, ClaimedDelivery, PostgresDeliveryQueue
 from webhooks.sending.schedule import RetrySchedule
 
@@ -49,7 +49,7 @@ class DeliveryWorker:
         self,
         queue: PostgresDeliveryQueue,
         sender: HttpSender,
-        secrets: SecretBox,
+        secrets: WebhookSecrets,
         schedule: RetrySchedule,
         registry: CollectorRegistry,
         *,
@@ -163,7 +163,7 @@ class DeliveryWorker:
         )
 
     async def _send(self, delivery: ClaimedDelivery) -> Response:
-        keys = self._secrets.open_all(delivery.sealed_secrets, delivery.webhook_id)
+        keys = self._secrets.decrypt_all(delivery.encrypted_secrets, delivery.webhook_id)
         if not keys:
             return Response(None, "secret_unreadable", 0)
         signed = signature_headers(delivery.event_id, int(time.time()), delivery.body, keys)

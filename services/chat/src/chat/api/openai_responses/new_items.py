@@ -5,7 +5,7 @@ from uuid import UUID
 
 from starlette.requests import HTTPConnection
 
-from chat.admission.inserted_items import ItemsRequest
+from chat.admission.conversation_items import ItemsRequest
 from chat.api.openai_responses.checks import check_item
 from chat.api.openai_responses.item_references import REFERENCE
 from chat.api.request_checks import invalid

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, Strict, StringConst
 
 from chat.protocols.parley.tools import ToolOptions
 from parley.times import Timestamp
-from parley.web.schemas import Id, Page, ResponseBody, Text, max_entries
+from parley.web.schemas import Id, Page, ResponseBody, Text, max_entries, not_blank
 from parley.web.validation import FieldValueError
 from parley_events.parts import ErrorInfo, Usage
 
@@ -28,13 +28,7 @@ def _client_id(value: UUID) -> UUID:
     return value
 
 
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise FieldValueError("blank", "Must not be blank.")
-    return text
-
-
-Message = Annotated[Text, StringConstraints(min_length=1, max_length=MAX_TEXT), AfterValidator(_not_blank)]
+Message = Annotated[Text, StringConstraints(min_length=1, max_length=MAX_TEXT), AfterValidator(not_blank)]
 SystemPrompt = Annotated[Text, StringConstraints(max_length=MAX_TEXT)]
 ClientId = Annotated[Id, AfterValidator(_client_id)]
 

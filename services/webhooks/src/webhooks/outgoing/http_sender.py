@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from webhooks.requests.resolver import PooledResolver
-from webhooks.requests.targets import TargetPolicy, TargetRefused
+from webhooks.outgoing.resolver import PooledResolver
+from webhooks.outgoing.targets import TargetPolicy, TargetRefused
 
 REQUEST_TIMEOUT = 15.0
 """Seconds from the start of a request to the head of its response."""

@@ -35,20 +35,20 @@ def signature_headers(event_id: UUID, timestamp: int, body: bytes, keys: Sequenc
     }
 
 
-class SecretBox:
+class WebhookSecrets:
     """Encrypts the secrets of webhooks; each ciphertext belongs to one webhook."""
 
     def __init__(self, cipher: SecretCipher) -> None:
         self._cipher = cipher
 
-    def seal(self, secret: bytes, webhook_id: UUID) -> bytes:
+    def encrypt(self, secret: bytes, webhook_id: UUID) -> bytes:
         """Return the encrypted secret."""
         return self._cipher.encrypt(secret, f"webhook {webhook_id}")
 
-    def open_all(self, sealed: Sequence[bytes], webhook_id: UUID) -> list[bytes]:
+    def decrypt_all(self, encrypted: Sequence[bytes], webhook_id: UUID) -> list[bytes]:
         """Return the secrets that can be decrypted: the previous one may be from before a change of the key."""
         found = []
-        for each in sealed:
+        for each in encrypted:
             with contextlib.suppress(DecryptionError):
                 found.append(self._cipher.decrypt(each, f"webhook {webhook_id}"))
         return found

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from chat.events.erasure import LifecycleEventHandler
+from chat.events.consumer import LifecycleEventHandler
 from chat.generation import AnswerChunk
 from chat.model import LogEntry
 from chat_testing.bench import EngineBench

@@ -35,7 +35,7 @@ class KeyedRequest:
     fingerprint: bytes
 
 
-class KeyedResponses:
+class StoredResponses:
     """Keeps the responses of requests that succeeded, encrypted because they contain secrets, for 24 hours."""
 
     def __init__(self, database: Database, cipher: SecretCipher) -> None:
@@ -60,8 +60,8 @@ class KeyedResponses:
             if row is not None:
                 return self._first(row, request), True
             view = await work(connection)
-            sealed = self._cipher.encrypt(view.model_dump_json().encode(), _name(request))
-            await connection.execute(_STORE, *place, request.fingerprint, sealed)
+            encrypted = self._cipher.encrypt(view.model_dump_json().encode(), _name(request))
+            await connection.execute(_STORE, *place, request.fingerprint, encrypted)
             return view, False
 
     def _first(self, row: Row, request: KeyedRequest) -> WebhookSecretView:

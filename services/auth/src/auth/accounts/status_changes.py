@@ -1,4 +1,4 @@
-"""Status of invited accounts that are disabled and enabled again."""
+"""Changes of the status of accounts: an invited account that is disabled and enabled again stays invited."""
 
 from auth.accounts.model import Status, User
 from parley.storage.postgres import Connection
