@@ -149,3 +149,12 @@ test("a refused file is an error with its code", async () => {
   script(Response.json({ code: "unsupported_media_type", detail: "No." }, { status: 415 }));
   await assert.rejects(parley().upload(new Blob(["x"])), (error) => error instanceof ParleyError && error.code === "unsupported_media_type");
 });
+
+test("a feed that ends before its first event continues where it began, and misses nothing", async () => {
+  const event = 'id: c2\nevent: conversation.updated\ndata: {"data":{"title":"Plans"}}\n\n';
+  const requests = script(new Response(": connected\nid: c1\n\n"), new Response(`: connected\nid: c1\n\n${event}`));
+  const feed = parley().feed(AbortSignal.timeout(10_000));
+  assert.deepEqual((await feed.next()).value, { type: "conversation.updated", data: { title: "Plans" } });
+  assert.deepEqual(requests.map((each) => each.headers.get("last-event-id")), [null, "c1"]);
+  await feed.return();
+});

@@ -17,7 +17,9 @@ export async function* feed(send: Send, baseUrl: string, signal: AbortSignal): A
       const response = await send(new Request(`${baseUrl}/api/v1/events`, { headers, signal }));
       if (attempt > 0 && cursor === null) yield { type: "gap", data: null };
       attempt = 0;
-      for await (const { id, event, data } of events(response)) {
+      // The feed begins with the ID of its position, so that a connection which ends before the first event loses none.
+      const from = (id: string): string => (cursor ??= id);
+      for await (const { id, event, data } of events(response, from)) {
         if (id) cursor = id;
         if (event && id) yield { type: event, data: (JSON.parse(data) as { data: Record<string, unknown> }).data };
       }

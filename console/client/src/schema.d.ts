@@ -7561,6 +7561,11 @@ export interface components {
          */
         "If-Match": string;
         /**
+         * @description The ETag of what you have. If it is current, the response is 304 without a body.
+         * @example "3"
+         */
+        "If-None-Match": string;
+        /**
          * @description ETag of the file whose range is wanted; another returns the whole file.
          * @example "0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c"
          */
@@ -10216,7 +10221,13 @@ export interface operations {
     history_get_conversation: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description The ETag of what you have. If it is current, the response is 304 without a body.
+                 * @example "3"
+                 */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+            };
             path: {
                 /** @example 01a200aa-0000-7000-8000-000000000000 */
                 conversation_id: string;
@@ -10241,6 +10252,20 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Conversation"];
                 };
+            };
+            /** @description `If-None-Match` names the current ETag. */
+            304: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             400: components["responses"]["BadRequest-AmbiguousCredentials"];
             401: components["responses"]["Unauthorized"];
@@ -10887,6 +10912,11 @@ export interface operations {
                  */
                 Range?: components["parameters"]["Range"];
                 /**
+                 * @description ETag of the file that you have: the response is 304 without a body.
+                 * @example "0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c"
+                 */
+                "If-None-Match"?: string;
+                /**
                  * @description ETag of the file whose range is wanted; another returns the whole file.
                  * @example "0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c"
                  */
@@ -10958,6 +10988,20 @@ export interface operations {
                     "application/octet-stream": string;
                 };
             };
+            /** @description `If-None-Match` names the current ETag. */
+            304: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             400: components["responses"]["BadRequest-AmbiguousCredentials"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden-InsufficientScope"];
@@ -11018,7 +11062,9 @@ export interface operations {
                 role?: ("user" | "assistant" | "tool") | null;
                 /** @example 01a200aa-0000-7000-8000-000000000000 */
                 conversation_id?: string | null;
+                /** @description Messages from this time on. Without a time zone, it is in UTC. */
                 from?: string | null;
+                /** @description Messages before this time. Without a time zone, it is in UTC. */
                 to?: string | null;
                 /**
                  * @description Entries per page.
@@ -12487,6 +12533,11 @@ export interface operations {
                  */
                 Range?: components["parameters"]["Range"];
                 /**
+                 * @description ETag of the file that you have: the response is 304 without a body.
+                 * @example "0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c"
+                 */
+                "If-None-Match"?: string;
+                /**
                  * @description ETag of the file whose range is wanted; another returns the whole file.
                  * @example "0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c"
                  */
@@ -12557,6 +12608,20 @@ export interface operations {
                 content: {
                     "application/octet-stream": string;
                 };
+            };
+            /** @description `If-None-Match` names the current ETag. */
+            304: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
+                    "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
+                    "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             400: components["responses"]["OpenAiBadRequest-AmbiguousCredentials"];
             401: components["responses"]["OpenAiUnauthorized"];

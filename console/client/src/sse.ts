@@ -7,12 +7,12 @@ const SILENCE_MS = 40_000;
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 8_000;
 
-/** Yield the events of a response. Raises when the connection breaks or is silent. */
-export async function* events(response: Response): AsyncGenerator<EventSourceMessage> {
+/** Yield the events of a response. Raises when the connection breaks or is silent. `onId` gets each ID, also one without an event. */
+export async function* events(response: Response, onId?: (id: string) => void): AsyncGenerator<EventSourceMessage> {
   const body = response.body;
   if (!body) return;
   const found: EventSourceMessage[] = [];
-  const parser = createParser({ onEvent: (event) => found.push(event) });
+  const parser = createParser({ onEvent: (event) => found.push(event), onId });
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   try {
     for (;;) {
