@@ -221,12 +221,18 @@ _FAILURES: dict[str, type[ProviderFailure]] = {
 }
 
 
-def failure(code: str, *, retry_after: int | None = None, turn_id: UUID | None = None) -> ProviderFailure:
-    """Return the exception for the ``error.code`` of a failed turn."""
+REFUSED = "The model provider refused the request, and would refuse it again. Check its parameters."
+"""Detail of a ProviderFailure that is lasting. It is stored with the turn, so that a replay is lasting, too."""
+
+
+def failure(
+    code: str, message: str | None = None, *, retry_after: int | None = None, turn_id: UUID | None = None
+) -> ProviderFailure:
+    """Return the exception for ``error.code`` and ``error.message`` of a failed turn."""
     kind = _FAILURES.get(code, ProviderFailure)
     if retry_after is None and kind in {ProviderRateLimited, ProviderUnavailable, ImagesUnavailable}:
         retry_after = 1
-    return kind(retry_after=retry_after, turn_id=turn_id)
+    return kind(message, retry_after=retry_after, turn_id=turn_id, lasting=message == REFUSED)
 
 
 def _turn_header(turn_id: UUID | None) -> dict[str, str]:

@@ -44,6 +44,7 @@ async def test_a_turn_without_output_fails_cleanly(
     body = response.json()
     assert (response.status_code, body["code"]) == (status, code)
     assert "canary" not in response.text
+    assert ("x-should-retry" in response.headers) == (code == "provider_error" and calls == 1)
     if code in {"provider_rate_limited", "provider_unavailable"}:
         assert int(response.headers["retry-after"]) >= 1
     turn = await user.turn(body["turn_id"])

@@ -100,5 +100,6 @@ def whole_answer(opened: Turn, turn: Turn | None) -> str:
 
 def failure_of(turn: Turn) -> errors.ProviderFailure:
     """Return the error of a failed turn."""
-    code, retry_after = (turn.error.code, turn.error.retry_after) if turn.error else ("provider_error", None)
-    return errors.failure(code, retry_after=retry_after, turn_id=turn.id)
+    if turn.error is None:
+        return errors.failure("provider_error", turn_id=turn.id)
+    return errors.failure(turn.error.code, turn.error.message, retry_after=turn.error.retry_after, turn_id=turn.id)

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from chat.errors import (
+    REFUSED,
     ProviderContentFiltered,
     ProviderContextExceeded,
     ProviderFailure,
@@ -107,7 +108,8 @@ def from_status(status: int, headers: Mapping[str, str], body: Any) -> AttemptFa
     kind, retryable = _BY_STATUS.get(status, (ProviderFailure, status >= FIRST_SERVER_ERROR))
     if kind is ProviderRateLimited and codes & _QUOTA_CODES:
         return AttemptFailed(ProviderUnavailable(), retryable=False, server_failed=False)
-    return AttemptFailed(kind(retry_after=retry_after(headers)), retryable=retryable, server_failed=False)
+    detail = None if retryable else REFUSED
+    return AttemptFailed(kind(detail, retry_after=retry_after(headers)), retryable=retryable, server_failed=False)
 
 
 def reported_failure(document: Mapping[str, Any], *, named: bool) -> AttemptFailed | None:
