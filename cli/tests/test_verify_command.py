@@ -1,6 +1,7 @@
 """`parley verify`: output and exit status."""
 
 import asyncio
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -29,10 +30,19 @@ def test_a_long_list_of_findings_is_shortened() -> None:
     assert lines[-2] == "… and 7 more"
 
 
-def test_a_missing_setting_prints_one_line_and_exits_with_status_2() -> None:
+def test_a_missing_setting_prints_one_line_and_exits_with_status_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # a server may run in this clone
     result = CliRunner().invoke(build(), ["verify"])
     assert result.exit_code == 2
     assert "parley verify: CHAT_DATABASE_URL: is required" in result.stderr
+
+
+def test_a_data_folder_without_a_running_server_is_named(tmp_path: Path) -> None:
+    result = CliRunner().invoke(build(), ["verify", "--data-dir", str(tmp_path)])
+    assert result.exit_code == 2
+    assert f"Start it: parley run --data-dir {tmp_path}" in result.stderr
 
 
 @pytest.mark.integration

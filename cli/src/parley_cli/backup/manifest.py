@@ -68,6 +68,10 @@ class DatabasePart(_ManifestPart):
         """The number of rows in all tables."""
         return sum(table.rows for table in self.tables)
 
+    def rows_of(self, table: str) -> int:
+        """Return the number of rows of a table."""
+        return sum(part.rows for part in self.tables if part.name == table)
+
 
 class EncryptedKey(_ManifestPart):
     """A secret key, encrypted with AES-256-GCM under a key that scrypt derives from a passphrase; bytes in base64."""

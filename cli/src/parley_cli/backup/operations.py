@@ -17,6 +17,7 @@ from parley_cli.backup.manifest import Manifest, SecretKeyPart
 from parley_cli.backup.progress import RestoreProgress
 from parley_cli.backup.services import in_order
 
+KEY_OPTION = "--secret-key-file"
 _NEW_KEY_BYTES = 32
 
 
@@ -61,7 +62,7 @@ async def restore(access: DatabaseAccess, archive: ArchiveReader, options: Resto
     key = _choose_key(archive, access, options) if "auth" in access.dsns else None
     if "webhooks" in access.dsns:
         shared = key if access.new_key_file is not None else None
-        _require_key_of_webhooks(archive, access.secret_keys.get("webhooks") or shared)
+        _require_key_of_webhooks(archive, access.secret_keys.get("webhooks") or shared, access)
     if key is not None and access.new_key_file is not None:
         from parley_embedded.private_files import write_private
 
@@ -85,23 +86,27 @@ def _choose_key(archive: ArchiveReader, access: DatabaseAccess, options: Restore
         return key
     if access.new_key_file is not None and part.encrypted and options.passphrase:
         return secret_key.decrypt(part, options.passphrase)
-    raise _missing(part)
+    raise _missing(part, access)
 
 
-def _require_key_of_webhooks(archive: ArchiveReader, key: str | None) -> None:
-    part = archive.manifest.secret_key(secret_key.NAMES["webhooks"])
-    if part is None:
+def _require_key_of_webhooks(archive: ArchiveReader, key: str | None, access: DatabaseAccess) -> None:
+    part, content = archive.manifest.secret_key(secret_key.NAMES["webhooks"]), archive.manifest.database("webhooks")
+    if part is None or content is None or content.rows_of("webhooks") == 0:
         return
     if not key:
-        raise _missing(part)
+        raise _missing(part, access)
     secret_key.require_same(part, key)
 
 
-def _missing(part: SecretKeyPart) -> BackupError:
+def _missing(part: SecretKeyPart, access: DatabaseAccess) -> BackupError:
+    file = access.new_key_file
+    found = (
+        "Set it" if file is None else f"Give the file {file.name} of the data folder of the backup with {KEY_OPTION}"
+    )
     give = ", or give --passphrase-file" if part.encrypted and part.name == secret_key.NAMES["auth"] else ""
     return BackupError(
         f"{part.name} with the fingerprint {part.fingerprint} is required: it encrypted secrets in the archive. "
-        f"Set it{give}, {secret_key.WAY_ON[part.name]}."
+        f"{found}{give}, {secret_key.WAY_ON[part.name]}."
     )
 
 

@@ -38,15 +38,20 @@ def read_passphrase(command: str, path: Path | None) -> str | None:
     """Return the passphrase in a file; exit with status 2 when it cannot be read or is too short."""
     from parley_cli.backup.secret_key import MIN_PASSPHRASE
 
+    text = read_option_file(command, "--passphrase-file", path)
+    if text is not None and len(text) < MIN_PASSPHRASE:
+        fail(command, f"--passphrase-file: needs at least {MIN_PASSPHRASE} characters.", status=MISUSED)
+    return text
+
+
+def read_option_file(command: str, option: str, path: Path | None) -> str | None:
+    """Return the text of the file that an option names, ``-`` for standard input; exit with status 2 if it fails."""
     if path is None:
         return None
     try:
-        text = (sys.stdin.readline() if path == STANDARD_INPUT else path.read_text(encoding="utf-8")).strip()
+        return (sys.stdin.readline() if path == STANDARD_INPUT else path.read_text(encoding="utf-8")).strip()
     except (OSError, UnicodeDecodeError):
-        fail(command, f"--passphrase-file: cannot read {path}.", status=MISUSED)
-    if len(text) < MIN_PASSPHRASE:
-        fail(command, f"--passphrase-file: needs at least {MIN_PASSPHRASE} characters.", status=MISUSED)
-    return text
+        fail(command, f"{option}: cannot read {path}.", status=MISUSED)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from parley_cli.commands.backup_options import (
     PassphraseOption,
     ServiceOption,
     choose_services,
+    read_option_file,
     read_passphrase,
     report_failures,
 )
@@ -23,11 +24,15 @@ if TYPE_CHECKING:
     from parley_cli.backup.operations import RestoreOptions
 
 COMMAND = "parley restore"
-DONE = "Restored: {services}. Start Parley, then run: parley verify --repair"
+DONE = "Restored: {services}. Start Parley, then run: parley verify --repair{where}"
 
 ArchiveArgument = Annotated[Path, typer.Argument(metavar="ARCHIVE", help="File that parley backup wrote.")]
 CheckOption = Annotated[bool, typer.Option("--check", help="Only read and verify the archive.")]
 ReplaceOption = Annotated[bool, typer.Option("--replace", help="Delete everything that the databases contain.")]
+SecretKeyOption = Annotated[
+    Path | None,
+    typer.Option("--secret-key-file", help="The file auth-secret-key of the data folder of the backup, for a new one."),
+]
 NewSigningKeysOption = Annotated[
     bool,
     typer.Option("--new-signing-keys", help="Restore without the signing keys and AUTH_SECRET_KEY of the archive."),
@@ -44,6 +49,7 @@ def restore(
     replace: ReplaceOption = False,
     service: ServiceOption = None,
     passphrase_file: PassphraseOption = None,
+    secret_key_file: SecretKeyOption = None,
     new_signing_keys: NewSigningKeysOption = False,
     print_secret_key: PrintKeyOption = False,
     data_dir: DataDirOption = None,
@@ -57,6 +63,7 @@ def restore(
     """
     wanted = choose_services(COMMAND, service)
     passphrase = read_passphrase(COMMAND, passphrase_file)
+    secret_key = read_option_file(COMMAND, "--secret-key-file", secret_key_file)
     local = load_settings(data_dir)
     with report_failures(COMMAND):
         from parley_cli.backup import operations
@@ -77,19 +84,24 @@ def restore(
                 for name in services:
                     require_package(name, f"parley-{name}", COMMAND)
                 options = operations.RestoreOptions(replace, new_signing_keys, passphrase)
-                asyncio.run(_restore(local, reader, services, options))
+                asyncio.run(_restore(local, reader, services, options, secret_key))
             typer.echo(render(archive, reader.manifest))
     left = [name for name in wanted if name not in services]
     if left:
         typer.echo(f"Not in the archive, and left as it is: {', '.join(left)}")
-    typer.echo("Nothing was changed." if check else DONE.format(services=", ".join(services)))
+    where = "" if data_dir is None else f" --data-dir {data_dir}"
+    typer.echo("Nothing was changed." if check else DONE.format(services=", ".join(services), where=where))
 
 
 async def _restore(
-    local: LocalSettings, archive: "ArchiveReader", services: list[str], options: "RestoreOptions"
+    local: LocalSettings,
+    archive: "ArchiveReader",
+    services: list[str],
+    options: "RestoreOptions",
+    secret_key: str | None,
 ) -> None:
     from parley_cli.backup import operations
     from parley_cli.stack.database_access import open_to_replace
 
-    async with open_to_replace(local, services) as access:
+    async with open_to_replace(local, services, secret_key) as access:
         await operations.restore(access, archive, options)

@@ -8,7 +8,7 @@ import typer
 from parley.config.settings import SettingsError, load
 from parley.errors import ParleyError
 from parley.observability import logs
-from parley_cli.commands.shared import fail, load_settings, require_package
+from parley_cli.commands.shared import DataDirOption, fail, load_settings, require_package
 from parley_cli.stack import connections
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ SettleOption = Annotated[float, typer.Option(help="Skip turns that ended less th
 RepairOption = Annotated[bool, typer.Option("--repair", help="Publish the events of missing and altered turns again.")]
 
 
-def verify(settle: SettleOption = DEFAULT_SETTLE, repair: RepairOption = False) -> None:
+def verify(settle: SettleOption = DEFAULT_SETTLE, repair: RepairOption = False, data_dir: DataDirOption = None) -> None:
     """Compare the turns that chat accepted with the turns that history stores.
 
     Exit status: 0 everything agrees, 1 something differs, 2 the comparison failed.
@@ -30,10 +30,11 @@ def verify(settle: SettleOption = DEFAULT_SETTLE, repair: RepairOption = False) 
     from chat.settings import ChatSettings
     from chat.wiring import verify_once
 
-    local = load_settings()
+    local = load_settings(data_dir)
     logs.configure("error")
     try:
-        connections.use(local.data_dir)
+        if not connections.use(local.data_dir) and data_dir is not None:
+            raise SettingsError(f"No server runs with this folder. Start it: parley run --data-dir {data_dir}")
         settings = load(ChatSettings)
         report = asyncio.run(verify_once(settings, settle=settle, repair=repair))
     except (SettingsError, ParleyError, OSError) as error:

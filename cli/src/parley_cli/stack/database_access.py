@@ -40,12 +40,17 @@ async def open_to_read(local: LocalSettings, services: list[str]) -> AsyncIterat
 
 
 @contextlib.asynccontextmanager
-async def open_to_replace(local: LocalSettings, services: list[str]) -> AsyncIterator[DatabaseAccess]:
-    """Open the databases of a server that does not run, in a new data folder if there is none."""
+async def open_to_replace(
+    local: LocalSettings, services: list[str], secret_key: str | None = None
+) -> AsyncIterator[DatabaseAccess]:
+    """Open the databases of a server that does not run, in a new data folder if there is none.
+
+    ``secret_key`` is that of a folder that has none yet.
+    """
     if is_container():
         yield _configured(services)
         return
-    async with _stopped(local, local.data_dir.absolute(), services) as access:
+    async with _stopped(local, local.data_dir.absolute(), services, secret_key) as access:
         yield access
 
 
@@ -55,7 +60,9 @@ def _configured(services: list[str]) -> DatabaseAccess:
 
 
 @contextlib.asynccontextmanager
-async def _stopped(local: LocalSettings, folder: Path, services: list[str]) -> AsyncIterator[DatabaseAccess]:
+async def _stopped(
+    local: LocalSettings, folder: Path, services: list[str], secret_key: str | None = None
+) -> AsyncIterator[DatabaseAccess]:
     from parley_cli.stack.backends import open_databases
     from parley_cli.stack.encryption_key import FILE_NAME, encryption_key
     from parley_cli.stack.launcher import prepare_folder
@@ -65,7 +72,8 @@ async def _stopped(local: LocalSettings, folder: Path, services: list[str]) -> A
         prepare_folder(folder)
         with folder_lock.hold(folder):
             has_key = (folder / FILE_NAME).exists()
-            key = encryption_key(folder) if has_key else load(BackupSettings).secret_keys().get("auth")
+            given = secret_key or load(BackupSettings).secret_keys().get("auth")
+            key = encryption_key(folder) if has_key else given
             keys = dict.fromkeys(("auth", "webhooks"), key) if key else {}  # they share it
             async with open_databases(local, folder) as urls:
                 dsns = {service: urls[service] for service in services}

@@ -117,8 +117,8 @@ class NewTurn:
     item_deletions: int = 0
     copied_from: dict[UUID, int] = field(default_factory=dict)
     """Deletions of items in its conversation, and in those it copies from. If one has grown, the turn is refused."""
-    keep_system_prompt: bool = False
-    """Store the system prompt as the default of later turns."""
+    kept_system_prompt: str | None = None
+    """The system prompt of later turns that have none. An empty one removes that of the conversation."""
     reservation: Reservation = field(default_factory=Reservation)
     tool_results: tuple[ToolResult, ...] = ()
     continues: bool = False

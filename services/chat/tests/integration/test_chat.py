@@ -1,6 +1,7 @@
 """Turns over Parley's HTTP routes."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -75,6 +76,22 @@ async def test_the_next_turn_sees_the_earlier_ones(replica: ChatReplica, provide
     assert roles[1] == ("user", "My name is Ada [[fake text=Noted]]")
     assert roles[2] == ("assistant", "Noted")
     assert call["request"]["stream_options"] == {"include_usage": True}
+
+
+async def test_an_empty_system_prompt_removes_that_of_the_conversation(
+    replica: ChatReplica, provider: FakeProvider
+) -> None:
+    user, mark = replica.user(), str(new_id())
+    first = (await user.chat("Hello", system_prompt="Be brief")).json()
+    where = {"conversation_id": first["conversation_id"]}
+    prompts = []
+    options: list[dict[str, Any]] = [{}, {"system_prompt": ""}, {"system_prompt": None}, {"system_prompt": "Rhyme"}]
+    for number, given in enumerate(options):
+        turn = (await user.chat(f"{mark} {number}", **where, **given)).json()
+        sent = (await provider.ended_call(f"{mark} {number}"))["request"]["messages"][0]
+        prompts.append(sent["content"] if sent["role"] == "system" else None)
+        assert (await user.turn(turn["turn_id"]))["system_prompt"] == prompts[-1]
+    assert prompts == ["Be brief", None, None, "Rhyme"]
 
 
 async def test_a_disconnect_does_not_stop_the_turn(replica: ChatReplica) -> None:

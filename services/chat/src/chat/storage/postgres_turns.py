@@ -210,7 +210,7 @@ def _admission(turn: NewTurn, runner_id: UUID, key: IdempotencyKey | None) -> di
         "route": key.route if key else None,
         "key": key.key if key else None,
         "body_hash": key.body_hash if key else None,
-        "kept_system_prompt": turn.system_prompt if turn.keep_system_prompt else None,
+        "kept_system_prompt": turn.kept_system_prompt,
         "runner_id": runner_id,
         "event_id": new_id(),
         "event": _json(started_event(turn, turn.conversation_id)) if turn.conversation_id else None,

@@ -86,7 +86,7 @@ class InMemoryTurnStore:
                 raise TurnRefused
 
     def _continue_conversation(self, turn: NewTurn, conversation_id: UUID) -> None:
-        kept_prompt = turn.system_prompt if turn.keep_system_prompt else None
+        kept_prompt = turn.kept_system_prompt
         conversation = self.conversations.get(conversation_id)
         if conversation is None:
             self.conversations[conversation_id] = _Conversation(
@@ -94,7 +94,7 @@ class InMemoryTurnStore:
             )
         else:
             conversation.next_number += 1
-            conversation.system_prompt = kept_prompt or conversation.system_prompt
+            conversation.system_prompt = conversation.system_prompt if kept_prompt is None else kept_prompt
 
     async def move_reservation(self, turn: Turn, model: str, reservation: Reservation) -> bool:
         self._require_available()

@@ -121,6 +121,7 @@ def resource(view: TurnView) -> TurnResource:
         message=view.message,
         tool_calls=view.tool_calls,
         model=turn.model,
+        system_prompt=turn.system_prompt,
         finish_reason=turn.finish_reason,
         tokens_used=turn.usage.total_tokens if turn.usage else None,
         usage=turn.usage,

@@ -69,7 +69,11 @@ class ChatRequest(ToolOptions):
         description="Answer that this message follows. Null: the newest answer. The conversation's id: "
         "none, so that the message starts a new branch at the root.",
     )
-    system_prompt: SystemPrompt | None = None
+    system_prompt: SystemPrompt | None = Field(
+        None,
+        description="Instructions for the model, also for later messages of the conversation that have none. "
+        "Null: those of the message before. An empty text removes them.",
+    )
     model: Annotated[Text, StringConstraints(min_length=1, max_length=200)] | None = None
     temperature: Temperature | None = Field(None, ge=0, le=2)
     max_tokens: int | None = Field(None, ge=1, le=10_000_000, strict=True)
@@ -140,6 +144,9 @@ class TurnResource(ResponseBody):
     )
     tool_calls: list[dict[str, Any]] | None
     model: str
+    system_prompt: str | None = Field(
+        description="The instructions that the model had, of this turn or an earlier one."
+    )
     finish_reason: str | None
     tokens_used: int | None
     usage: Usage | None
