@@ -42,6 +42,7 @@ def test_a_missing_setting_prints_one_line_and_exits_with_status_2(
 def test_a_data_folder_without_a_running_server_is_named(tmp_path: Path) -> None:
     result = CliRunner().invoke(build(), ["verify", "--data-dir", str(tmp_path)])
     assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
     assert f"Start it: parley run --data-dir {tmp_path}" in result.stderr
 
 

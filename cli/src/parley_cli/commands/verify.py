@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MAX_LINES = 100
 DEFAULT_SETTLE = 5.0
+NOT_RUNNING = "No server runs with this folder. Start it: parley run --data-dir {}"
 
 SettleOption = Annotated[float, typer.Option(help="Skip turns that ended less than this many seconds ago.")]
 RepairOption = Annotated[bool, typer.Option("--repair", help="Publish the events of missing and altered turns again.")]
@@ -33,8 +34,12 @@ def verify(settle: SettleOption = DEFAULT_SETTLE, repair: RepairOption = False, 
     local = load_settings(data_dir)
     logs.configure("error")
     try:
-        if not connections.use(local.data_dir) and data_dir is not None:
-            raise SettingsError(f"No server runs with this folder. Start it: parley run --data-dir {data_dir}")
+        found = connections.use(local.data_dir)
+    except SettingsError as error:
+        fail("parley verify", str(error), status=2)
+    if not found and data_dir is not None:
+        fail("parley verify", NOT_RUNNING.format(data_dir), status=2)
+    try:
         settings = load(ChatSettings)
         report = asyncio.run(verify_once(settings, settle=settle, repair=repair))
     except (SettingsError, ParleyError, OSError) as error:
