@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import AliasChoices, Field, SecretStr
 
 from parley.config.settings import ServiceSettings
+from parley.config.urls import PostgresUrl, RedisUrl, WebUrl
 
 MAX_FIRST_PORT = 65_531
 """The other services use the four ports after the gateway's."""
@@ -29,7 +30,7 @@ class LocalSettings(ServiceSettings):
         validation_alias=AliasChoices("PARLEY_DATA_DIR"),
         description="Folder in which `make run` stores databases, secrets and logs.",
     )
-    database_url: SecretStr | None = Field(
+    database_url: PostgresUrl | None = Field(
         None,
         validation_alias=AliasChoices("DATABASE_URL"),
         description="DSN of an administrator of a Postgres server that replaces the embedded one.",
@@ -38,9 +39,9 @@ class LocalSettings(ServiceSettings):
     database_pool_min_size: int = Field(
         2, ge=1, le=200, description="Postgres connections of each service that stay open, up to the maximum."
     )
-    redis_url: SecretStr | None = Field(None, description="URL of a Redis that replaces the embedded one.")
+    redis_url: RedisUrl | None = Field(None, description="URL of a Redis that replaces the embedded one.")
     openai_api_key: SecretStr | None = Field(None, description="API key of a provider that replaces the local model.")
-    openai_base_url: str | None = Field(None, description="Base URL of a provider that replaces the local model.")
+    openai_base_url: WebUrl | None = Field(None, description="Base URL of a provider that replaces the local model.")
     models_file: Path | None = Field(
         None, description="YAML file with the models of providers that replace the local model."
     )

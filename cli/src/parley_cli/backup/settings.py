@@ -5,6 +5,7 @@ from typing import ClassVar
 from pydantic import Field, SecretStr
 
 from parley.config.settings import ServiceSettings, SettingsError
+from parley.config.urls import PostgresUrl
 from parley_cli.backup.services import SERVICES
 
 
@@ -13,10 +14,10 @@ class BackupSettings(ServiceSettings):
 
     service: ClassVar[str] = "backup"
 
-    auth_database_url: SecretStr | None = Field(None, description="PostgreSQL DSN of the database of auth.")
-    chat_database_url: SecretStr | None = Field(None, description="PostgreSQL DSN of the database of chat.")
-    history_database_url: SecretStr | None = Field(None, description="PostgreSQL DSN of the database of history.")
-    webhooks_database_url: SecretStr | None = Field(None, description="PostgreSQL DSN of the database of webhooks.")
+    auth_database_url: PostgresUrl | None = Field(None, description="PostgreSQL DSN of the database of auth.")
+    chat_database_url: PostgresUrl | None = Field(None, description="PostgreSQL DSN of the database of chat.")
+    history_database_url: PostgresUrl | None = Field(None, description="PostgreSQL DSN of the database of history.")
+    webhooks_database_url: PostgresUrl | None = Field(None, description="PostgreSQL DSN of the database of webhooks.")
     auth_secret_key: SecretStr | None = Field(
         None, description="Key that encrypts the signing keys; required with the database of auth."
     )

@@ -4,12 +4,12 @@ import ipaddress
 import json
 from pathlib import Path
 from typing import ClassVar, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 
 from auth.security import identifiers
 from parley.config.settings import DataSettings
+from parley.config.urls import PostgresUrl, is_url
 from parley.security.encryption import SecretKey, read_key
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -25,7 +25,7 @@ class AuthSettings(DataSettings):
 
     port: int = Field(8001, ge=0, le=65535, description="Port to listen on.")
     admin_port: int = Field(9001, ge=0, le=65535, description="Admin port. 0 selects a free port.")
-    database_url: SecretStr = Field(
+    database_url: PostgresUrl = Field(
         description="PostgreSQL DSN of the database of auth.",
         validation_alias=AliasChoices("AUTH_DATABASE_URL", "DATABASE_URL"),
     )
@@ -101,7 +101,7 @@ class AuthSettings(DataSettings):
     @field_validator("smtp_url")
     @classmethod
     def _check_smtp_url(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not _is_url(value.get_secret_value(), "smtp", "smtps"):
+        if value is not None and not is_url(value.get_secret_value(), "smtp", "smtps"):
             raise ValueError("must be a URL of the form smtp://host:port or smtps://user:password@host:port")
         return value
 
@@ -113,7 +113,7 @@ class AuthSettings(DataSettings):
     @field_validator("password_reset_url", "email_verification_url")
     @classmethod
     def _check_page_url(cls, value: str | None) -> str | None:
-        if value is not None and (not _is_url(value, "http", "https") or "#" in value):
+        if value is not None and (not is_url(value, "http", "https") or "#" in value):
             raise ValueError("must be an http:// or https:// URL without a fragment")
         return value
 
@@ -164,11 +164,3 @@ def _client_secrets(name: str, value: object) -> tuple[str, ...]:
     if any(len(secret) < MIN_CLIENT_SECRET for secret in secrets):
         raise ValueError(f"INTERNAL_CLIENTS: the secret of {name} is shorter than {MIN_CLIENT_SECRET}")
     return secrets
-
-
-def _is_url(text: str, *schemes: str) -> bool:
-    try:
-        url = urlsplit(text)
-        return url.scheme in schemes and bool(url.hostname) and url.port != 0
-    except ValueError:
-        return False

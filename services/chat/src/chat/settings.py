@@ -8,6 +8,7 @@ from pydantic_settings import SettingsConfigDict
 
 from chat.bucket_settings import BucketSettings
 from parley.config.settings import DataSettings
+from parley.config.urls import PostgresUrl, WebUrl
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 DEFAULT_FINISH_PENDING_AFTER: float = 30
@@ -23,20 +24,20 @@ class ChatSettings(DataSettings, BucketSettings):
 
     port: int = Field(8002, ge=0, le=65535, description="Port to listen on.")
     admin_port: int = Field(9002, ge=0, le=65535, description="Admin port. 0 selects a free port.")
-    database_url: SecretStr = Field(
+    database_url: PostgresUrl = Field(
         description="Postgres DSN of the chat database.",
         validation_alias=AliasChoices("CHAT_DATABASE_URL", "DATABASE_URL"),
     )
-    auth_url: str = Field(
+    auth_url: WebUrl = Field(
         "http://localhost:8001", description="Base URL of the auth service, for service tokens and the plans of users."
     )
-    history_url: str = Field("http://localhost:8003", description="Base URL of the history service.")
+    history_url: WebUrl = Field("http://localhost:8003", description="Base URL of the history service.")
     internal_client_secret: SecretStr | None = Field(
         None, description="Client secret of chat at auth, for tokens with which it calls history."
     )
 
     openai_api_key: SecretStr | None = Field(None, description="API key of the OpenAI-compatible provider.")
-    openai_base_url: str | None = Field(
+    openai_base_url: WebUrl | None = Field(
         None, description=f"Base URL of the provider. Defaults to {OPENAI_BASE_URL} if a key is set."
     )
     openai_model: str = Field("gpt-4o-mini", description="Provider model of the alias `default`.")

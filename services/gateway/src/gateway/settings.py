@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from parley.config.settings import REDIS_URL_HELP, ServiceSettings
+from parley.config.urls import RedisUrl, WebUrl, is_origin
 
 DEVELOPMENT_ORIGINS = "http://localhost:*,http://127.0.0.1:*"
 
@@ -18,12 +19,12 @@ class GatewaySettings(ServiceSettings):
 
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
     admin_port: int = Field(9000, ge=0, le=65535, description="Admin port. 0 selects a free port.")
-    redis_url: SecretStr = Field(description=REDIS_URL_HELP)
+    redis_url: RedisUrl = Field(description=REDIS_URL_HELP)
     auth_url: str = Field("http://localhost:8001", description="Addresses of auth, separated by commas.")
     chat_url: str = Field("http://localhost:8002", description="Addresses of chat, separated by commas.")
     history_url: str = Field("http://localhost:8003", description="Addresses of history, separated by commas.")
     webhooks_url: str = Field("http://localhost:8004", description="Addresses of webhooks, separated by commas.")
-    jwks_url: str | None = Field(
+    jwks_url: WebUrl | None = Field(
         None, description="URL of the public keys that verify access tokens. Default: the JWKS of auth."
     )
     internal_client_secret: SecretStr | None = Field(
@@ -104,6 +105,13 @@ class GatewaySettings(ServiceSettings):
         description="Maximum connections of one client address (IPv6: /64 network) to this process. Proxies in "
         "TRUSTED_PROXIES are exempt.",
     )
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, value: str) -> str:
+        if not all(map(is_origin, split_list(value))):
+            raise ValueError("must be origins such as https://chat.example.org, separated by commas; * is any port")
+        return value
 
     def origins(self) -> list[str]:
         """Return the allowed origins. In development, the default is localhost with any port."""

@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import ClassVar
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field
 
 from parley.config.settings import DataSettings
+from parley.config.urls import PostgresUrl, WebUrl
 
 
 class HistorySettings(DataSettings):
@@ -16,11 +17,11 @@ class HistorySettings(DataSettings):
 
     port: int = Field(8003, ge=0, le=65535, description="Port to listen on.")
     admin_port: int = Field(9003, ge=0, le=65535, description="Admin port. 0 selects a free port.")
-    database_url: SecretStr = Field(
+    database_url: PostgresUrl = Field(
         validation_alias=AliasChoices("HISTORY_DATABASE_URL", "DATABASE_URL"),
         description="Postgres DSN of this service's own database.",
     )
-    auth_url: str | None = Field(
+    auth_url: WebUrl | None = Field(
         None,
         description="Base URL of the auth service, for the user names in reports. Default: the server of `JWKS_URL`.",
     )

@@ -3,9 +3,10 @@
 import ipaddress
 from typing import ClassVar
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, field_validator
 
 from parley.config.settings import DataSettings
+from parley.config.urls import PostgresUrl
 from parley.security.encryption import SecretKey
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -20,7 +21,7 @@ class WebhooksSettings(DataSettings):
 
     port: int = Field(8004, ge=0, le=65535, description="Port to listen on.")
     admin_port: int = Field(9004, ge=0, le=65535, description="Admin port. 0 selects a free port.")
-    database_url: SecretStr = Field(
+    database_url: PostgresUrl = Field(
         validation_alias=AliasChoices("WEBHOOKS_DATABASE_URL", "DATABASE_URL"),
         description="Postgres DSN of the database of webhooks.",
     )

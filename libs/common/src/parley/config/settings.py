@@ -18,6 +18,7 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as UnreadableSource
 
+from parley.config.urls import PostgresUrl, RabbitUrls, RedisUrl, WebUrl
 from parley.observability.trace_settings import TraceSettings
 
 DEFAULT_SECRETS_DIR = "/run/secrets"
@@ -63,7 +64,7 @@ class ServiceSettings(TraceSettings):
     environment: Literal["production", "development"] = Field(
         "production", description="`development` permits settings that are unsafe on a network."
     )
-    public_url: str = Field(
+    public_url: WebUrl = Field(
         "http://localhost:8000",
         description="Base URL that clients use; also the issuer of access tokens. With `https://`, responses tell "
         "browsers to use only HTTPS for a year, for this host and its subdomains.",
@@ -128,9 +129,9 @@ class ServiceSettings(TraceSettings):
 class DataSettings(ServiceSettings):
     """Settings of a service with its own database, Redis and RabbitMQ."""
 
-    database_url: SecretStr = Field(description="Postgres URL of the service's own database.")
-    redis_url: SecretStr = Field(description=REDIS_URL_HELP)
-    amqp_url: SecretStr | None = Field(
+    database_url: PostgresUrl = Field(description="Postgres URL of the service's own database.")
+    redis_url: RedisUrl = Field(description=REDIS_URL_HELP)
+    amqp_url: RabbitUrls | None = Field(
         None,
         description="RabbitMQ URL, or the URLs of a cluster's nodes, separated by commas. When unset, events stay "
         "inside the process.",
@@ -139,7 +140,7 @@ class DataSettings(ServiceSettings):
     database_pool_min_size: int = Field(
         4, ge=1, le=200, description="Postgres connections of one process that stay open, up to the maximum."
     )
-    jwks_url: str = Field(
+    jwks_url: WebUrl = Field(
         "http://localhost:8001/.well-known/jwks.json", description="URL of the keys that verify access tokens."
     )
     queue_type: Literal["classic", "quorum"] = Field(
