@@ -70,6 +70,28 @@ async def test_an_archive_of_an_older_version_is_restored_and_migrated(
     assert await query(new["chat"], "SELECT count(continues) FROM turns") == 0
 
 
+@pytest.mark.parametrize("service", SERVICES)
+async def test_the_tables_of_another_version_are_replaced_by_those_of_the_archive(
+    server: DatabaseServer, tmp_path: Path, backends: SharedBackends, service: str
+) -> None:
+    newest = migrations.read(service)[-1].number
+
+    async def old_version(dsn: str) -> None:
+        await migrations.migrate(
+            dsn, *migration_sources(service), wanted=lambda m: m.source != service or m.number < newest
+        )
+
+    old = {service: await backends.fresh_database(old_version, f"backup of an old {service}")}
+    archive = str(tmp_path / "old.backup")
+    done = await server.parley(old, "backup", archive, "--service", service)
+    assert done.exit_code == 0, done.stderr
+    new = {service: (await server.databases("filled"))[service]}
+    done = await server.parley(new, "restore", archive, "--service", service, "--replace")
+    assert done.exit_code == 0, done.stderr
+    found = await query(new[service], f"SELECT max(number) FROM schema_migrations WHERE source = '{service}'")
+    assert found == newest
+
+
 async def test_an_archive_of_a_newer_version_is_refused(server: DatabaseServer, tmp_path: Path) -> None:
     urls = await server.databases("migrated")
     await query(urls["chat"], "INSERT INTO schema_migrations VALUES ('chat', 9999, 'x')")

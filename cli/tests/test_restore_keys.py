@@ -1,6 +1,7 @@
 """Keys of a restore into a new data folder: the same for auth and webhooks."""
 
 import secrets
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,10 +34,14 @@ def archive_of(webhooks: int) -> Any:
 def restore(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Restore into a new folder without loading rows, and return the key that is in it afterwards."""
 
-    async def nothing(*_: object, **__: object) -> None:
+    async def nothing(*_: object) -> None:
         pass
 
-    monkeypatch.setattr(operations, "load", nothing)
+    async def load(*_: object, before_changes: Callable[[], None], **__: object) -> None:
+        assert not file.exists(), "a refused restore would leave a key"
+        before_changes()
+
+    monkeypatch.setattr(operations, "load", load)
     monkeypatch.setattr("auth.wiring.delete_signing_keys", nothing)
     file = tmp_path / "auth-secret-key"
 

@@ -22,6 +22,11 @@ def test_a_lost_connection_before_the_first_commit_restores_nothing() -> None:
     )
 
 
+def test_dropped_tables_are_told() -> None:
+    text = failure(RestoreProgress(SERVICES, dropped=["chat"]), ConnectionResetError())
+    assert "No database was restored, and the tables of chat were dropped. Run the same command again" in text
+
+
 def test_a_commit_without_an_answer_does_not_count_as_restored() -> None:
     text = failure(RestoreProgress(SERVICES, committing=True), ConnectionResetError())
     assert "Restored: none. Unfinished: chat, auth. Run the same command again with --replace" in text

@@ -1,7 +1,7 @@
 """Restore of databases from a verified archive."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 
 from parley.storage import migrations
@@ -14,18 +14,28 @@ from parley_cli.backup.services import AFTER_RESTORE, migration_sources
 from parley_cli.backup.target import APPLICATION, RestoreTarget
 
 
-async def load(archive: ArchiveReader, dsns: Mapping[str, str], progress: RestoreProgress, *, replace: bool) -> None:
+async def load(
+    archive: ArchiveReader,
+    dsns: Mapping[str, str],
+    progress: RestoreProgress,
+    *,
+    replace: bool,
+    before_changes: Callable[[], None],
+) -> None:
     """Restore the databases of the services, and migrate them to this version.
 
-    All checks come first, and all rows are loaded before the first database is committed. Raises BackupError, and the
-    errors of asyncpg and the network.
+    All checks come first, then ``before_changes``, and all rows are loaded before the first database is committed.
+    Raises BackupError, and the errors of asyncpg and the network.
     """
     async with contextlib.AsyncExitStack() as stack:
         targets = [await _open_target(stack, archive, service, dsns[service]) for service in progress.services]
         for each in targets:
             await target.require_ready(each, replace=replace)
+        before_changes()
         for each in targets:
-            await target.prepare(each)
+            if not await target.has_schema(each):
+                progress.dropped.append(each.service)
+                await target.make_schema(each)
         transactions = {each.service: each.connection.transaction() for each in targets}
         for each in targets:
             await transactions[each.service].start()

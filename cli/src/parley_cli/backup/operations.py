@@ -63,13 +63,17 @@ async def restore(access: DatabaseAccess, archive: ArchiveReader, options: Resto
     if "webhooks" in access.dsns:
         shared = key if access.new_key_file is not None else None
         _require_key_of_webhooks(archive, access.secret_keys.get("webhooks") or shared, access)
-    if key is not None and access.new_key_file is not None:
-        from parley_embedded.private_files import write_private
 
-        write_private(access.new_key_file, key)
+    def keep_key() -> None:
+        """Write the key of a new data folder. A restore that is refused leaves none, which would be another key."""
+        if key is not None and access.new_key_file is not None:
+            from parley_embedded.private_files import write_private
+
+            write_private(access.new_key_file, key)
+
     progress = RestoreProgress(in_order(list(access.dsns)))
     with progress.explain():
-        await load(archive, access.dsns, progress, replace=options.replace)
+        await load(archive, access.dsns, progress, replace=options.replace, before_changes=keep_key)
         if options.new_signing_keys and "auth" in access.dsns:
             from auth.wiring import delete_signing_keys
 

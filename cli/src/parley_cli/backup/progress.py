@@ -15,6 +15,8 @@ class RestoreProgress:
     """The databases of a restore, and which of them are committed."""
 
     services: Sequence[str]
+    dropped: list[str] = field(default_factory=list)
+    """The databases whose tables were dropped, to make those of the archive."""
     committing: bool = False
     """Whether the first commit has begun. The result of a commit that fails with its connection is unknown."""
     restored: list[str] = field(default_factory=list)
@@ -35,8 +37,13 @@ class RestoreProgress:
             raise BackupError(f"{reason_of(error)}. {self._state()}") from error
 
     def _state(self) -> str:
-        if not self.committing:
+        if not self.committing and not self.dropped:
             return "No database was restored."
+        if not self.committing:
+            return (
+                f"No database was restored, and the tables of {', '.join(self.dropped)} were dropped. "
+                "Run the same command again with --replace, or restore another archive."
+            )
         left = [name for name in self.services if name not in self.restored]
         unfinished = f" Unfinished: {', '.join(left)}." if left else ""
         return (

@@ -21,6 +21,12 @@ SELECT p.oid::regprocedure::text AS name, p.prokind::text AS kind FROM pg_proc A
 WHERE p.pronamespace = current_schema()::regnamespace
   AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = p.oid AND classid = 'pg_proc'::regclass AND deptype = 'e')"""
 
+# Without the types of tables and arrays, which go with these.
+_TYPES = """
+SELECT t.oid::regtype::text AS name FROM pg_type AS t LEFT JOIN pg_class AS c ON c.oid = t.typrelid
+WHERE t.typnamespace = current_schema()::regnamespace AND (t.typtype IN ('e', 'd') OR c.relkind = 'c')
+  AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = t.oid AND classid = 'pg_type'::regclass AND deptype = 'e')"""
+
 
 @dataclass(frozen=True, slots=True)
 class RestoreTarget:
@@ -68,14 +74,14 @@ async def require_ready(target: RestoreTarget, *, replace: bool) -> None:
         )
 
 
-async def prepare(target: RestoreTarget) -> None:
-    """Make the tables of the archive's version, unless the database has them.
+async def has_schema(target: RestoreTarget) -> bool:
+    """Return whether the database has the tables of the archive's version: the restore replaces their rows."""
+    return _keys(await postgres_catalogue.applied_migrations(target.connection)) == _keys(target.part.migrations)
 
-    If it has them, the restore's transaction replaces the rows. Otherwise this drops them with the tables.
-    """
+
+async def make_schema(target: RestoreTarget) -> None:
+    """Drop all tables with their rows, and make those of the archive's version."""
     wanted = _keys(target.part.migrations)
-    if _keys(await postgres_catalogue.applied_migrations(target.connection)) == wanted:
-        return
     await _drop_everything(target.connection)
     await migrations.migrate(
         target.dsn, *migration_sources(target.service), wanted=lambda migration: _key(migration) in wanted
@@ -87,6 +93,8 @@ async def _drop_everything(connection: Connection) -> None:
     async with connection.transaction():
         for name in (*tables, postgres_catalogue.MIGRATIONS_TABLE):
             await connection.execute(f"DROP TABLE IF EXISTS {quoted(name)} CASCADE")
+        for row in await connection.fetch(_TYPES):
+            await connection.execute(f"DROP TYPE IF EXISTS {row['name']} CASCADE")
         for row in await connection.fetch(_FUNCTIONS):
             kind = "AGGREGATE" if row["kind"] == "a" else "ROUTINE"
             await connection.execute(f"DROP {kind} IF EXISTS {row['name']} CASCADE")
