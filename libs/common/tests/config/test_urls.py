@@ -1,5 +1,7 @@
 """Settings that are URLs."""
 
+from typing import Any
+
 import pytest
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
@@ -22,6 +24,7 @@ INVALID = [
     (WebUrl, "http://chat:port"),
     (PostgresUrl, "host=db dbname=parley"),
     (PostgresUrl, "mysql://db/parley"),
+    (PostgresUrl, "postgresql://one:5432,two:port/parley"),
     (RedisUrl, "nonsense"),
     (RedisUrl, "http://redis:6379"),
     (RedisUrl, "redis:6379"),
@@ -30,17 +33,17 @@ INVALID = [
 
 
 @pytest.mark.parametrize(("kind", "text"), VALID)
-def test_urls_of_servers_are_accepted_as_they_are(kind: object, text: str) -> None:
-    found = TypeAdapter[object](kind).validate_python(text)
+def test_urls_of_servers_are_accepted_as_they_are(kind: Any, text: str) -> None:
+    found = TypeAdapter(kind).validate_python(text)
     assert (found.get_secret_value() if isinstance(found, SecretStr) else found) == text
 
 
 @pytest.mark.parametrize(("kind", "text"), INVALID)
-def test_other_texts_are_refused_with_the_form_and_without_the_text(kind: object, text: str) -> None:
+def test_other_texts_are_refused_with_the_form_and_without_the_text(kind: Any, text: str) -> None:
     with pytest.raises(ValidationError) as refused:
-        TypeAdapter[object](kind).validate_python(text)
+        TypeAdapter(kind).validate_python(text)
     (error,) = refused.value.errors()
-    assert "must be a URL that begins with " in error["msg"]
+    assert "must be a URL " in error["msg"]
     assert text not in error["msg"]
 
 

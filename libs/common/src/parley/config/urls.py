@@ -10,6 +10,9 @@ from pydantic import AfterValidator, SecretStr
 _ORIGIN = re.compile(r"https?://[^\s/?#@:\[\]]+(:(\d{1,5}|\*))?/?\Z|https?://\[[0-9A-Fa-f:.]+\](:(\d{1,5}|\*))?/?\Z")
 
 
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]*)(:\d{1,5})?\Z")
+
+
 def is_url(text: str, *schemes: str) -> bool:
     """Return whether a text is a URL with one of the schemes, and with a host."""
     try:
@@ -31,15 +34,18 @@ def _web(value: str) -> str:
 
 
 def _secret(*schemes: str, several: bool = False) -> Callable[[SecretStr], SecretStr]:
-    """Return a check of the scheme: hosts may be several, a socket, or in the query."""
+    """Return a check of the scheme and the ports: hosts may be several, a socket, or in the query."""
     wanted = " or ".join(f"{scheme}://" for scheme in schemes)
 
     def check(value: SecretStr) -> SecretStr:
         text = value.get_secret_value()
         for url in text.split(",") if several else [text]:
-            scheme, separator, _ = url.strip().partition("://")
+            scheme, separator, rest = url.strip().partition("://")
             if not separator or scheme.lower() not in schemes:
                 raise ValueError(f"must be a URL that begins with {wanted}")
+            hosts = re.split("[/?#]", rest)[0].rpartition("@")[2]
+            if not all(map(_HOST.match, hosts.split(","))):
+                raise ValueError("must be a URL whose ports are numbers")
         return value
 
     return check
