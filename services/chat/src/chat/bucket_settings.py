@@ -4,8 +4,6 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field, SecretStr
 
-from parley.config.urls import WebUrl
-
 
 class BucketSettings(BaseModel):
     """Credentials and addresses of a bucket. Which of them count is decided by the scheme of `FILES_URL`."""
@@ -18,7 +16,7 @@ class BucketSettings(BaseModel):
     )
     aws_secret_access_key: SecretStr | None = Field(None, description="Secret of `AWS_ACCESS_KEY_ID`.")
     aws_region: str | None = Field(None, description="Region of the S3 bucket; `us-east-1` if it is not set.")
-    aws_endpoint_url: WebUrl | None = Field(None, description="URL of an S3 server other than Amazon's.")
+    aws_endpoint_url: str | None = Field(None, description="URL of an S3 server other than Amazon's.")
     google_service_account_key: SecretStr | None = Field(
         None,
         description="JSON key of the service account that uses the bucket of Google Cloud Storage. Without one, the "
