@@ -1,4 +1,4 @@
-"""Token estimates for text that no provider has counted. Estimates err on the high side."""
+"""Token estimates for prompts that no provider has counted. Estimates err on the high side."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -8,6 +8,8 @@ import orjson
 PER_MESSAGE = 4
 """Overhead of a message in tokens."""
 CHARACTERS_PER_TOKEN = 4
+PER_IMAGE = 1_600
+"""Tokens of an image, as much as a large one has with most providers. Its size in pixels is not known here."""
 OTHER_TEXTS = ("reasoning_content", "reasoning", "refusal", "name")
 """Members of a message besides its content that are sent to the model."""
 
@@ -37,10 +39,14 @@ def _content(content: Any) -> int:
     if isinstance(content, str):
         return estimate(content)
     if isinstance(content, Sequence):
-        return sum(
-            estimate(str(part.get("text") or part.get("refusal") or "")) for part in content if isinstance(part, dict)
-        )
+        return sum(_part(part) for part in content if isinstance(part, dict))
     return 0
+
+
+def _part(part: dict[str, Any]) -> int:
+    if part.get("type") == "image_url":
+        return PER_IMAGE
+    return estimate(str(part.get("text") or part.get("refusal") or ""))
 
 
 def _others(message: dict[str, Any]) -> int:

@@ -19,7 +19,7 @@ from chat.catalogue import Model, Target
 from chat.errors import ContextLengthExceeded
 from chat.model import ToolResult
 from chat.past_exchanges import PastExchange, result_steps
-from chat.token_estimate import estimate, estimate_messages
+from chat.token_estimate import PER_IMAGE, estimate, estimate_messages
 from chat_testing.turns import MODEL, make_request
 from parley.ids import new_id
 
@@ -159,6 +159,14 @@ def test_prompt_and_answer_always_fit_into_the_window(count: int, size: int, win
     assert context.prompt_tokens + context.max_tokens <= window
     assert context.max_tokens >= 1
     assert context.prompt_tokens <= window - MIN_ANSWER_TOKENS
+
+
+def test_images_count_as_part_of_the_prompt() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    said = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, image, image]}]
+    assert estimate_messages(said) > 2 * PER_IMAGE
+    with pytest.raises(ContextLengthExceeded):
+        client_context(make_request(messages=said * 100), MODEL)
 
 
 @given(st.text())
