@@ -74,6 +74,22 @@ async def test_redriving_while_the_subscriber_is_stopped_restores_the_order_too(
 
 
 @virtual_time
+async def test_an_event_that_died_behind_those_that_wait_for_it_goes_before_them_when_it_is_redriven() -> None:
+    bus, handler = InProcessBus(), Recorder(lambda event: RuntimeError() if event.sequence == 1 else None)
+    async with bus.running(subscriber_of(bus, handler, on_poison="park")):
+        await bus.publish(*(turn("a", number) for number in (1, 2, 3)))
+        await asyncio.sleep(30)
+        handler.fail = poison
+        while not bus.dead_letters(QUEUE):
+            await asyncio.sleep(1)
+    handler.fail = None
+    assert await letters_of(bus).redrive() == 1
+    async with bus.running(subscriber_of(bus, handler, on_poison="park")):
+        await asyncio.sleep(5)
+    assert handler.of("a") == [1, 2, 3]
+
+
+@virtual_time
 async def test_a_redriven_event_that_fails_again_is_a_dead_letter_again() -> None:
     bus, handler = InProcessBus(), Recorder(poison)
     async with bus.running(subscriber_of(bus, handler, on_poison="park")):

@@ -194,6 +194,20 @@ async def test_filling_a_gap_may_take_longer_than_a_handler_and_the_later_event_
 
 
 @virtual_time
+async def test_the_time_of_a_handler_begins_when_it_gets_a_worker() -> None:
+    bus, attempts = InProcessBus(), list[str]()
+
+    async def handler(_turn: TurnEnded, event: CloudEvent) -> None:
+        attempts.append(event.partition_key)
+        await asyncio.sleep(0.7 * HANDLER_TIMEOUT)
+
+    async with bus.running(subscriber_of(bus, handler, workers=1)):
+        await bus.publish(*(turn(key, 1) for key in "abcd"))
+        await asyncio.sleep(5 * HANDLER_TIMEOUT)
+    assert attempts == ["a", "b", "c", "d"]
+
+
+@virtual_time
 async def test_no_more_handlers_run_at_once_than_there_are_workers() -> None:
     bus, running, most = InProcessBus(), 0, 0
 

@@ -65,6 +65,7 @@ async def test_sequences_and_offsets_are_kept(store: Any) -> None:
     assert await store.last_sequence("/services/chat", "k") is None
     assert await store.load_offset("sub.q") is None
     await store.save_sequence("/services/chat", "k", 7)
+    await store.save_sequence("/services/chat", "k", 5)  # a republished event
     await store.save_offset("sub.q", 42)
     assert await store.last_sequence("/services/chat", "k") == 7
     assert await store.load_offset("sub.q") == 42

@@ -28,6 +28,8 @@ class HeldEvent:
     """Copies that the broker has not delivered yet."""
     is_dead: bool = False
     """The event is a dead letter, and the later events of its key wait for it."""
+    was_dead: bool = False
+    """The dead letter was redriven. Its copy may be stored behind the events that waited for it."""
     is_redriven: bool = False
     """Its dead letter was redriven before the event was known to be one."""
     is_settled: bool = False
@@ -58,6 +60,7 @@ class HeldEvent:
     def revive(self) -> None:
         """Try again from the beginning, after the dead letter was redriven."""
         self.is_dead, self.is_redriven, self.attempts, self.first_failed = False, False, 0, 0.0
+        self.was_dead = True
         self.changed.set()
 
     def lose(self) -> None:
@@ -108,9 +111,9 @@ class HeldLines:
             line.remove(held)
 
     def put_dead_first(self) -> None:
-        """Move dead letters to the front of their lines: copies of them are stored behind the events that wait."""
+        """Move dead letters, also former ones, to the front: their copies are stored behind the events that wait."""
         for key, line in self._lines.items():
-            self._lines[key] = deque(sorted(line, key=lambda held: not held.is_dead))
+            self._lines[key] = deque(sorted(line, key=lambda held: not (held.is_dead or held.was_dead)))
 
     def lose_all(self) -> None:
         """Forget all deliveries. Heads stay in their lines, because their handlers may be running."""

@@ -189,15 +189,15 @@ class SubscriberDispatcher:
             await self._park_line(held.event.partition_key)
 
     async def _attempt(self, event: CloudEvent) -> Exception | None:
-        limit = asyncio.timeout(HANDLER_TIMEOUT)
+        limit: asyncio.Timeout | None = None
         try:
-            # Refilling a gap reads the log, which takes as long as it takes.
+            # Refilling a gap reads the log, which takes as long as it takes, and so does waiting for a worker.
             await self._gaps.check(event)
-            async with self._workers, limit:
+            async with self._workers, asyncio.timeout(HANDLER_TIMEOUT) as limit:
                 await self._handler(event)
                 await self._gaps.note_handled(event)
         except Exception as error:  # noqa: BLE001 - the policy decides about every error of a handler
-            return HandlerTimeout() if limit.expired() else error
+            return HandlerTimeout() if limit is not None and limit.expired() else error
         return None
 
     def _age(self, held: HeldEvent) -> float:

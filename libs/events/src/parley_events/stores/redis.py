@@ -53,8 +53,10 @@ class RedisStore:
         return _number(await self._redis.get(f"{self._prefix}sequence:{source}:{key}"))
 
     async def save_sequence(self, source: str, key: str, sequence: int) -> None:
-        """Keep a sequence. One replica at a time handles a key, in order, so that the highest comes last."""
-        await self._redis.set(f"{self._prefix}sequence:{source}:{key}", sequence)
+        """Keep a sequence, unless a higher one is kept already. One replica at a time handles a key."""
+        kept = await self.last_sequence(source, key)
+        if kept is None or kept < sequence:
+            await self._redis.set(f"{self._prefix}sequence:{source}:{key}", sequence)
 
     async def load_offset(self, name: str) -> int | None:
         """Return the offset saved under a name, or None."""
