@@ -47,14 +47,14 @@ def events_of(user_id: UUID, text: str = SECRET, conversation_id: UUID | None = 
     ]
 
 
-def intake_of(webhooks: RunningWebhooks) -> EventIntake:
+def intake_of(webhooks: RunningWebhooks, registry: CollectorRegistry | None = None) -> EventIntake:
     database = Database(webhooks.pool)
     return EventIntake(
         PostgresIntake(database),
         PostgresUserWebhooks(database),
         PostgresRedactions(database),
         WantedEvents(database),
-        CollectorRegistry(),
+        registry or CollectorRegistry(),
         wake=lambda: None,
         wake_relay=lambda: None,
     )
@@ -221,6 +221,27 @@ async def test_an_older_deletion_that_arrives_later_brings_nothing_back(webhooks
     found = await bodies_of(webhooks, user.id)
     assert found.keys() == {ended.id, redacted.id, older.id}
     assert SECRET not in repr(found)
+
+
+async def test_an_event_that_comes_again_makes_no_delivery(webhooks: RunningWebhooks) -> None:
+    user = webhooks.user()
+    await user.create("http://127.0.0.1:9/", "#")
+    registry = CollectorRegistry()
+    intake, ended = intake_of(webhooks, registry), events_of(user.id)[2]
+    for _ in range(2):
+        await intake.handle(ended)
+    assert registry.get_sample_value("webhooks_deliveries_created_total") == 1
+
+
+async def test_a_deletion_is_remembered_from_its_last_change_on(webhooks: RunningWebhooks) -> None:
+    user = webhooks.user()
+    redacted = events_of(user.id)[3]
+    intake = intake_of(webhooks)
+    await intake.handle(redacted)
+    await webhooks.pool.execute("UPDATE redactions SET redacted_at = now() - interval '29 days'")
+    await intake.handle(sample(TurnRedacted, **{**redacted.json(), "revision": redacted.json()["revision"] + 1}))
+    age = "SELECT extract(epoch FROM now() - redacted_at) FROM redactions WHERE user_id = $1"
+    assert await webhooks.pool.fetchval(age, user.id) < 3600
 
 
 async def test_the_erasure_of_a_user_forgets_their_deletions(webhooks: RunningWebhooks) -> None:

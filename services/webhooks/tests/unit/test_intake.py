@@ -13,6 +13,7 @@ from parley_events.models import ConversationCreated, TurnEnded, UserErased
 from parley_events.testing.samples import sample
 from webhooks.deliveries.model import NewEvent
 from webhooks.intake.consumer import EventIntake
+from webhooks.intake.postgres import TakenIn
 from webhooks.intake.wanted import MAX_COPIED_WEBHOOKS, REFRESH_INTERVAL, WantedEvents
 
 
@@ -47,9 +48,10 @@ class WebhookTable:
     async def matches_any(self, events: Sequence[NewEvent]) -> bool:
         return bool(self._matches(events))
 
-    async def take_in(self, events: Sequence[NewEvent]) -> Sequence[UUID]:
+    async def take_in(self, events: Sequence[NewEvent]) -> TakenIn:
         self.transactions += 1
-        return self._matches(events)
+        matches = self._matches(events)
+        return TakenIn(set(matches), len(matches))
 
     def _matches(self, events: Sequence[NewEvent]) -> Sequence[UUID]:
         return [event.id for event in events for row in self.rows if row["user_id"] == event.user_id]

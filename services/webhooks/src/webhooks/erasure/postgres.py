@@ -56,7 +56,7 @@ _RECORD = """
 INSERT INTO redactions AS r (turn_id, partition_key, user_id, revision, untitled, kept)
 SELECT $1, $2, $3, $4, $5, $6 WHERE NOT EXISTS (SELECT FROM user_tombstones WHERE user_id = $3)
 ON CONFLICT (turn_id) DO UPDATE SET
-    revision = excluded.revision, untitled = r.untitled OR excluded.untitled, kept = excluded.kept
+    revision = excluded.revision, untitled = r.untitled OR excluded.untitled, kept = excluded.kept, redacted_at = now()
 WHERE r.revision <= excluded.revision
 RETURNING true"""
 # Events that name the turn, and the one that has the title of a conversation.

@@ -93,11 +93,11 @@ class EventIntake:
         new = [_new_event(event) for event in events]
         if not any(map(self.is_urgent, events)) and not await self._intake.matches_any(new):
             return ()
-        matched = await self._intake.take_in(new)
-        if matched:
-            self._stored.inc(len(matched))
+        taken = await self._intake.take_in(new)
+        if taken.deliveries:
+            self._stored.inc(taken.deliveries)
             self._wake()
-        return set(matched)
+        return taken.wanted
 
 
 def _is_of_users(event: CloudEvent) -> bool:

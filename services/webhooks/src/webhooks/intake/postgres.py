@@ -1,7 +1,7 @@
 """Intake of events in Postgres: one transaction stores events and their deliveries."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from parley.ids import new_id
@@ -31,7 +31,15 @@ INSERT INTO deliveries (id, webhook_id, event_id, partition_key)
 SELECT each.id, each.webhook_id, each.event_id, each.partition_key
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[])
     WITH ORDINALITY AS each (id, webhook_id, event_id, partition_key, number)
-ORDER BY each.number ON CONFLICT DO NOTHING"""
+ORDER BY each.number ON CONFLICT DO NOTHING RETURNING event_id"""
+
+
+@dataclass(frozen=True, slots=True)
+class TakenIn:
+    """The events that webhooks want, and the number of new deliveries: none for an event that came before."""
+
+    wanted: Collection[UUID] = ()
+    deliveries: int = 0
 
 
 class PostgresIntake:
@@ -44,25 +52,25 @@ class PostgresIntake:
         """Return whether a webhook wants one of the events; it costs less than to find none with ``take_in``."""
         return bool(await self._database.value(_MATCH_ANY, *_matched(events)))
 
-    async def take_in(self, events: Sequence[NewEvent]) -> Sequence[UUID]:
-        """Store one delivery for each event and matching webhook, in order; return the event of each."""
+    async def take_in(self, events: Sequence[NewEvent]) -> TakenIn:
+        """Store one delivery for each event and matching webhook, in order."""
         keys = {event.id: event.partition_key for event in events}
         async with self._database.transaction() as connection:
             await connection.execute(ERASURE_LOCK)
             matches = await connection.fetch(_MATCHES, *_matched(events))
             if not matches:
-                return []
+                return TakenIn()
             wanted = {match["event_id"] for match in matches}
             new = await _without_deleted(connection, [event for event in events if event.id in wanted])
             await connection.execute(_INSERT_EVENTS, *_columns(new))
-            await connection.execute(
+            stored = await connection.fetch(
                 _INSERT_DELIVERIES,
                 [new_id() for _ in matches],
                 [match["webhook_id"] for match in matches],
                 [match["event_id"] for match in matches],
                 [keys[match["event_id"]] for match in matches],
             )
-        return [match["event_id"] for match in matches]
+        return TakenIn(wanted, len(stored))
 
 
 async def _without_deleted(connection: Connection, events: Sequence[NewEvent]) -> Sequence[NewEvent]:
