@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -78,6 +79,17 @@ async def test_choosing_a_user_message_shows_its_newest_answer(history: RunningH
         chosen = await ada.request("PATCH", _path(first, ""), json={"active_message_id": str(question)})
         assert chosen.json()["active_message_id"] == str(answer)
         assert (await _ids(ada, _path(first)))[-1] == str(answer)
+
+
+async def test_choosing_a_user_message_shows_no_deleted_answer_while_there_is_another(history: RunningHistory) -> None:
+    first = SampleTurn()
+    again = first.regenerated(number=2)
+    gone = replace(again, answer="").redacted(gone=[again.turn_id])
+    await history.publish(first.ended(), again.ended(), gone)
+    ada, choice = history.user(first.user_id), {"active_message_id": str(first.user_message_id)}
+    chosen = await ada.request("PATCH", _path(first, ""), json=choice)
+    assert chosen.json()["active_message_id"] == str(first.turn_id)
+    assert (await _ids(ada, _path(first)))[-1] == str(first.turn_id)
 
 
 async def test_a_branch_stays_chosen_when_an_earlier_turn_is_stored_late(history: RunningHistory) -> None:

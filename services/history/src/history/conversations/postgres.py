@@ -60,17 +60,18 @@ SELECT c.user_id, c.deleted_at IS NOT NULL AS deleted, c.last_number,
 FROM conversations AS c WHERE c.id = $1
 UNION ALL SELECT user_id, true, 0, NULL, NULL, NULL FROM conversation_tombstones WHERE conversation_id = $1
 LIMIT 1"""  # noqa: S608 - only a constant is interpolated
-# The newest answer below a message, the message itself if it is an answer or has none.
+# The newest answer below a message, the message itself if it is an answer or has none. A deleted answer, or one without
+# content, only if there is no other.
 _NEWEST_ANSWER = f"""
-WITH RECURSIVE below (id, role, number) AS (
-    SELECT m.id, m.role, m.number FROM {_MESSAGE.format("$1")} AS m WHERE m.conversation_id = $2
+WITH RECURSIVE below (id, role, number, hidden) AS (
+    SELECT m.id, m.role, m.number, m.hidden FROM {_MESSAGE.format("$1")} AS m WHERE m.conversation_id = $2
     UNION ALL
-    SELECT m.id, m.role, m.number FROM below AS b CROSS JOIN LATERAL (
+    SELECT m.id, m.role, m.number, m.hidden FROM below AS b CROSS JOIN LATERAL (
         SELECT * FROM messages WHERE conversation_id = $2 AND parent_id = b.id OFFSET 0
     ) AS m
     WHERE m.role <> 'user' AND b.role <> 'assistant'
 )
-SELECT id FROM below ORDER BY role = 'assistant' DESC, number DESC, id DESC LIMIT 1"""  # noqa: S608 - only constants are interpolated
+SELECT id FROM below ORDER BY role = 'assistant' DESC, hidden, number DESC, id DESC LIMIT 1"""  # noqa: S608 - only constants are interpolated
 _DELETIONS = f"""
 SELECT conversation_id, user_id, deleted_at FROM conversation_tombstones
 WHERE (deleted_at, conversation_id) > (coalesce($1::timestamptz, '-infinity'), coalesce($2::uuid, {_FIRST_ID}))
