@@ -70,15 +70,30 @@ class ChatService:
         """Return the earlier turn of an idempotency key, or admit the turn that ``read`` returns and start it.
 
         ``read`` is not called for a repeated request: what its body refers to, or its model, may be gone. The admission
-        completes even if the caller is cancelled. Raises Draining, Overloaded and the errors of ``read`` and of
-        ``TurnAdmission``.
+        completes even if the caller is cancelled, but then a turn that is not stored is cancelled, too.
+
+        Raises Draining, Overloaded and the errors of ``read`` and of ``TurnAdmission``.
         """
         if self._draining.is_set():
             raise Draining
         earlier = await self._admission.find_replay(key)
         if earlier is not None:
             return OpenedTurn(earlier, replayed=True)
-        return await self._supervisor.run_to_completion(self._admit(await read()))
+        admission = self._supervisor.begin(self._admit(await read()))
+        try:
+            return await asyncio.shield(admission)
+        except asyncio.CancelledError:
+            admission.add_done_callback(self._abandon_unread)
+            raise
+
+    def _abandon_unread(self, admission: "asyncio.Task[OpenedTurn]") -> None:
+        """Cancel a turn that is not stored, and whose client left during its admission: nobody else can read it."""
+        if admission.cancelled() or admission.exception() is not None:
+            return
+        opened = admission.result()
+        if not opened.turn.stored and not opened.replayed:
+            with contextlib.suppress(Draining):
+                self._supervisor.begin(self.abandon(opened.turn, resumable=False))
 
     async def _admit(self, request: TurnRequest) -> OpenedTurn:
         model = self._admission.select_model(request)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import structlog
 from fastapi import APIRouter, WebSocket
 from pydantic import ValidationError
 from starlette.websockets import WebSocketDisconnect
@@ -30,13 +31,22 @@ from chat.protocols.websocket.schemas import (
     parse_frame,
 )
 from chat.running.turn_updates import StreamInterrupted
-from parley.errors import CredentialsMissing, InsufficientScope, InvalidJson, ParleyError, Unauthenticated
+from parley.errors import (
+    CredentialsMissing,
+    InsufficientScope,
+    InternalError,
+    InvalidJson,
+    ParleyError,
+    Unauthenticated,
+)
 from parley.process.timeouts import at_most
 from parley.security.identity import Principal, authenticate, bearer_token
 from parley.times import iso
 from parley.web import problems, strict_json
 from parley.web.runtime import Runtime
 from parley.web.validation import from_validation
+
+log = structlog.get_logger()
 
 router = APIRouter()
 
@@ -175,6 +185,11 @@ class WebSocketSession:
                 await self._carry_out(message)
             except ParleyError as error:
                 await self._refuse(message.ref, error)
+            except (TimeoutError, WebSocketDisconnect):
+                raise
+            except Exception:
+                log.exception("websocket_frame_failed")
+                await self._refuse(message.ref, InternalError())
 
     async def _carry_out(self, message: CreateFrame | ResumeFrame | CancelFrame) -> None:
         if isinstance(message, CancelFrame):

@@ -66,12 +66,16 @@ class Supervisor:
 
     async def run_to_completion(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end, even if the caller is cancelled; raises Draining after the shutdown began."""
+        return await asyncio.shield(self.begin(work))
+
+    def begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Begin work that must outlive its request; raises Draining after the shutdown began."""
         if self._closed:
             work.close()
             raise Draining
         task = asyncio.create_task(work)
         self._hold(task)
-        return await asyncio.shield(task)
+        return task
 
     @contextlib.contextmanager
     def admitting(self, turn_id: UUID, user_id: UUID, streams: int = 0) -> Iterator[None]:

@@ -155,10 +155,12 @@ class PostgresTurnStore:
         """Return a page of a user's turns, newest first."""
         statement = list_statement(of_conversation=conversation_id is not None, with_files=with_files, status=status)
         chosen = () if conversation_id is None else (conversation_id,)
-        found = await self._database.fetch(statement, user_id, status, before, limit + 1, *chosen)
-        rows = await self._database.fetch(READ, [row["id"] for row in found[:limit]], characters) if found else []
-        more = bool(rows) and rows[0]["read_ids"] < len(found)
-        return TurnPage([to_turn(row) for row in rows], more=more)
+        while found := await self._database.fetch(statement, user_id, status, before, limit + 1, *chosen):
+            rows = await self._database.fetch(READ, [row["id"] for row in found[:limit]], characters)
+            if rows:
+                return TurnPage([to_turn(row) for row in rows], more=rows[0]["read_ids"] < len(found))
+            before = found[:limit][-1]["id"]  # all of them were deleted meanwhile
+        return TurnPage([], more=False)
 
     async def chain(self, conversation_id: UUID, turn_id: UUID, *, characters: int, limit: int) -> list[PastExchange]:
         """Return finished turns from ``turn_id`` back to the root, newest first."""

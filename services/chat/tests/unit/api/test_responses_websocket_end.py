@@ -1,6 +1,8 @@
 """Ends of Responses over a WebSocket, on in-memory stores: departures, cancellation, drain, age, and credentials."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx2
 import pytest
@@ -62,6 +64,28 @@ async def test_a_client_that_leaves_ends_an_unstored_response_and_no_stored_one(
     assert bench.engine.turns.turns[stored.id].running
     cancelled = await http.post(f"{PATH}/resp_{stored.id.hex}/cancel")
     assert cancelled.json()["status"] == "cancelled"
+
+
+async def test_a_client_that_leaves_during_the_admission_ends_an_unstored_response(
+    bench: ServiceBench, http: httpx2.AsyncClient, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.engine.generator.chunks, bench.engine.generator.endless = answer_of("a"), True
+    begun, released, admit = asyncio.Event(), asyncio.Event(), bench.engine.turns.admit
+
+    async def slow(*arguments: Any) -> Any:
+        begun.set()
+        await released.wait()
+        return await admit(*arguments)
+
+    monkeypatch.setattr(bench.engine.turns, "admit", slow)
+    async with open_socket(shared_app(), PATH, token) as socket:
+        create(socket, store=False)
+        await begun.wait()
+        socket.leave()
+        await asyncio.sleep(0)
+        released.set()
+    (turn,) = bench.engine.turns.turns.values()
+    await eventually(lambda: not bench.engine.turns.turns[turn.id].running)
 
 
 async def test_a_response_that_is_cancelled_ends_incomplete_on_its_websocket(
