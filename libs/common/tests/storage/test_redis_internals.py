@@ -67,3 +67,25 @@ async def test_a_raw_connection_gives_up_on_a_frozen_server_and_reconnects() -> 
         with server.frozen(), pytest.raises(TimeoutError):
             await connection.call([pack("ECHO", "lost")])
         assert await connection.call([pack("ECHO", "b")]) == [b"b"]
+
+
+@pytest.mark.parametrize("notes_loss", [True, False])
+async def test_a_connection_that_is_lost_between_two_calls_is_noted_once_or_not(*, notes_loss: bool) -> None:
+    async with fake_redis_server(echo) as server, open_redis(server.url, timeout=None) as client:
+        connection = RawConnection(client, timeout=NO_TIMEOUT, notes_loss=notes_loss)
+        assert await connection.call([pack("ECHO", "a")]) == [b"a"]
+        server.disconnect_clients()
+        await eventually(lambda: connection._protocol is None or connection._protocol.closed)
+        if notes_loss:
+            with pytest.raises(REDIS_UNAVAILABLE):
+                await connection.call([pack("ECHO", "b")])
+        assert await connection.call([pack("ECHO", "c")]) == [b"c"]
+
+
+async def test_a_loss_that_failed_a_call_is_not_noted_again() -> None:
+    async with fake_redis_server(echo) as server, open_redis(server.url, timeout=None) as client:
+        connection = RawConnection(client, timeout=NO_TIMEOUT, notes_loss=True)
+        waiting = await _lose_connection(server, connection)
+        with pytest.raises(REDIS_UNAVAILABLE):
+            await waiting
+        assert await connection.call([pack("ECHO", "b")]) == [b"b"]

@@ -30,9 +30,13 @@ class RawConnection:
     The client opens the connection and authenticates. A broken connection is replaced at the next call.
     """
 
-    def __init__(self, client: RedisClient, *, timeout: float) -> None:
-        """Take the connection from ``client``; ``timeout`` is the limit of one call in seconds."""
-        self._pool, self._timeout = client.connection_pool, timeout
+    def __init__(self, client: RedisClient, *, timeout: float, notes_loss: bool = False) -> None:
+        """Take the connection from ``client``; ``timeout`` is the limit of one call in seconds.
+
+        With ``notes_loss``, a call fails if the connection was lost since the last one: the next connection may lead
+        to a server that lacks what this one had written.
+        """
+        self._pool, self._timeout, self._notes_loss = client.connection_pool, timeout, notes_loss
         self._lock = asyncio.Lock()
         self._connection: Any = None
         self._protocol: _ReplyProtocol | None = None
@@ -44,9 +48,16 @@ class RawConnection:
         """
         async with self._lock:
             protocol = self._protocol
-            if protocol is None or protocol.closed:
-                protocol = await self._connect()
-            return await protocol.call(commands, self._timeout)
+            if protocol is not None and protocol.closed:
+                self._protocol = protocol = None
+                if self._notes_loss:
+                    raise ConnectionResetError
+            protocol = protocol or await self._connect()
+            try:
+                return await protocol.call(commands, self._timeout)
+            except BaseException:
+                self._protocol = None
+                raise
 
     async def execute(self, *words: Any) -> Any:
         """Send one command and return its reply; raise ResponseError, or one of ``REDIS_UNAVAILABLE``."""

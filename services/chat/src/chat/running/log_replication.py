@@ -176,7 +176,7 @@ class LogReplicator:
         self._show_unreplicated()
 
     async def _wait_for_store(self) -> None:
-        """Show entries without replication until the store answers, then mark all logs for replication."""
+        """Show entries without replication until the store answers, then replicate what it lacks."""
         probe = asyncio.create_task(self._probe(), name="log store probe")
         probe.add_done_callback(lambda _: self._wake.set())
         try:
@@ -199,8 +199,18 @@ class LogReplicator:
             self._wake.set()
             with contextlib.suppress(LogStoreUnavailable):
                 await self._store.ping()
+                await self._compare()
                 return
             interval = min(2 * interval, MAX_PROBE_INTERVAL)
+
+    async def _compare(self) -> None:
+        """Go back to the end of each stored log: a restart or failover of the store may have lost the newest items."""
+        for replica in [each for each in self._replicas.values() if each.count]:
+            newest = await self._store.newest_position(replica.log.turn.id)
+            if newest is None:
+                replica.count = 0
+            elif newest[0] == replica.log.turn.epoch:
+                replica.count = min(newest[1], len(replica.log.entries) + 1)
 
     def _show_unreplicated(self) -> None:
         """Show all entries while the lease holds; without it, another runner may own the turns."""

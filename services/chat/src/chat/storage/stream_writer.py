@@ -21,7 +21,7 @@ class StreamWriter:
 
     def __init__(self, client: RedisClient, *, timeout: float) -> None:
         """Use ``client``, which must have no socket timeout; ``timeout`` is the limit of one call in seconds."""
-        self._connection = RawConnection(client, timeout=timeout)
+        self._connection = RawConnection(client, timeout=timeout, notes_loss=True)
 
     async def append(self, batches: Sequence[LogAppend]) -> list[AppendResult]:
         """Append to many logs, usually in one call; raises LogStoreUnavailable if Redis does not respond."""

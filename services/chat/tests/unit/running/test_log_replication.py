@@ -68,6 +68,20 @@ async def test_a_lost_log_is_replicated_again_from_its_beginning(bench: EngineBe
     assert bench.logs.positions(log.turn.id) == [(1, 1), (1, 2), (1, 3), (1, 4)]
 
 
+async def test_what_a_restarted_store_has_lost_is_replicated_again(bench: EngineBench) -> None:
+    log = opened_log(bench)
+    append(bench, log, *"abcd")
+    await eventually(lambda: log.shown == 4)
+    bench.logs.unavailable = True
+    append(bench, log, "e")
+    await eventually(lambda: log.shown == 5)
+    del bench.logs.logs[log.turn.id][-2:]
+    bench.logs.unavailable = False
+    await eventually(lambda: len(bench.logs.positions(log.turn.id)) == 6)
+    assert bench.logs.positions(log.turn.id) == [(1, seq) for seq in range(1, 7)]
+    assert "".join(item.entry.text for item in await bench.logs.read(log.turn.id) if item.entry) == "abcde"
+
+
 async def test_a_higher_epoch_fences_the_turn_and_nothing_more_is_shown(bench: EngineBench) -> None:
     log = opened_log(bench)
     append(bench, log, "a")
