@@ -1,8 +1,10 @@
 """Folder lock, and the connection settings that it guards."""
 
+import fcntl
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,3 +64,16 @@ def test_settings_of_a_stopped_stack_are_ignored(tmp_path: Path) -> None:
 def test_only_the_owner_can_read_the_connection_settings(tmp_path: Path) -> None:
     connections.save(tmp_path, {})
     assert (tmp_path / connections.FILE_NAME).stat().st_mode & 0o777 == 0o600
+
+
+def test_commands_that_ask_for_the_lock_do_not_take_it_for_held_by_each_other(tmp_path: Path) -> None:
+    with folder_lock.hold(tmp_path):
+        pass
+    with (tmp_path / folder_lock.FILE_NAME).open("r+") as asking:
+        fcntl.flock(asking, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        assert not folder_lock.is_held(tmp_path)
+        releasing = threading.Timer(folder_lock.ATTEMPT_INTERVAL, lambda: fcntl.flock(asking, fcntl.LOCK_UN))
+        releasing.start()
+        with folder_lock.hold(tmp_path):
+            assert folder_lock.is_held(tmp_path)
+        releasing.join()

@@ -3,10 +3,12 @@
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 FILE_NAME = "lock"
+ATTEMPTS, ATTEMPT_INTERVAL = 10, 0.01
 
 
 class FolderInUseError(Exception):
@@ -18,10 +20,8 @@ def hold(folder: Path) -> Iterator[None]:
     """Hold the folder's lock; FolderInUseError names the process that already holds it."""
     descriptor = os.open(folder / FILE_NAME, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise FolderInUseError(f"{in_use_message(folder)} Stop it first.") from None
+        if not _locked(descriptor):
+            raise FolderInUseError(f"{in_use_message(folder)} Stop it first.")
         # On a full disk the lock holds without the process ID.
         with contextlib.suppress(OSError):
             os.ftruncate(descriptor, 0)
@@ -29,6 +29,16 @@ def hold(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    """Lock the file; a command that only asks for its state holds it for a moment."""
+    for _ in range(ATTEMPTS):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(ATTEMPT_INTERVAL)
+    return False
 
 
 def in_use_message(folder: Path) -> str:
@@ -52,7 +62,7 @@ def is_held(folder: Path) -> bool:
         return False
     descriptor = os.open(path, os.O_RDWR)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # so that two commands that ask do not see each other
     except BlockingIOError:
         return True
     finally:
