@@ -207,7 +207,9 @@ def _may_retry(pool: Pool, request: Request, route: Route, body: ForwardedBody, 
 
 def is_repeatable(request: Request, route: Route, body: ForwardedBody) -> bool:
     """Return whether a request may be sent twice: by its method, or by its key."""
-    keyed = route.keyed and b"idempotency-key" in request.used_headers
+    key, used = b"idempotency-key", request.used_headers
+    # A key that is named as an option of the connection is not sent on.
+    keyed = route.keyed and key in used and key not in connection_options(used.get(b"connection", b"close"))
     return (keyed or request.method in IDEMPOTENT_METHODS) and not body.more
 
 

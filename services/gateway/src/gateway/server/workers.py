@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from types import FrameType
+from typing import NoReturn
 
 import structlog
 
@@ -17,6 +18,7 @@ log = structlog.get_logger()
 
 MIN_LIFETIME, RESTART_DELAY = 5.0, 1.0
 """A worker that lived for less than MIN_LIFETIME seconds is restarted after RESTART_DELAY seconds."""
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 Work = Callable[[GatewaySettings, list[socket.socket]], int]
 """Runs one worker until a signal stops it, and returns the exit status."""
 
@@ -43,7 +45,7 @@ class WorkerProcesses:
 
     def run(self) -> int:
         """Supervise until all workers have stopped. Return 0 after a requested stop without errors."""
-        for each in (signal.SIGTERM, signal.SIGINT):
+        for each in STOP_SIGNALS:
             signal.signal(each, self._on_signal)
         for number in range(self._settings.workers):
             self._start(number)
@@ -55,14 +57,21 @@ class WorkerProcesses:
         return worst
 
     def _start(self, number: int) -> None:
-        pid = os.fork()
-        if pid:
+        """Start a worker, unless the gateway stops. A signal meanwhile waits until the worker can be told of it."""
+        former = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        pid = None if self._stopping else os.fork()
+        if pid == 0:
+            self._run_worker(number, former)
+        if pid is not None:
             self._running[pid] = (number, time.monotonic())
-            return
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
+
+    def _run_worker(self, number: int, mask: set[int | signal.Signals]) -> NoReturn:
         status = 1
         try:
-            for each in (signal.SIGTERM, signal.SIGINT):
+            for each in STOP_SIGNALS:
                 signal.signal(each, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             status = self._work(_worker_settings(self._settings, number), [self._listening])
         finally:
             sys.stdout.flush()
@@ -75,8 +84,7 @@ class WorkerProcesses:
         log.warning("worker_died", service="gateway", worker=number, status=status)
         if time.monotonic() - started < MIN_LIFETIME:
             time.sleep(RESTART_DELAY)
-        if not self._stopping:
-            self._start(number)
+        self._start(number)
         return 0
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:

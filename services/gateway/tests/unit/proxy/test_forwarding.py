@@ -50,7 +50,12 @@ async def test_the_head_has_the_identity_of_the_caller_and_the_client() -> None:
 
 @pytest.mark.parametrize(
     ("method", "headers", "attempts"),
-    [("GET", {}, 2), ("POST", {}, 1), ("POST", {"idempotency-key": "k"}, 2)],
+    [
+        ("GET", {}, 2),
+        ("POST", {}, 1),
+        ("POST", {"idempotency-key": "k"}, 2),
+        ("POST", {"idempotency-key": "k", "connection": "keep-alive, Idempotency-Key"}, 1),
+    ],
 )
 async def test_only_repeatable_requests_are_retried_after_a_broken_response(
     method: str, headers: dict[str, str], attempts: int
