@@ -1,11 +1,16 @@
 """Contract of the Postgres turn store, and what is read of turns that run elsewhere."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
 
 import pytest
 
+from chat.model import Reservation
 from chat.storage.postgres_runners import PostgresRunnerStore
 from chat.storage.postgres_turns import PostgresTurnStore
+from chat.turn_store import AdmissionResult, BudgetExceeded, TurnRefused
 from chat_testing.replica import NewDatabase
 from chat_testing.turn_reading_contract import TurnReadingContract
 from chat_testing.turn_store_contract import TurnStoreContract, admitted
@@ -23,6 +28,28 @@ async def test_nothing_is_read_of_running_turns_but_that_they_run(new_database: 
         stored = await store.finish(ended, make_outcome("done"))
         found = await PostgresRunnerStore(store).ended([running.id, ended.id, new_id()])
         assert found == {running.id: None, ended.id: stored}
+
+
+@pytest.mark.parametrize("budgeted", [False, True])
+async def test_an_admission_that_is_repeated_because_its_commit_was_not_acknowledged_finds_its_turn(
+    new_database: NewDatabase, *, budgeted: bool
+) -> None:
+    # The turn itself has used up the budget, and runs in its conversation.
+    reservation = Reservation(("day:2026-11-22",), 60, Decimal(0), (100,), (None,)) if budgeted else Reservation()
+    async with open_pool(await new_database(), size=2) as pool:
+        store, runner = PostgresTurnStore(pool, lambda: None), new_id()
+        first = await admitted(store, make_new_turn())
+        await store.finish(first, make_outcome("done"))
+        where: dict[str, Any] = {
+            "user_id": first.user_id,
+            "conversation_id": first.conversation_id,
+            "parent_id": first.id,
+        }
+        new = make_new_turn(**where, reservation=reservation)
+        assert await store.admit(new, runner, None) == AdmissionResult(new.id, 2, None)
+        assert await store.admit(new, runner, None) == AdmissionResult(new.id, 2, None)
+        with pytest.raises(BudgetExceeded if budgeted else TurnRefused):
+            await store.admit(replace(new, id=new_id()), runner, None)
 
 
 async def test_turns_without_a_runner_are_found_at_once_and_taken_over_once(new_database: NewDatabase) -> None:

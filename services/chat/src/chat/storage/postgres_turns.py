@@ -57,23 +57,17 @@ class PostgresTurnStore:
         """Admit a turn with its ``turn.started`` event in one statement."""
         try:
             row = await self._execute(self._database, turn_statements.ADMIT, _admission(turn, runner_id, key))
-        except asyncpg.NotNullViolationError as error:
-            raise (BudgetExceeded if error.column_name == "periods" else TurnRefused) from error
-        except asyncpg.UniqueViolationError as error:
-            if error.constraint_name != "turns_pkey":
-                raise TurnRefused from error
-            return await self._committed(turn.id)
+        except (asyncpg.NotNullViolationError, asyncpg.UniqueViolationError) as error:
+            # The turn itself may be what is in the way: the statement is repeated if its commit was not acknowledged.
+            stored = await self.get(turn.id)
+            if stored is None:
+                raise (BudgetExceeded if error.column_name == "periods" else TurnRefused) from error
+            self.hint()
+            return AdmissionResult(stored.id, stored.number, None)
         if row is None:
             raise TurnRefused
         self.hint()
         return AdmissionResult(row["turn_id"], row["number"], row["body_hash"])
-
-    async def _committed(self, turn_id: UUID) -> AdmissionResult:
-        """Return the result of an earlier attempt whose commit was not acknowledged."""
-        turn = await self.get(turn_id)
-        if turn is None:
-            raise TurnRefused
-        return AdmissionResult(turn.id, turn.number, None)
 
     async def move_reservation(self, turn: Turn, model: str, reservation: Reservation) -> bool:
         """Move the reservation of a running turn to a fallback model in one statement; raises BudgetExceeded."""
