@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from parley_events import CloudEvent, TurnEnded
+from parley_events import replay as replay_module
 from parley_events.offsets import FileOffsets, Progress, Start
 from parley_events.replay import REPORT_EVERY, LogReplay
 from parley_events.testing import InProcessBus, sample
@@ -149,6 +150,25 @@ async def test_a_replay_that_crashed_continues_at_its_stored_offset(tmp_path: Pa
     assert await replay.run("first", idle=0.1) == 10
     assert sequences(handler) == list(range(3, 10))
     assert progress == [Progress(offset=10, end=10, handled=7)]
+
+
+@pytest.mark.parametrize("failing", ["offsets", "progress"])
+async def test_a_callback_that_fails_ends_the_replay_with_its_error_and_is_no_outage(
+    failing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class FullDisk(SavedOffset):
+        async def save_offset(self, name: str, offset: int) -> None:
+            raise OSError(28, "No space left on device")
+
+    def progress(_progress: Progress) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(replay_module, "REPORT_EVERY", 2)
+    handler = RecordingHandler()
+    options: dict[str, Any] = {"offsets": FullDisk(0)} if failing == "offsets" else {"on_progress": progress}
+    with pytest.raises(OSError, match="No space left"):
+        await replay_of(await bus_with(), handler, **options).run("first", idle=0.1)
+    assert sequences(handler) == [0, 1]
 
 
 @pytest.mark.parametrize("until", ["now", "never"])

@@ -1,6 +1,7 @@
 """Replay of the event log: start, end, progress, outages, and the stored offset."""
 
 import asyncio
+import contextlib
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
@@ -33,8 +34,8 @@ REPORT_EVERY = 500
 Action: TypeAlias = Callable[[], Awaitable[int]]
 
 
-class _HandlerFailed(Exception):
-    """Carries a handler's exception past ``except OUTAGES``."""
+class _CallbackFailed(Exception):
+    """Carries an exception of a handler, an offset store or another callback past ``except OUTAGES``."""
 
     def __init__(self, cause: Exception) -> None:
         self.cause = cause
@@ -88,9 +89,11 @@ class LogReplay:
     async def _pass_over(self, start: Start, until: End, idle: float) -> int:
         try:
             await self._insist(lambda: self._read_from(start, until, idle))
-        finally:
-            if self._next is not None:
+        except BaseException:
+            with contextlib.suppress(Exception):  # what ended the replay is raised
                 await self._report()
+            raise
+        await self._report()
         if self._next is not None:
             return self._next
         return max(start, self._end or 0) if isinstance(start, int) else self._end or 0
@@ -101,7 +104,7 @@ class LogReplay:
         while True:
             try:
                 return await action()
-            except _HandlerFailed as failed:
+            except _CallbackFailed as failed:
                 raise failed.cause from None
             except OUTAGES as error:
                 reason = _explain(error)
@@ -174,7 +177,7 @@ class LogReplay:
             try:
                 await self._on_gap(gap)
             except Exception as error:
-                raise _HandlerFailed(error) from error
+                raise _CallbackFailed(error) from error
 
     def _is_at_end(self, offset: object) -> bool:
         return self._end is not None and isinstance(offset, int) and offset >= self._end
@@ -189,16 +192,20 @@ class LogReplay:
             await self._handler(event)
         except Exception as error:
             error.add_note(f"at offset {offset} of {EVENT_LOG}, event {event.id} of {event.partition_key}")
-            raise _HandlerFailed(error) from error
+            raise _CallbackFailed(error) from error
 
     async def _advance(self, offset: int) -> None:
         self._next = offset
         self._handled += 1
         if self._handled % REPORT_EVERY == 0:
-            await self._report()
+            try:
+                await self._report()
+            except Exception as error:
+                raise _CallbackFailed(error) from error
 
     async def _report(self) -> None:
-        assert self._next is not None
+        if self._next is None:
+            return
         if self._offsets is not None:
             await self._offsets.save_offset(self._name, self._next)
         if self._on_progress is not None:
