@@ -31,7 +31,7 @@ class DeliveryService:
         """Return a page of deliveries, the newest first."""
         await self._webhooks.get(principal, webhook_id)
         kind = f"deliveries {webhook_id} {chosen.status} {chosen.event_id}"
-        (before,) = cursors.decode(kind, cursor, (UUID,)) if cursor else (None,)
+        (before,) = cursors.decode(kind, cursor, (UUID,)) if cursor is not None else (None,)
         found = await self._log.list(webhook_id, chosen, before=before, limit=limit + 1)
         listed = found[:limit]
         following = cursors.encode(kind, (str(listed[-1].id),)) if len(found) > limit else None

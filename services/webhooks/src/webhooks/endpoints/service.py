@@ -78,7 +78,7 @@ class WebhookService:
     async def page(self, principal: Principal, cursor: str | None, limit: int) -> Page[WebhookView]:
         """Return a page of webhooks, the newest first."""
         kind = f"webhooks {principal.user_id}"
-        (before,) = cursors.decode(kind, cursor, (UUID,)) if cursor else (None,)
+        (before,) = cursors.decode(kind, cursor, (UUID,)) if cursor is not None else (None,)
         found = await self._store.list(principal.user_id, shared=sees_shared(principal), before=before, limit=limit + 1)
         shown_now = found[:limit]
         following = cursors.encode(kind, (str(shown_now[-1].id),)) if len(found) > limit else None
