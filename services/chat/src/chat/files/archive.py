@@ -11,6 +11,9 @@ from chat.files.model import StoredFile
 MANIFEST = "files.json"
 _END = bytes(2 * tarfile.BLOCKSIZE)
 
+MAX_NAME_BYTES, MAX_SUFFIX_BYTES = 255, 16
+"""The limit of Linux' file systems. Others count characters, and accept longer names."""
+
 Content = Callable[[StoredFile], AsyncIterator[bytes]]
 
 
@@ -18,7 +21,7 @@ async def archive(files: AsyncIterator[StoredFile], content: Content) -> AsyncIt
     """Yield an archive with each file as ``<id>/<name>``, and a list of them. Files that are gone are left out."""
     listed: list[dict[str, Any]] = []
     async for file in files:
-        path = f"{file.id}/{file.filename}"
+        path = f"{file.id}/{_path_name(file.filename)}"
         try:
             async for piece in _member(path, file, content(file)):
                 yield piece
@@ -27,6 +30,7 @@ async def archive(files: AsyncIterator[StoredFile], content: Content) -> AsyncIt
         listed.append({
             "id": str(file.id),
             "path": path,
+            "filename": file.filename,
             "media_type": file.media_type,
             "bytes": file.size,
             "sha256": file.sha256.hex(),
@@ -52,3 +56,11 @@ def _header(path: str, size: int, modified: float = 0) -> bytes:
     member = tarfile.TarInfo(path)
     member.size, member.mtime, member.mode = size, int(modified), 0o600
     return member.tobuf(tarfile.PAX_FORMAT)
+
+
+def _path_name(filename: str) -> str:
+    """Return the name of a file, cut before its suffix if a file system cannot have it."""
+    stem, dot, suffix = filename.rpartition(".")
+    end = f"{dot}{suffix}" if stem and len(suffix.encode()) <= MAX_SUFFIX_BYTES else ""
+    room = MAX_NAME_BYTES - len(end.encode())
+    return filename.removesuffix(end).encode()[:room].decode(errors="ignore") + end

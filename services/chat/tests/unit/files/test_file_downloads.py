@@ -91,6 +91,22 @@ async def test_an_archive_has_every_file_of_the_user_alone(bench: FilesBench) ->
         contents = {member.name: archive.extractfile(member).read() for member in archive}  # type: ignore[union-attr]
     listed = json.loads(contents.pop("files.json"))["files"]
     assert contents == {f"{text['id']}/Plan \u00fc.txt": b"Hello", f"{image['id']}/a.png": png()}
+    assert [one["filename"] for one in listed] == ["a.png", "Plan \u00fc.txt"]
     assert [(one["id"], one["sha256"], one["bytes"]) for one in listed] == [
         (one["id"], one["sha256"], one["bytes"]) for one in (image, text)
     ]
+
+
+@pytest.mark.parametrize(
+    "name", ["\U0001f600" * 250 + ".txt", "\u00e9" * 255, "a" * 251 + ".txt", "." + "\u6587" * 254]
+)
+async def test_a_file_system_can_have_every_name_of_an_archive(bench: FilesBench, name: str) -> None:
+    file = (await bench.upload(b"Hello", name)).json()
+    found = await bench.send("GET", "/api/v1/files/archive")
+    with tarfile.open(fileobj=io.BytesIO(found.content)) as archive:
+        member, _ = archive.getnames()
+    folder, _, cut = member.partition("/")
+    assert folder == file["id"]
+    assert len(cut.encode()) <= 255
+    assert name.startswith(cut.removesuffix(".txt"))
+    assert cut.endswith(".txt") == name.endswith(".txt")
