@@ -34,6 +34,19 @@ def test_a_suitable_machine_passes_every_check(tmp_path: Path) -> None:
     assert problems(tmp_path) == {}
 
 
+@pytest.mark.parametrize("place", ["environment", ".env"])
+def test_a_misspelt_setting_of_any_service_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if place == "environment":
+        monkeypatch.setenv("RATE_LIMIT_REQESTS", "5")
+    else:
+        Path(".env").write_text("RATE_LIMIT_REQESTS=5\n", encoding="utf-8")
+    found = problems(tmp_path)
+    assert found == {"settings": "RATE_LIMIT_REQESTS: unknown setting; did you mean RATE_LIMIT_REQUESTS?"}
+
+
 def test_the_doctor_changes_nothing(tmp_path: Path) -> None:
     problems(tmp_path / "data")
     assert list(tmp_path.iterdir()) == []

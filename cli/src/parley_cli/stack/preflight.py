@@ -14,7 +14,7 @@ from parley_cli.settings import LocalSettings
 from parley_cli.stack import folder_lock
 from parley_cli.stack.encryption_key import require_key
 from parley_cli.stack.ports import StackPorts, require_free
-from parley_cli.stack.refused_settings import require_obeyed
+from parley_cli.stack.refused_settings import require_known, require_obeyed
 from parley_embedded.errors import EmbeddedError, explain
 from parley_embedded.postgres.programs import postgres_program
 
@@ -88,11 +88,17 @@ def require_cpu(cpu_info: Path = CPU_INFO, machine: str = platform.machine()) ->
         )
 
 
+def _require_settings(settings: LocalSettings) -> None:
+    variables = configured_variables()
+    require_known(variables)
+    require_obeyed(settings, variables)
+
+
 def check_all(settings: LocalSettings, ports: StackPorts) -> Iterator[CheckResult]:
     """Check everything that `parley run` needs, without starting or changing anything."""
     folder = settings.data_dir.absolute()
     yield _check("platform", require_platform)
-    yield _check("settings", lambda: require_obeyed(settings, configured_variables()))
+    yield _check("settings", lambda: _require_settings(settings))
     if settings.database_url is None:
         yield _check("PostgreSQL", lambda: postgres_program("postgres"))
     if not settings.has_provider():

@@ -6,7 +6,7 @@ Other subcommands accept them: in a container they are the settings of a service
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from parley.config.settings import SettingsError
+from parley.config.settings import SettingsError, unknown_settings
 from parley_cli.settings import MAX_FIRST_PORT, LocalSettings
 
 
@@ -49,6 +49,20 @@ REFUSED_WITH_LOCAL_MODEL: Mapping[str, Refusal] = dict.fromkeys(
 def require_obeyed(settings: LocalSettings, variables: Mapping[str, str]) -> None:
     """Raise SettingsError with one line for each variable that `parley run` would ignore."""
     lines = list(_problems(settings, variables))
+    if lines:
+        raise SettingsError("\n".join(lines))
+
+
+def require_known(variables: Mapping[str, str]) -> None:
+    """Raise SettingsError with one line for each variable that a service would refuse as a misspelt setting."""
+    from auth.settings import AuthSettings
+    from chat.settings import ChatSettings
+    from gateway.settings import GatewaySettings
+    from history.settings import HistorySettings
+    from webhooks.settings import WebhooksSettings
+
+    kinds = (LocalSettings, GatewaySettings, AuthSettings, ChatSettings, HistorySettings, WebhooksSettings)
+    lines = dict.fromkeys(line for kind in kinds for line in unknown_settings(kind, variables))
     if lines:
         raise SettingsError("\n".join(lines))
 
