@@ -2,6 +2,7 @@ import { useState } from "react";
 
 import { api, viewer } from "../app/client";
 import { confirmed } from "../app/confirm";
+import { clearDrafts } from "../app/drafts";
 import { describe } from "../app/feedback";
 import { useStore } from "../app/store";
 import { exportAll } from "../chat/transfer";
@@ -17,6 +18,7 @@ export function Data(): React.JSX.Element | null {
   if (found.state !== "in") return null;
   const erase = async (): Promise<void> => {
     const { data } = await confirmed(() => api.DELETE("/api/v1/auth/me"));
+    clearDrafts();
     erasure.set(data! as Erasure);
   };
   return (

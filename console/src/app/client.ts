@@ -1,5 +1,6 @@
 import { BrowserSession, Parley, type User } from "@parley/client";
 
+import { claimDrafts, clearDrafts } from "./drafts";
 import { Store } from "./store";
 
 /** Who uses the page: unknown until the cookie was tried. */
@@ -22,7 +23,9 @@ window.addEventListener("storage", (event) => {
 
 /** Continue the session of the cookie, if this browser was logged in. */
 export async function resumeSession(): Promise<void> {
-  if (wasLoggedIn() && (await session.resume())) await enter();
+  const wasIn = wasLoggedIn();
+  if (!wasIn) clearDrafts(); // another tab logged out
+  if (wasIn && (await session.resume())) await enter();
   else viewer.set({ state: "out", expired: false });
 }
 
@@ -34,6 +37,7 @@ export async function logIn(username: string, password: string): Promise<void> {
 export async function logOut(): Promise<void> {
   await session.logOut();
   remember(null);
+  clearDrafts();
   location.reload(); // leaves nothing of the account in memory
 }
 
@@ -43,6 +47,7 @@ export async function enter(): Promise<void> {
   const before = lastUser;
   lastUser = data!.id;
   remember(lastUser);
+  claimDrafts(lastUser);
   if (before !== null && before !== lastUser) return location.reload(); // leaves nothing of the account before
   viewer.set({ state: "in", user: data!, scopes: session.scopes });
 }

@@ -12,11 +12,14 @@ import { t } from "../i18n";
 import { Dialog, IconButton, Select } from "../ui/controls";
 import { Icon } from "../ui/Icon";
 import type { Refusal, TurnSettings } from "./threadState";
+import { useDraft } from "./useDraft";
 
 const MAX_MESSAGE = 32_000;
 
 /** The box at the foot of a conversation: message, model, settings, send and stop. */
 export function Composer(props: {
+  /** Where the text is kept until it is sent. */
+  conversation: string;
   /** Whether the conversation is not read yet. */
   loading: boolean;
   running: boolean;
@@ -31,7 +34,7 @@ export function Composer(props: {
   onFilesTaken: () => void;
   onDismiss: () => void;
 }): React.JSX.Element {
-  const [text, setText] = useState("");
+  const [text, setText] = useDraft(props.conversation);
   const [settingsOpen, setSettingsOpen] = useState(false);
   const area = useRef<HTMLTextAreaElement>(null);
   const online = useOnline();
@@ -42,12 +45,15 @@ export function Composer(props: {
   const dropping = useDrop(attachments.add);
 
   useEffect(() => {
-    if (props.refusal?.text) setText((now) => now || props.refusal!.text);
+    if (props.refusal?.text && !text) setText(props.refusal.text);
     if (props.refusal?.files.length) {
       attachments.restore(props.refusal.files);
       props.onFilesTaken();
     }
   }, [props.refusal]);
+  useEffect(() => {
+    area.current?.setSelectionRange(text.length, text.length); // to write on after a draft
+  }, []);
   useEffect(() => {
     const box = area.current;
     if (!box) return;

@@ -3,6 +3,7 @@ import { useCallback, useEffect, useState } from "react";
 import type { Model, StoredFile } from "@parley/client";
 
 import { api, viewer } from "../app/client";
+import { NEW_CONVERSATION } from "../app/drafts";
 import { notifyError } from "../app/feedback";
 import { go, replacePlace } from "../app/router";
 import { useStore } from "../app/store";
@@ -97,6 +98,7 @@ export function ThreadView({ thread, isNew, target }: { thread: Thread; isNew: b
         {running ? t("chat.answering") : nodes.length ? t("chat.answered") : ""}
       </div>
       <Composer
+        conversation={thread.unknown ? NEW_CONVERSATION : thread.id}
         loading={state.loading || state.failed}
         running={running}
         reconnecting={state.reconnecting}

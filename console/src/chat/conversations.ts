@@ -4,6 +4,7 @@ import type { Conversation } from "@parley/client";
 import { newId } from "@parley/client";
 
 import { api, parley } from "../app/client";
+import { keepDraft } from "../app/drafts";
 import { notify, notifyError } from "../app/feedback";
 import { go } from "../app/router";
 import { Store } from "../app/store";
@@ -140,8 +141,7 @@ export async function followFeed(signal: AbortSignal): Promise<void> {
       if (type === "gap") for (const each of threads.values()) each.changedElsewhere("");
       if (typeof id !== "string") continue;
       if (type === "conversation.deleted") {
-        threads.get(id)?.close();
-        threads.delete(id);
+        forget(id);
         list.set((before) => ({ ...before, items: before.items.filter((each) => each.id !== id) }));
         if (location.hash.includes(id)) go();
       } else if (type.startsWith("conversation.turn.")) {
@@ -157,10 +157,15 @@ function visible(items: readonly Conversation[]): Conversation[] {
   return items.filter((each) => !deleting.has(each.id));
 }
 
-async function reallyRemove(id: string, leaving = false): Promise<void> {
-  if (!deleting.delete(id)) return;
+function forget(id: string): void {
   threads.get(id)?.close();
   threads.delete(id);
+  keepDraft(id, "");
+}
+
+async function reallyRemove(id: string, leaving = false): Promise<void> {
+  if (!deleting.delete(id)) return;
+  forget(id);
   try {
     const path = { conversation_id: id };
     await api.DELETE("/api/v1/conversations/{conversation_id}", { params: { path }, ...(leaving ? { keepalive: true } : {}) });

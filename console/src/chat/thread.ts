@@ -21,7 +21,6 @@ export class Thread {
 
   constructor(
     readonly id: string,
-    /** Whether the server does not know the conversation yet. */
     private isNew: boolean,
     private readonly onChange: () => void,
   ) {
@@ -148,6 +147,11 @@ export class Thread {
 
   dismissRefusal(): void {
     this.update({ refusal: null });
+  }
+
+  /** Whether the server does not know the conversation yet. */
+  get unknown(): boolean {
+    return this.isNew;
   }
 
   close(): void {
