@@ -4,6 +4,7 @@ import { api } from "../app/client";
 import { notify, notifyError } from "../app/feedback";
 import { t } from "../i18n";
 import { moment } from "../i18n/format";
+import { AskFirst } from "../ui/AskFirst";
 import { Copy, Dialog } from "../ui/controls";
 import { Badge, Secret } from "../ui/Page";
 import { Deliveries } from "./Deliveries";
@@ -79,7 +80,6 @@ function NewSecret({ webhook }: { webhook: Webhook }): React.JSX.Element {
 }
 
 function Delete({ webhook, onDone }: { webhook: Webhook; onDone: () => void }): React.JSX.Element {
-  const [asked, setAsked] = useState(false);
   const remove = async (): Promise<void> => {
     await api.DELETE("/api/v1/webhooks/{webhook_id}", { params: { path: { webhook_id: webhook.id } } });
     notify(t("events.deleted"));
@@ -90,20 +90,13 @@ function Delete({ webhook, onDone }: { webhook: Webhook; onDone: () => void }): 
       <h3>{t("events.delete")}</h3>
       <p className="quiet">{t("events.deleteText")}</p>
       <div className="row">
-        {asked ? (
-          <>
-            <button type="button" className="button danger" autoFocus onClick={() => void remove().catch(notifyError)}>
-              {t("events.deleteSure")}
+        <AskFirst sure={t("action.deleteSure")} label={t("events.delete")} onSure={() => void remove().catch(notifyError)}>
+          {(ask) => (
+            <button type="button" className="button danger" onClick={ask}>
+              {t("events.delete")}
             </button>
-            <button type="button" className="button" onClick={() => setAsked(false)}>
-              {t("action.cancel")}
-            </button>
-          </>
-        ) : (
-          <button type="button" className="button danger" onClick={() => setAsked(true)}>
-            {t("events.delete")}
-          </button>
-        )}
+          )}
+        </AskFirst>
       </div>
     </section>
   );
