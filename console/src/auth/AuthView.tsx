@@ -1,5 +1,7 @@
 import { useState } from "react";
 
+import { ParleyError } from "@parley/client";
+
 import { api, logIn } from "../app/client";
 import { describe } from "../app/feedback";
 import { preferences, setPreferences } from "../app/preferences";
@@ -85,7 +87,7 @@ function Forgot(): React.JSX.Element {
       {sent ? (
         <p role="status">{t("auth.forgotSent")}</p>
       ) : (
-        <Form submit={t("auth.sendLink")} describe={describe} onSubmit={submit}>
+        <Form submit={t("auth.sendLink")} describe={describeReset} onSubmit={submit}>
           <Field label={t("auth.email")} member="email" type="email" value={email} onChange={setEmail} autoComplete="email" required autoFocus />
         </Form>
       )}
@@ -94,4 +96,9 @@ function Forgot(): React.JSX.Element {
       </p>
     </>
   );
+}
+
+/** The route exists only on a server that sends mail. */
+function describeReset(error: unknown): string {
+  return error instanceof ParleyError && error.status === 404 ? t("auth.noMail") : describe(error);
 }

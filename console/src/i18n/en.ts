@@ -47,6 +47,7 @@ export const en = {
   "auth.toLogIn": "Back to log-in",
   "auth.forgot": "Forgot your password?",
   "auth.forgotSent": "If an account has this address, a link is on its way. Look into your mailbox.",
+  "auth.noMail": "This server sends no mail. Ask its operator: they can give you a link to choose a new password.",
   "auth.sendLink": "Send a link",
   "auth.expired": "Your session has ended. Log in again to continue.",
   "auth.again": "Confirm that it is you",

@@ -49,6 +49,7 @@ export const zh: Record<Key, string> = {
   "auth.toLogIn": "返回登录",
   "auth.forgot": "忘记密码？",
   "auth.forgotSent": "如果该邮箱已注册，重置链接即将送达，请查收邮件。",
+  "auth.noMail": "此服务器不发送邮件。请联系管理员，管理员可以给您一个设置新密码的链接。",
   "auth.sendLink": "发送链接",
   "auth.expired": "会话已结束，请重新登录。",
   "auth.again": "请确认是您本人",

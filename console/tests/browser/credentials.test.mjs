@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { assertAccessible, PHONE, screenshot } from "./page.mjs";
 import { setUp } from "./setup.mjs";
 
-const { stack, person } = setUp();
+const { stack, open, person } = setUp();
 
 async function openKeys() {
   const page = await person();
@@ -71,4 +71,13 @@ test("a key beyond the plan says why it was not made", async () => {
   await page.getByRole("button", { name: "Create a key" }).click();
   await page.getByRole("alert").getByText(detail).waitFor();
   assert.equal(await page.getByLabel("Lifetime").inputValue(), "365");
+});
+
+test("a forgotten password on a server without mail leads to the operator", async () => {
+  const page = await open();
+  await page.getByRole("link", { name: "Forgot your password?" }).click();
+  await page.getByLabel("E-mail").fill("ada@example.org");
+  await page.getByRole("button", { name: "Send a link" }).click();
+  await page.getByText("This server sends no mail. Ask its operator").waitFor();
+  await screenshot(page, "forgot-no-mail-light");
 });
