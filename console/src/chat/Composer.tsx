@@ -123,7 +123,7 @@ export function Composer(props: {
               <Icon name="stop" />
             </button>
           ) : (
-            <button type="submit" className="round" aria-label={t("chat.send")} title={t("chat.send")} disabled={!sendable}>
+            <button type="submit" className="round" aria-label={t("chat.send")} title={t("chat.send")} aria-disabled={!sendable || undefined}>
               <Icon name="send" />
             </button>
           )}

@@ -1,10 +1,12 @@
-import { lazy, memo, Suspense, useState } from "react";
+import { lazy, memo, Suspense, useRef, useState } from "react";
+import { flushSync } from "react-dom";
 
 import { MessageFiles } from "../files/MessageFiles";
 import { t } from "../i18n";
 import { count, money, moment } from "../i18n/format";
 import { Copy, IconButton } from "../ui/controls";
 import { Icon } from "../ui/Icon";
+import { focusOnce } from "../ui/keepFocus";
 import { elementId } from "./MessageWindow";
 import type { Node } from "./tree";
 
@@ -23,9 +25,16 @@ export const MessageView = memo(function MessageView(
 ): React.JSX.Element {
   const { node, streaming } = props;
   const [editing, setEditing] = useState(false);
+  const article = useRef<HTMLElement>(null);
+  const edit = useRef<HTMLButtonElement>(null);
   const mine = node.role === "user";
+  const stopEditing = (): void => {
+    flushSync(() => setEditing(false));
+    edit.current?.focus();
+  };
   return (
     <article
+      ref={article}
       id={elementId(node.id)}
       className={`message ${node.role}${props.found ? " found" : ""}`}
       aria-label={t(mine ? "chat.you" : "chat.assistant")}
@@ -36,9 +45,9 @@ export const MessageView = memo(function MessageView(
       {editing ? (
         <Editor
           text={node.content}
-          onCancel={() => setEditing(false)}
+          onCancel={stopEditing}
           onSave={(text) => {
-            setEditing(false);
+            stopEditing();
             props.onEdit(node, text);
           }}
         />
@@ -61,8 +70,19 @@ export const MessageView = memo(function MessageView(
               )}
               <span className="actions">
                 <Copy text={node.content} label={t("action.copy")} />
-                {mine && <IconButton icon="edit" size={16} label={t("chat.edit")} disabled={props.busy} onClick={() => setEditing(true)} />}
-                {!mine && <IconButton icon="refresh" size={16} label={t("chat.regenerate")} disabled={props.busy} onClick={() => props.onRegenerate(node)} />}
+                {mine && <IconButton ref={edit} icon="edit" size={16} label={t("chat.edit")} disabled={props.busy} onClick={() => setEditing(true)} />}
+                {!mine && (
+                  <IconButton
+                    icon="refresh"
+                    size={16}
+                    label={t("chat.regenerate")}
+                    disabled={props.busy}
+                    onClick={() => {
+                      focusOnce(article.current!); // the button is not there while the answer is written
+                      props.onRegenerate(node);
+                    }}
+                  />
+                )}
               </span>
               {!mine && <Facts node={node} />}
             </footer>

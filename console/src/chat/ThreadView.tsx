@@ -74,7 +74,7 @@ export function ThreadView({ thread, isNew, target }: { thread: Thread; isNew: b
             const place = places.findIndex((each) => each.id === node.id) + 1;
             return (
               <MessageView
-                key={`${node.role}-${node.parentId}-${place}`}
+                key={`${node.role}-${node.parentId}`}
                 node={node}
                 files={state.files.get(node.id)}
                 number={view.before + index + 1}

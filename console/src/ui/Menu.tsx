@@ -1,4 +1,5 @@
 import { useEffect, useRef, useState, type ReactNode } from "react";
+import { flushSync } from "react-dom";
 
 import { Icon, type IconName } from "./Icon";
 
@@ -27,10 +28,15 @@ export function Menu(props: { label: string; items: readonly MenuItem[]; childre
     document.addEventListener("mousedown", close);
     return () => document.removeEventListener("mousedown", close);
   }, [open]);
+  /** Close the list; its button has the focus again. */
+  const close = (): void => {
+    flushSync(() => setOpen(false));
+    root.current?.querySelector<HTMLElement>("button")?.focus();
+  };
   const onKeyDown = (event: React.KeyboardEvent): void => {
-    if (event.key === "Escape") {
-      setOpen(false);
-      root.current?.querySelector<HTMLElement>("button")?.focus();
+    if (event.key === "Escape" && open) {
+      event.stopPropagation(); // what holds the menu stays open
+      close();
     }
     if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
     event.preventDefault();
@@ -65,7 +71,7 @@ export function Menu(props: { label: string; items: readonly MenuItem[]; childre
               role="menuitem"
               className={item.bad ? "bad" : undefined}
               onClick={() => {
-                setOpen(false);
+                close();
                 item.run();
               }}
             >

@@ -1,11 +1,11 @@
-import { createContext, useContext, useEffect, useId, useRef, useState, type ReactNode } from "react";
+import { createContext, useContext, useEffect, useId, useLayoutEffect, useRef, useState, type ReactNode } from "react";
 
 import { isAbort, ParleyError } from "@parley/client";
 
 import { t } from "../i18n";
 import { Icon, type IconName } from "./Icon";
 
-/** A button that shows only an icon. */
+/** A button that shows only an icon. A disabled one keeps the focus, which may come from the press that disabled it. */
 export function IconButton(props: {
   icon: IconName;
   label: string;
@@ -14,16 +14,18 @@ export function IconButton(props: {
   disabled?: boolean;
   size?: number;
   className?: string;
+  ref?: React.Ref<HTMLButtonElement>;
 }): React.JSX.Element {
   return (
     <button
+      ref={props.ref}
       type="button"
       className={`icon-button ${props.className ?? ""}`}
       aria-label={props.label}
       title={props.label}
       aria-pressed={props.pressed}
-      disabled={props.disabled}
-      onClick={props.onClick}
+      aria-disabled={props.disabled || undefined}
+      onClick={props.disabled ? undefined : props.onClick}
     >
       <Icon name={props.icon} size={props.size ?? 18} />
     </button>
@@ -116,15 +118,17 @@ export function Select(props: {
 export function Dialog(props: { title: string; onClose: () => void; children: ReactNode; wide?: boolean }): React.JSX.Element {
   const ref = useRef<HTMLDialogElement>(null);
   const title = useId();
-  useEffect(() => {
-    ref.current?.showModal();
+  useLayoutEffect(() => {
+    const dialog = ref.current!;
+    dialog.showModal();
+    return () => dialog.close(); // gives the focus back
   }, []);
   return (
     <dialog
       ref={ref}
       className={props.wide ? "dialog wide" : "dialog"}
       aria-labelledby={title}
-      onClose={props.onClose}
+      onClose={() => ref.current?.open === false && props.onClose()}
       onClick={(event) => event.target === ref.current && ref.current?.close()}
     >
       <div className="dialog-body">
@@ -151,6 +155,8 @@ export function Form(props: {
   const [error, setError] = useState<string | null>(null);
   const [faults, setFaults] = useState<ReadonlyMap<string, string>>(new Map());
   const shown = useRef(new Set<string>()).current;
+  /** Whether the button does nothing. It is not `disabled`, which would take the focus from it. */
+  const idle = busy || props.disabled === true;
   const fail = (reason: unknown): void => {
     const fields = reason instanceof ParleyError ? reason.fields : [];
     const known = fields.filter((field) => shown.has(field.pointer));
@@ -159,6 +165,7 @@ export function Form(props: {
   };
   const submit = async (event: React.FormEvent): Promise<void> => {
     event.preventDefault();
+    if (idle) return;
     setBusy(true);
     setError(null);
     setFaults(new Map());
@@ -179,7 +186,7 @@ export function Form(props: {
           {error}
         </p>
       )}
-      <button type="submit" className={props.bad ? "button danger" : "button primary"} disabled={busy || props.disabled} aria-busy={busy}>
+      <button type="submit" className={props.bad ? "button danger" : "button primary"} aria-disabled={idle || undefined} aria-busy={busy}>
         {busy && <span className="spinner" aria-hidden="true" />}
         {props.submit}
       </button>
