@@ -1,4 +1,4 @@
-import { lazy, Suspense, useCallback, useEffect, useState } from "react";
+import { lazy, Suspense, useEffect, useState } from "react";
 
 import { erasure, ErasureProgress } from "../account/erasure";
 import { AuthView } from "../auth/AuthView";
@@ -10,6 +10,7 @@ import { resumeSession, viewer } from "./client";
 import { PasswordQuestion } from "./confirm";
 import { describe, Toasts } from "./feedback";
 import { usePlace } from "./router";
+import { useSideMenu } from "./sideMenu";
 import { useStore } from "./store";
 
 const AccountView = lazy(() => import("../account/AccountView"));
@@ -41,16 +42,14 @@ function Main(): React.JSX.Element {
   useConversations();
   const place = usePlace();
   const [page] = place;
-  const [open, setOpen] = useState(false);
-  const close = useCallback(() => setOpen(false), []);
-  useEffect(() => setOpen(false), [place]);
+  const menu = useSideMenu(place);
   return (
-    <div className={open ? "main open" : "main"}>
-      <Sidebar onNavigate={close} />
-      <button type="button" className="scrim" aria-label={t("nav.closeMenu")} tabIndex={open ? 0 : -1} onClick={close} />
-      <main className="content">
+    <div className={menu.open ? "main open" : "main"} ref={menu.root} onKeyDown={menu.onKeyDown}>
+      <Sidebar onNavigate={menu.close} />
+      <button type="button" className="scrim" aria-label={t("nav.closeMenu")} tabIndex={menu.open ? 0 : -1} onClick={menu.close} />
+      <main className="content" inert={menu.open}>
         <div className="topbar">
-          <IconButton icon="menu" label={t("nav.openMenu")} onClick={() => setOpen(true)} />
+          <IconButton ref={menu.button} icon="menu" label={t("nav.openMenu")} expanded={menu.open} onClick={menu.show} />
           <span className="brand">Parley</span>
         </div>
         <Suspense fallback={<Loading />}>

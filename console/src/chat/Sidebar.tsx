@@ -179,7 +179,9 @@ function Rename({ title, onDone }: { title: string; onDone: (title: string | nul
       onKeyDown={(event) => {
         if (event.nativeEvent.isComposing) return; // the key belongs to the input method
         if (event.key === "Enter") onDone(text.trim());
-        if (event.key === "Escape") onDone(null);
+        if (event.key !== "Escape") return;
+        event.stopPropagation(); // the menu around it stays open
+        onDone(null);
       }}
     />
   );

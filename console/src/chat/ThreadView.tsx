@@ -20,7 +20,7 @@ import { siblings, type Node } from "./tree";
 
 const DEFAULTS: TurnSettings = { model: null, systemPrompt: "", temperature: null };
 /** Places where Escape ends something else than the answer. */
-const OWN_ESCAPE = ".sidebar, .editor";
+const OWN_ESCAPE = ".sidebar, .scrim, .editor";
 const choices = new Map<string, TurnSettings>();
 
 /** `target`: the message to show first. */

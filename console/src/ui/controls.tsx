@@ -11,6 +11,7 @@ export function IconButton(props: {
   label: string;
   onClick?: () => void;
   pressed?: boolean;
+  expanded?: boolean;
   disabled?: boolean;
   size?: number;
   className?: string;
@@ -24,6 +25,7 @@ export function IconButton(props: {
       aria-label={props.label}
       title={props.label}
       aria-pressed={props.pressed}
+      aria-expanded={props.expanded}
       aria-disabled={props.disabled || undefined}
       onClick={props.disabled ? undefined : props.onClick}
     >

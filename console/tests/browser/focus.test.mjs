@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { answer, finishedWords, logIn, send } from "./page.mjs";
+import { answer, assertAccessible, finishedWords, logIn, PHONE, send } from "./page.mjs";
 import { setUp } from "./setup.mjs";
 import { ADMIN } from "./stack.mjs";
 
@@ -140,4 +140,39 @@ test("deleted keys, ended dialogs and new secrets leave the focus nearby", async
   await focusIsOn(page, /^Copy$/);
   await page.keyboard.press("Escape");
   await focusIsOn(page, /127\.0\.0\.1/);
+});
+
+test("the menu of a narrow screen has the focus while it is open, and gives it back", async () => {
+  const page = await person();
+  await send(page, "Somewhere else [[fake tokens=2000]]");
+  await answer(page).getByText("t5").waitFor();
+  await page.setViewportSize(PHONE);
+  const button = page.getByRole("button", { name: "Open the menu" });
+  await press(button);
+  await focusIsOn(page, /^Parley$/);
+  await assertAccessible(page, "menu, phone");
+  const visited = new Set();
+  for (let step = 0; step < 15; step += 1) {
+    await page.keyboard.press("Tab");
+    visited.add(await page.evaluate(() => (document.activeElement.closest("main") ? "content" : document.activeElement.closest(".sidebar, .scrim") ? "menu" : "browser")));
+  }
+  assert.ok(!visited.has("content") && visited.has("menu"), [...visited].join());
+  const search = page.getByLabel("Search all messages");
+  await search.fill("zebra");
+  await search.press("Escape"); // empties the field
+  assert.equal(await search.inputValue(), "");
+  await search.press("Escape");
+  await focusIsOn(page, /^Open the menu$/);
+  await answer(page).getByText("t40").waitFor(); // Escape has not stopped the answer
+  await press(button);
+  await press(page.getByRole("button", { name: "Account menu" }).or(page.locator(".sidebar-foot .menu-button")));
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("Escape");
+  await focusIsOn(page, /^Open the menu$/);
+  await press(button);
+  await press(page.getByRole("link", { name: "New conversation" }).first());
+  await focusIsOn(page, /^Your message$/);
+  await press(button);
+  await page.setViewportSize({ width: 1000, height: 800 });
+  await page.locator("main:not([inert])").waitFor();
 });
