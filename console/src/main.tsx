@@ -13,7 +13,7 @@ applyPreferences();
 keepFocus();
 createRoot(document.getElementById("root")!).render(
   <StrictMode>
-    <ErrorBoundary>
+    <ErrorBoundary whole>
       <App />
     </ErrorBoundary>
   </StrictMode>,

@@ -1,4 +1,4 @@
-import { lazy, Suspense, useEffect, useState } from "react";
+import { useEffect, useState } from "react";
 
 import { erasure, ErasureProgress } from "../account/erasure";
 import { AuthView } from "../auth/AuthView";
@@ -8,13 +8,18 @@ import { t, useLanguage } from "../i18n";
 import { IconButton, Loading } from "../ui/controls";
 import { resumeSession, viewer } from "./client";
 import { PasswordQuestion } from "./confirm";
+import { ErrorBoundary } from "./ErrorBoundary";
 import { describe, Toasts } from "./feedback";
+import { LazyPage } from "./LazyPage";
 import { usePlace } from "./router";
 import { useSideMenu } from "./sideMenu";
 import { useStore } from "./store";
 
-const AccountView = lazy(() => import("../account/AccountView"));
-const OperatorView = lazy(() => import("../operator/OperatorView"));
+/** Pages by the first segment of their place; every other place is one of the chat. */
+const PAGES = new Map([
+  ["account", () => import("../account/AccountView")],
+  ["operator", () => import("../operator/OperatorView")],
+]);
 
 export function App(): React.JSX.Element {
   const found = useStore(viewer);
@@ -41,7 +46,8 @@ export function App(): React.JSX.Element {
 function Main(): React.JSX.Element {
   useConversations();
   const place = usePlace();
-  const [page] = place;
+  const [page = ""] = place;
+  const load = PAGES.get(page);
   const menu = useSideMenu(place);
   return (
     <div className={menu.open ? "main open" : "main"} ref={menu.root} onKeyDown={menu.onKeyDown}>
@@ -52,9 +58,7 @@ function Main(): React.JSX.Element {
           <IconButton ref={menu.button} icon="menu" label={t("nav.openMenu")} expanded={menu.open} onClick={menu.show} />
           <span className="brand">Parley</span>
         </div>
-        <Suspense fallback={<Loading />}>
-          {page === "account" ? <AccountView /> : page === "operator" ? <OperatorView /> : <ChatView />}
-        </Suspense>
+        <ErrorBoundary key={load ? page : "chat"}>{load ? <LazyPage load={load} /> : <ChatView />}</ErrorBoundary>
       </main>
     </div>
   );

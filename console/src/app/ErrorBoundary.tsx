@@ -2,8 +2,8 @@ import { Component, type ReactNode } from "react";
 
 import { t } from "../i18n";
 
-/** Shows what a person can do when a view fails, for example because the server was replaced meanwhile. */
-export class ErrorBoundary extends Component<{ children: ReactNode }, { failed: boolean }> {
+/** Shows what a person can do when a view fails. `whole`: nothing else is in the page. */
+export class ErrorBoundary extends Component<{ children: ReactNode; whole?: boolean }, { failed: boolean }> {
   override state = { failed: false };
 
   static getDerivedStateFromError(): { failed: boolean } {
@@ -12,14 +12,15 @@ export class ErrorBoundary extends Component<{ children: ReactNode }, { failed: 
 
   override render(): ReactNode {
     if (!this.state.failed) return this.props.children;
+    const Place = this.props.whole ? "main" : "div";
     return (
-      <main className="empty">
+      <Place className="empty">
         <h1>Parley</h1>
         <p role="alert">{t("error.unexpected")}</p>
         <button type="button" className="button primary" onClick={() => location.reload()}>
           {t("action.reload")}
         </button>
-      </main>
+      </Place>
     );
   }
 }

@@ -28,6 +28,8 @@ export const en = {
   "error.offline": "You are offline. Your conversations are safe; sending works again when the network is back.",
   "error.unreachable": "The server cannot be reached. Try again in a moment.",
   "error.unexpected": "Something unexpected happened. Reload the page.",
+  "error.page": "This page could not be loaded",
+  "error.pageText": "Check your connection, then try again.",
   "error.login": "The name or the password is wrong.",
   "error.registrationClosed": "Registration is closed on this server. Ask its operator for an invitation.",
   "error.quota": "Your budget is used up. Your operator can raise it.",

@@ -30,6 +30,8 @@ export const zh: Record<Key, string> = {
   "error.offline": "您已离线。对话不会丢失；网络恢复后即可继续发送。",
   "error.unreachable": "无法连接服务器，请稍后重试。",
   "error.unexpected": "发生意外错误，请刷新页面。",
+  "error.page": "无法加载此页面",
+  "error.pageText": "请检查网络连接后重试。",
   "error.login": "用户名或密码错误。",
   "error.registrationClosed": "此服务器已关闭注册，请向管理员索取邀请。",
   "error.quota": "您的预算已用完，请联系管理员提高额度。",
