@@ -4,7 +4,8 @@ import { memo, useEffect, useMemo, useRef, useState } from "react";
 import type { Conversation, SearchHit } from "@parley/client";
 
 import { api, logOut, viewer } from "../app/client";
-import { notifyError } from "../app/feedback";
+import { describe, notifyError } from "../app/feedback";
+import { Unread } from "../app/loading";
 import { go, href, usePlace } from "../app/router";
 import { useStore } from "../app/store";
 import { t } from "../i18n";
@@ -189,19 +190,26 @@ function Rename({ title, onDone }: { title: string; onDone: (title: string | nul
 
 function SearchResults({ query, onNavigate }: { query: string; onNavigate: () => void }): React.JSX.Element {
   const [hits, setHits] = useState<readonly SearchHit[] | null>(null);
+  const [error, setError] = useState<string | null>(null);
+  const [round, setRound] = useState(0);
   useEffect(() => {
     const stop = new AbortController();
+    setError(null);
+    const fail = (reason: unknown): void => {
+      setHits(null); // those of another query
+      setError(describe(reason));
+    };
     const timer = setTimeout(() => {
       api
         .GET("/api/v1/search", { params: { query: { q: query.slice(0, 200), limit: 30 } }, signal: stop.signal })
         .then(({ data }) => setHits(data!.data))
-        .catch((error: unknown) => !stop.signal.aborted && notifyError(error));
+        .catch((reason: unknown) => !stop.signal.aborted && fail(reason));
     }, 200);
     return () => {
       clearTimeout(timer);
       stop.abort();
     };
-  }, [query]);
+  }, [query, round]);
   return (
     <div className="conversations" tabIndex={0} role="region" aria-label={t("chat.searchResults")}>
       {hits?.length === 0 && <p className="quiet">{t("chat.noHits", { query })}</p>}
@@ -211,7 +219,7 @@ function SearchResults({ query, onNavigate }: { query: string; onNavigate: () =>
           <span dir="auto">{hit.snippet.map((part, index) => (part.match ? <mark key={index}>{part.text}</mark> : <span key={index}>{part.text}</span>))}</span>
         </a>
       ))}
-      {hits === null && <span className="spinner" aria-hidden="true" />}
+      {hits === null && <Unread error={error} again={() => setRound(round + 1)} />}
     </div>
   );
 }

@@ -300,6 +300,8 @@ export const en = {
   "events.deleted": "Webhook deleted.",
 
   "operator.title": "Operator",
+  "operator.forbidden": "For administrators",
+  "operator.forbiddenText": "Your account has no access to these pages. An administrator can grant it.",
   "operator.users": "Users",
   "operator.audit": "Audit log",
   "operator.models": "Models",

@@ -302,6 +302,8 @@ export const zh: Record<Key, string> = {
   "events.deleted": "Webhook 已删除。",
 
   "operator.title": "管理",
+  "operator.forbidden": "仅限管理员",
+  "operator.forbiddenText": "您的账号无权访问这些页面，管理员可以授予权限。",
   "operator.users": "用户",
   "operator.audit": "审计日志",
   "operator.models": "模型",

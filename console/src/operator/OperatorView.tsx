@@ -1,5 +1,5 @@
 import { viewer } from "../app/client";
-import { usePlace } from "../app/router";
+import { href, usePlace } from "../app/router";
 import { useStore } from "../app/store";
 import { t } from "../i18n";
 import { TabbedPage } from "../ui/Page";
@@ -15,7 +15,8 @@ import { Users } from "./Users";
 export default function OperatorView(): React.JSX.Element | null {
   const tab = usePlace()[1];
   const found = useStore(viewer);
-  if (found.state !== "in" || !found.scopes.has("admin")) return null;
+  if (found.state !== "in") return null;
+  if (!found.scopes.has("admin")) return <Forbidden />;
   return (
     <TabbedPage
       title={t("operator.title")}
@@ -31,5 +32,17 @@ export default function OperatorView(): React.JSX.Element | null {
         { id: "status", icon: "heart", label: t("operator.status"), view: Services },
       ]}
     />
+  );
+}
+
+function Forbidden(): React.JSX.Element {
+  return (
+    <div className="empty">
+      <h1>{t("operator.forbidden")}</h1>
+      <p>{t("operator.forbiddenText")}</p>
+      <a className="button primary" href={href()}>
+        {t("chat.new")}
+      </a>
+    </div>
   );
 }

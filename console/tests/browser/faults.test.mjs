@@ -34,3 +34,27 @@ test("a page that failed once is loaded by the button, also after the server was
   await page.getByRole("button", { name: "Try again" }).click();
   await page.getByLabel("Display name").waitFor();
 });
+
+test("a search that failed says why, and can be made again", async () => {
+  const page = await person();
+  await send(page, "The zebra crossed the road [[fake tokens=2]]");
+  await finishedWords(page);
+  const broken = { code: "internal_error", detail: "It broke.", errors: [], status: 500 };
+  await page.route("**/api/v1/search?*", (route) => route.fulfill({ status: 500, json: broken }), { times: 1 });
+  await page.getByLabel("Search all messages").fill("zebra");
+  const results = page.getByRole("region", { name: "Search results" });
+  await results.getByText("It broke.").waitFor();
+  assert.equal(await page.locator(".toast").count(), 0);
+  await assertAccessible(page, "a failed search");
+  await screenshot(page, "search-failed-light");
+  await results.getByRole("button", { name: "Try again" }).click();
+  await page.locator(".hit mark").first().waitFor();
+});
+
+test("the pages of the operator say that they are for administrators", async () => {
+  const page = await person();
+  await page.goto(`${stack.url}/#/operator/audit`);
+  await page.getByRole("heading", { name: "For administrators" }).waitFor();
+  await assertAccessible(page, "operator, no administrator");
+  await screenshot(page, "operator-forbidden-light");
+});
