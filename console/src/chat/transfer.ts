@@ -5,8 +5,9 @@ import { chooseFiles } from "../app/choose";
 import { notify, notifyError } from "../app/feedback";
 import { save } from "../app/save";
 import { t } from "../i18n";
+import { isJson, isNdjson } from "./ndjson";
 
-const IMPORTED_TYPES = ".json,.ndjson,application/json,application/x-ndjson";
+const IMPORTED_TYPES = ".json,.jsonl,.ndjson,.txt,application/json,application/x-ndjson";
 const MAX_IMPORT = 32 * 1024 * 1024;
 const TRANSFER_MS = 180_000;
 
@@ -38,7 +39,8 @@ export async function importConversations(): Promise<void> {
   if (file.size > MAX_IMPORT) return void notify(t("import.tooLarge"), { bad: true });
   try {
     const body = await file.text();
-    const lines = file.name.toLowerCase().endsWith(".ndjson");
+    // The name helps only where the first line is broken, which the import skips.
+    const lines = isNdjson(body) || (/\.(ndjson|jsonl)$/i.test(file.name) && !isJson(body));
     if (!lines) JSON.parse(body);
     const headers = { "Content-Type": lines ? "application/x-ndjson" : "application/json" };
     const signal = AbortSignal.timeout(TRANSFER_MS);

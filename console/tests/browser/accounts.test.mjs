@@ -131,7 +131,7 @@ test("Escape in the name of a conversation ends the change of the name, not the 
   await page.getByText("Stopped.").waitFor();
 });
 
-test("an export of everything can be imported", async () => {
+test("an export of everything can be imported, under any name", async () => {
   const page = await person();
   await ask(page, "Carry me over");
   await page.goto(`${stack.url}/#/`);
@@ -140,7 +140,7 @@ test("an export of everything can be imported", async () => {
   await page.goto(`${stack.url}/#/account/data`);
   const download = page.waitForEvent("download");
   await page.getByRole("button", { name: "Export everything" }).click();
-  const file = { name: "parley-export.ndjson", mimeType: "application/x-ndjson", buffer: await contentOf(await download) };
+  const file = { name: "parley-export (1).json", mimeType: "application/json", buffer: await contentOf(await download) };
   await importFile(page, file);
   await page.getByText(/^2 conversations imported/).waitFor();
 });
