@@ -7,6 +7,7 @@ import { count, money, moment } from "../i18n/format";
 import { Copy, IconButton } from "../ui/controls";
 import { Icon } from "../ui/Icon";
 import { focusOnce } from "../ui/keepFocus";
+import { ending } from "./ending";
 import { elementId } from "./MessageWindow";
 import type { Node } from "./tree";
 
@@ -128,20 +129,6 @@ function Ending({ node }: { node: Node }): React.JSX.Element | null {
       {reason}
     </p>
   );
-}
-
-function ending(node: Node): string | null {
-  if (node.status === "cancelled") return t("end.cancelled");
-  if (node.status === "failed") return node.error ?? t("end.failed");
-  if (node.status === "incomplete") {
-    if (node.finishReason === "budget") return t("end.budget");
-    if (node.finishReason === "deadline") return t("end.deadline");
-    if (node.finishReason === "interrupted") return t("end.interrupted");
-    return node.error ?? t("end.failed");
-  }
-  if (node.finishReason === "length") return t("end.length");
-  if (node.finishReason === "content_filter") return t("end.filter");
-  return null;
 }
 
 /** Model, tokens and cost of the turn. */

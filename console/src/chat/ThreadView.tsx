@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useState } from "react";
+import { useCallback, useEffect, useRef, useState } from "react";
 
 import type { Model, StoredFile } from "@parley/client";
 
@@ -12,6 +12,7 @@ import { Loading } from "../ui/controls";
 import { Icon } from "../ui/Icon";
 import { Composer } from "./Composer";
 import { list } from "./conversations";
+import { outcome } from "./ending";
 import { Edge, Jumps, useMessageWindow } from "./MessageWindow";
 import { MessageView } from "./MessageView";
 import type { Thread } from "./thread";
@@ -30,6 +31,9 @@ export function ThreadView({ thread, isNew, target }: { thread: Thread; isNew: b
   const models = useModels();
   const all = shown(state);
   const running = state.running !== null;
+  /** Whether a turn has run in this view: an older conversation has no news. */
+  const ran = useRef(false);
+  ran.current ||= running;
   const targetRead = target !== undefined && state.tree.has(target);
   useEffect(() => {
     if (targetRead) thread.reveal(target);
@@ -95,7 +99,7 @@ export function ThreadView({ thread, isNew, target }: { thread: Thread; isNew: b
       </div>
       <Jumps view={view} total={all.length} />
       <div className="visually-hidden" role="status" aria-live="polite">
-        {running ? t("chat.answering") : nodes.length ? t("chat.answered") : ""}
+        {running ? t("chat.answering") : ran.current ? outcome(all.at(-1)) : ""}
       </div>
       <Composer
         conversation={thread.unknown ? NEW_CONVERSATION : thread.id}

@@ -128,6 +128,7 @@ export const en = {
   "end.filter": "The provider's filter ended the answer.",
   "end.interrupted": "The server that wrote this answer stopped. What it had written is kept.",
   "end.length": "The answer ends here: it reached the maximum length.",
+  "end.lost": "The connection to the answer is lost. Reload the page to see the rest.",
   "import.done": "{imported} conversations imported, {skipped} skipped.",
   "import.full": "Your imported conversations take all the space of your plan. Deleted ones count until they are purged.",
   "import.notJson": "The file is not JSON. Choose an export of Parley, ChatGPT or Claude.",

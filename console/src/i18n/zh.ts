@@ -130,6 +130,7 @@ export const zh: Record<Key, string> = {
   "end.filter": "回答被服务商的过滤器终止。",
   "end.interrupted": "生成此回答的服务器已停止，已写出的内容已保留。",
   "end.length": "回答到此为止：已达到最大长度。",
+  "end.lost": "与回答的连接已断开。请刷新页面查看其余内容。",
   "import.done": "已导入 {imported} 个对话，跳过 {skipped} 个。",
   "import.full": "导入的对话已用完您套餐的空间。已删除的对话在彻底清除前仍占用空间。",
   "import.notJson": "该文件不是 JSON。请选择 Parley、ChatGPT 或 Claude 的导出文件。",

@@ -99,6 +99,7 @@ test("an answer that cannot be followed keeps its words, and its message is not 
   await send(page, "Accepted once");
   await page.locator(".toast", { hasText: "It broke." }).waitFor();
   await answer(page).getByText("kept words").waitFor();
+  await page.locator("main > [role=status]", { hasText: "The connection to the answer is lost." }).waitFor({ state: "attached" });
   await page.locator(".message.user", { hasText: "Accepted once" }).waitFor();
   assert.equal(await page.getByLabel("Your message").inputValue(), "");
 });

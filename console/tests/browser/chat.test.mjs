@@ -78,6 +78,26 @@ test("a stopped answer keeps what it has written", async () => {
   assert.ok((await assertNoGap(page)) >= 5);
 });
 
+test("a screen reader hears how the answer ended", async () => {
+  const page = await person();
+  const hears = (text) => page.locator("main > [role=status]", { hasText: text }).waitFor({ state: "attached" });
+  await send(page, "Simply [[fake tokens=2]]");
+  await hears("The answer is complete.");
+  await send(page, "Too long [[fake tokens=2 finish_reason=length]]");
+  await hears("it reached the maximum length");
+  await send(page, "Stop me [[fake tokens=2000]]");
+  await hears("The answer is being written.");
+  await answer(page).getByText("t5").waitFor();
+  await page.keyboard.press("Escape");
+  await hears("Stopped.");
+  await send(page, "Fail [[fake status=400 error_message=Broken]]");
+  await page.locator(".message.assistant").last().locator(".ending").waitFor();
+  await hears((await page.locator(".message.assistant").last().locator(".ending").textContent()).trim());
+  await page.reload();
+  await page.locator(".message").nth(7).waitFor();
+  await hears(/^$/); // nothing has happened since
+});
+
 test("edits and new answers are branches with arrows", async () => {
   const page = await person();
   await send(page, "First [[fake tokens=3]]");
