@@ -3,7 +3,8 @@
  * uses the keyboard or a screen reader must find the way back.
  */
 
-const FOCUSABLE = ":is(a[href], button, input, select, textarea, [tabindex]):not([tabindex='-1'])";
+/** No fields: the focus in one opens the keyboard of a phone. */
+const FOCUSABLE = ":is(a[href], button, [tabindex]):not([tabindex='-1'])";
 /** What is not left in search of a neighbour. */
 const BOUNDARY = "dialog, main, nav, body";
 /** Where the focus is only for a moment: it returns to where it was before. */

@@ -251,6 +251,19 @@ test("a view that could not be read says why, and can be read again", async () =
   await page.getByRole("cell", { name: "margaret" }).first().waitFor();
 });
 
+test("the borders of fields have a contrast of 3 to 1, in light and dark", async () => {
+  for (const [place, fields] of Object.entries({ "": ".composer-box, .sidebar .search", "account/profile": ".field input", "operator/audit": ".toolbar input" })) {
+    await go(place);
+    await page.locator(`main :is(${fields})`).first().waitFor();
+    await page.evaluate(() => document.activeElement.blur()); // a field with the focus has another border
+    for (const colorScheme of ["light", "dark"]) {
+      await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+      for (const found of await page.locator(fields).evaluateAll(borderContrasts)) assert.ok(found.ratio >= 3, `${found.name}, ${colorScheme}: ${found.ratio}`);
+    }
+  }
+  await page.emulateMedia({ colorScheme: "light", reducedMotion: "reduce" });
+});
+
 test("a person erases the own account and sees the progress", async () => {
   const own = await person();
   await own.goto(`${stack.url}/#/account/data`);
@@ -269,4 +282,20 @@ async function rename(title) {
   await page.getByRole("textbox", { name: "Rename" }).fill(title);
   await page.keyboard.press("Enter");
   await page.getByRole("link", { name: title, exact: true }).waitFor();
+}
+
+/** The contrast of the border of each element with what is around it (WCAG 2.2, 1.4.11). Runs in the page. */
+function borderContrasts(elements) {
+  const luminance = (colour) => {
+    const linear = colour.match(/[\d.]+/g).slice(0, 3).map((each) => (each / 255 <= 0.04045 ? each / 255 / 12.92 : ((each / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
+  };
+  const background = (element) => {
+    const { backgroundColor } = getComputedStyle(element);
+    return backgroundColor === "rgba(0, 0, 0, 0)" ? background(element.parentElement) : backgroundColor;
+  };
+  return elements.map((element) => {
+    const [border, around] = [getComputedStyle(element).borderTopColor, background(element.parentElement)].map(luminance);
+    return { name: element.className || element.id, ratio: (Math.max(border, around) + 0.05) / (Math.min(border, around) + 0.05) };
+  });
 }
