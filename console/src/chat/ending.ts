@@ -20,5 +20,6 @@ export function ending(node: Node): string | null {
 export function outcome(node: Node | undefined): string {
   if (node?.role !== "assistant") return ""; // the message was not sent, which is an alert of its own
   if (node.status === "running") return t("end.lost");
+  if (node.status === "cancelled") return t("chat.stopped"); // a sentence: nothing else says what was stopped
   return ending(node) ?? t("chat.answered");
 }

@@ -103,6 +103,7 @@ export const en = {
   "chat.showActive": "Show current conversations",
   "chat.showArchived": "Show archived conversations",
   "chat.stop": "Stop",
+  "chat.stopped": "You stopped the answer.",
   "chat.systemPrompt": "System prompt",
   "chat.systemPromptHint": "Instructions that the model gets before your messages. Empty: as before.",
   "chat.formula": "Formula",

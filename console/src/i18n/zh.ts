@@ -105,6 +105,7 @@ export const zh: Record<Key, string> = {
   "chat.showActive": "显示当前对话",
   "chat.showArchived": "显示已归档对话",
   "chat.stop": "停止",
+  "chat.stopped": "您已停止回答。",
   "chat.systemPrompt": "系统提示词",
   "chat.systemPromptHint": "模型在您的消息之前收到的指示。留空表示保持不变。",
   "chat.formula": "公式",

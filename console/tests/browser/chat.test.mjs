@@ -89,7 +89,7 @@ test("a screen reader hears how the answer ended", async () => {
   await hears("The answer is being written.");
   await answer(page).getByText("t5").waitFor();
   await page.keyboard.press("Escape");
-  await hears("Stopped.");
+  await hears("You stopped the answer.");
   await send(page, "Fail [[fake status=400 error_message=Broken]]");
   await page.locator(".message.assistant").last().locator(".ending").waitFor();
   await hears((await page.locator(".message.assistant").last().locator(".ending").textContent()).trim());
