@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { answer, assertNoGap, finishedWords, numbered, send } from "./page.mjs";
+import { answer, assertAccessible, assertNoGap, finishedWords, numbered, screenshot, send } from "./page.mjs";
 import { setUp } from "./setup.mjs";
 import { PASSWORD } from "./stack.mjs";
 
@@ -193,6 +193,28 @@ test("hostile text is shown as text", async () => {
     links: [...document.querySelectorAll(".thread a")].map((link) => link.protocol).filter((each) => !/^https?:$/.test(each)),
   }));
   assert.deepEqual(found, { executed: null, elements: 0, links: [] });
+});
+
+test("footnotes lead to each other within their message, unsafe links are text, and tasks are labelled", async () => {
+  const page = await person();
+  const text = "It rains[^1]. [run](javascript:alert(1)) [top](#top) [out](https://example.org/)\n\n- [x] read\n- [ ] write\n\n[^1]: In *May*.\n";
+  for (let round = 0; round < 2; round += 1) {
+    await send(page, `${text}\n[[fake mode=echo]]`);
+    await page.locator(".message.assistant").nth(round).locator("footer .facts").waitFor({ state: "attached" });
+  }
+  const place = page.url();
+  await answer(page).getByRole("button", { name: "Footnote 1" }).click();
+  const focused = () => page.evaluate(() => [document.activeElement.localName, [...document.querySelectorAll(".message")].findIndex((each) => each.contains(document.activeElement))]);
+  assert.deepEqual(await focused(), ["li", 3]);
+  await answer(page).getByRole("button", { name: "Back to the text" }).click();
+  assert.deepEqual(await focused(), ["button", 3]);
+  assert.deepEqual([page.url(), page.context().pages().length], [place, 1]);
+  assert.deepEqual(await answer(page).locator("a").evaluateAll((all) => all.map((each) => each.href)), ["https://example.org/"]);
+  await answer(page).getByText("run top out").waitFor();
+  await answer(page).getByRole("checkbox", { name: "Done", exact: true, checked: true }).waitFor();
+  await answer(page).getByRole("checkbox", { name: "Not done", checked: false }).waitFor();
+  await assertAccessible(page, "footnotes and tasks");
+  await screenshot(page, "footnotes-light");
 });
 
 test("each paragraph and list reads in the direction of its language, code always from the left", async () => {
