@@ -73,9 +73,9 @@ export function UsageView(props: { read: (range: Range) => Promise<Reports>; bud
             </Card>
           )}
           <Card
-            title={t("usage.byDay")}
+            title={t("usage.overTime")}
             actions={
-              <div className="segments" role="group" aria-label={t("usage.byDay")}>
+              <div className="segments" role="group" aria-label={t("usage.overTime")}>
                 {MEASURES.map(([id, label]) => (
                   <button key={id} type="button" aria-pressed={measure === id} onClick={() => setMeasure(id)}>
                     {t(label)}

@@ -1,8 +1,8 @@
 import { useEffect } from "react";
 
 import { Store, useStore } from "../app/store";
+import { useTitle } from "../app/title";
 import { t } from "../i18n";
-import { Card } from "../ui/Page";
 
 /** The erasure of the own account. It outlives the session, which ends with the account. */
 export interface Erasure {
@@ -18,6 +18,8 @@ export const erasure = new Store<Erasure | null>(null);
 export function ErasureProgress(): React.JSX.Element {
   const found = useStore(erasure)!;
   const done = found.status === "completed";
+  const title = t(done ? "account.eraseDone" : "account.eraseProgress");
+  useTitle(title);
   useEffect(() => {
     if (done) return;
     const timer = setTimeout(() => {
@@ -30,8 +32,9 @@ export function ErasureProgress(): React.JSX.Element {
   return (
     <main className="auth">
       <div className="auth-card">
-        <Card title={t(done ? "account.eraseDone" : "account.eraseProgress")}>
-          <ul className="rows" role="status">
+        <div role="status">
+          <h1>{title}</h1>
+          <ul className="rows">
             {Object.entries(found.services).map(([service, state]) => (
               <li key={service}>
                 <strong>{service}</strong>
@@ -41,12 +44,12 @@ export function ErasureProgress(): React.JSX.Element {
               </li>
             ))}
           </ul>
-          {done && (
-            <button type="button" className="button" onClick={() => location.assign("/")}>
-              {t("action.done")}
-            </button>
-          )}
-        </Card>
+        </div>
+        {done && (
+          <button type="button" className="button" onClick={() => location.assign("/")}>
+            {t("action.done")}
+          </button>
+        )}
       </div>
     </main>
   );

@@ -2,6 +2,7 @@ import { t } from "../i18n";
 import { Loading } from "../ui/controls";
 import { useLoaded } from "./loading";
 import { useOnline } from "./online";
+import { useTitle } from "./title";
 
 type View = () => React.JSX.Element | null;
 type Load = () => Promise<{ default: View }>;
@@ -16,11 +17,16 @@ export function LazyPage({ load }: { load: Load }): React.JSX.Element {
   const Page = found ?? loaded.get(load);
   if (Page) return <Page />;
   if (error === null) return <Loading />;
+  return <NotLoaded onRetry={() => void retry(load, again)} />;
+}
+
+function NotLoaded({ onRetry }: { onRetry: () => void }): React.JSX.Element {
+  useTitle(t("error.page"));
   return (
     <div className="empty" role="alert">
       <h1>{t("error.page")}</h1>
       <p>{t("error.pageText")}</p>
-      <button type="button" className="button primary" onClick={() => void retry(load, again)}>
+      <button type="button" className="button primary" onClick={onRetry}>
         {t("action.retry")}
       </button>
     </div>

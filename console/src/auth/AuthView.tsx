@@ -7,12 +7,14 @@ import { describe } from "../app/feedback";
 import { preferences, setPreferences } from "../app/preferences";
 import { go, href, usePlace } from "../app/router";
 import { useStore } from "../app/store";
+import { useTitle } from "../app/title";
 import { t } from "../i18n";
 import { Field, Form } from "../ui/controls";
 
 /** What people see who are not logged in. */
 export function AuthView({ expired }: { expired: boolean }): React.JSX.Element {
   const [page] = usePlace();
+  useTitle(t(page === "register" ? "auth.register" : page === "forgot" ? "auth.forgot" : "auth.logIn"));
   const { language } = useStore(preferences);
   return (
     <main className="auth">

@@ -7,6 +7,7 @@ import { NEW_CONVERSATION } from "../app/drafts";
 import { notifyError } from "../app/feedback";
 import { go, replacePlace } from "../app/router";
 import { useStore } from "../app/store";
+import { useTitle } from "../app/title";
 import { t } from "../i18n";
 import { Loading } from "../ui/controls";
 import { Icon } from "../ui/Icon";
@@ -41,12 +42,7 @@ export function ThreadView({ thread, isNew, target }: { thread: Thread; isNew: b
   const view = useMessageWindow(all, running, target);
   const { nodes } = view;
   const title = useStore(list).items.find((each) => each.id === thread.id)?.title ?? t("chat.untitled");
-  useEffect(() => {
-    document.title = nodes.length ? `${title} – Parley` : "Parley";
-    return () => {
-      document.title = "Parley";
-    };
-  }, [title, nodes.length > 0]);
+  useTitle(state.missing ? t("chat.missing") : isNew ? t("chat.new") : title);
   const choose = (chosen: TurnSettings): void => {
     choices.set(thread.id, chosen);
     setSettings(chosen);

@@ -241,6 +241,7 @@ export const en = {
   "usage.byUser": "By person",
   "usage.day": "Day",
   "usage.none": "No usage in this period.",
+  "usage.overTime": "Over time",
   "usage.unknownPrice": "no price",
   "usage.chart": "{measure} by day. The table below has the same numbers.",
 

@@ -243,6 +243,7 @@ export const zh: Record<Key, string> = {
   "usage.byUser": "按用户",
   "usage.day": "日期",
   "usage.none": "此时间段内没有用量。",
+  "usage.overTime": "变化趋势",
   "usage.unknownPrice": "无价格",
   "usage.chart": "按天的{measure}。下方表格包含相同数据。",
 

@@ -1,6 +1,7 @@
 import { viewer } from "../app/client";
 import { href, usePlace } from "../app/router";
 import { useStore } from "../app/store";
+import { useTitle } from "../app/title";
 import { t } from "../i18n";
 import { TabbedPage } from "../ui/Page";
 import { AuditLog } from "./AuditLog";
@@ -36,6 +37,7 @@ export default function OperatorView(): React.JSX.Element | null {
 }
 
 function Forbidden(): React.JSX.Element {
+  useTitle(t("operator.forbidden"));
   return (
     <div className="empty">
       <h1>{t("operator.forbidden")}</h1>

@@ -1,6 +1,7 @@
 import { useEffect, useRef, type ReactNode } from "react";
 
 import { href } from "../app/router";
+import { useTitle } from "../app/title";
 import { Icon, type IconName } from "./Icon";
 
 export interface Tab {
@@ -14,6 +15,7 @@ export interface Tab {
 export function TabbedPage(props: { title: string; root: string; tabs: readonly Tab[]; current: string | undefined }): React.JSX.Element {
   const tab = props.tabs.find((each) => each.id === props.current) ?? props.tabs[0]!;
   const View = tab.view;
+  useTitle(tab.label);
   const tabs = useRef<HTMLElement>(null);
   useEffect(() => {
     // On a phone, the tabs scroll sideways.

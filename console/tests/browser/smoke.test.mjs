@@ -60,6 +60,9 @@ test("every view of the account and the operator", async () => {
   for (const [place, text] of Object.entries(VIEWS)) {
     await page.goto(`${stack.url}/#/${place}`);
     await page.getByText(text).first().waitFor();
+    assert.match(await page.title(), /^[^·]+ · Parley$/);
+    const headings = await page.locator("main :is(h1, h2)").allTextContents();
+    assert.equal(new Set(headings).size, headings.length, `a heading twice: ${headings}`);
     await assertAccessible(page, place);
   }
 });

@@ -269,7 +269,11 @@ test("a person erases the own account and sees the progress", async () => {
   await own.goto(`${stack.url}/#/account/data`);
   await own.getByLabel("Type your user name to confirm").fill(own.username);
   await own.getByRole("button", { name: "Erase my account" }).click();
-  await own.getByText("Everything is erased.").waitFor();
+  await own.getByRole("heading", { name: "Your data is being erased", level: 1 }).waitFor();
+  await assertAccessible(own, "erasure");
+  await own.getByRole("heading", { name: "Everything is erased.", level: 1 }).waitFor();
+  await assertAccessible(own, "erased");
+  await screenshot(own, "erased-light");
   assert.deepEqual(own.faults, []);
   await own.context().close();
 });
