@@ -1,6 +1,6 @@
 import { useState } from "react";
 
-import type { User } from "@parley/client";
+import { ParleyError, type User } from "@parley/client";
 
 import { api, enter, viewer } from "../app/client";
 import { confirmed } from "../app/confirm";
@@ -39,7 +39,40 @@ function ProfileForm({ user }: { user: User }): React.JSX.Element {
         <Field label={t("account.displayName")} member="display_name" value={name} onChange={setName} autoComplete="name" />
         <Field label={t("auth.email") + verified} member="email" type="email" value={email} onChange={setEmail} autoComplete="email" />
       </Form>
+      {user.email && !user.email_verified && <ConfirmEmail key={user.email} email={user.email} />}
     </Card>
+  );
+}
+
+/** Ask for a mail whose link confirms the address. */
+function ConfirmEmail({ email }: { email: string }): React.JSX.Element {
+  const [sent, setSent] = useState(false);
+  const [error, setError] = useState<string | null>(null);
+  const request = async (): Promise<void> => {
+    setError(null);
+    try {
+      await api.POST("/api/v1/auth/email-verification/request");
+      setSent(true);
+    } catch (reason) {
+      const noMail = reason instanceof ParleyError && reason.status === 404; // the route exists only on a server that sends mail
+      setError(noMail ? t("account.emailNoMail") : describe(reason));
+    }
+  };
+  return (
+    <section className="stack">
+      <p className="quiet">{t("account.emailConfirmText")}</p>
+      <div className="row">
+        <button type="button" className="button" onClick={() => void request()}>
+          {t("account.emailConfirm")}
+        </button>
+      </div>
+      <p role="status">{sent && error === null && t("account.emailSent", { email })}</p>
+      {error && (
+        <p className="form-error" role="alert">
+          {error}
+        </p>
+      )}
+    </section>
   );
 }
 

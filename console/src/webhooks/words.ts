@@ -7,7 +7,7 @@ export type Delivery = components["schemas"]["DeliveryView"];
 export type Look = "good" | "bad" | "";
 
 export const DELIVERY_STATUSES = ["pending", "delivered", "failed", "dead"] as const;
-const ERRORS = ["address_refused", "certificate_invalid", "connection_failed", "connection_lost", "name_not_found", "request_failed", "response_invalid", "timeout", "tls_failed"] as const;
+const ERRORS = ["address_refused", "certificate_invalid", "connection_failed", "connection_lost", "name_not_found", "request_failed", "response_invalid", "secret_unreadable", "timeout", "tls_failed"] as const;
 const REASONS = ["account_disabled", "failing", "gone", "scope_removed"] as const;
 
 export function deliveryStatus(status: string): string {

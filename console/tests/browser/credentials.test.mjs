@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { assertAccessible, PHONE, screenshot } from "./page.mjs";
+import { assertAccessible, logIn, PHONE, screenshot } from "./page.mjs";
 import { setUp } from "./setup.mjs";
+import { ADMIN } from "./stack.mjs";
 
 const { stack, open, person } = setUp();
 
@@ -80,4 +81,20 @@ test("a forgotten password on a server without mail leads to the operator", asyn
   await page.getByRole("button", { name: "Send a link" }).click();
   await page.getByText("This server sends no mail. Ask its operator").waitFor();
   await screenshot(page, "forgot-no-mail-light");
+});
+
+test("an address that is not confirmed can be confirmed by mail, or the page says that the server sends none", async () => {
+  const page = await open();
+  await logIn(page, ADMIN);
+  await page.goto(`${stack.url}/#/account/profile`);
+  const button = page.getByRole("button", { name: "Send a confirmation mail" });
+  await button.click();
+  await page.getByRole("alert").getByText("This server sends no mail").waitFor();
+  await assertAccessible(page, "an address that cannot be confirmed");
+  await screenshot(page, "email-no-mail-light");
+  await page.route("**/api/v1/auth/email-verification/request", (route) => route.fulfill({ status: 202, json: {} }));
+  await button.click();
+  await page.getByText("A link is on its way to root@example.org").waitFor();
+  assert.equal(await page.getByRole("alert").count(), 0);
+  await screenshot(page, "email-sent-light");
 });
