@@ -88,6 +88,7 @@ export function Preferences(): React.JSX.Element {
           onChange={(chosen) => setPreferences({ theme: chosen as Theme })}
         />
         <Select
+          name="language"
           label={t("account.language")}
           value={language}
           options={[

@@ -25,7 +25,7 @@ export function AuthView({ expired }: { expired: boolean }): React.JSX.Element {
         </div>
         {page === "register" ? <Register /> : page === "forgot" ? <Forgot /> : <LogIn expired={expired} />}
       </div>
-      <button type="button" className="text-button" lang={language === "zh" ? "en" : "zh-CN"} onClick={() => setPreferences({ language: language === "zh" ? "en" : "zh" })}>
+      <button type="button" name="language" className="text-button" lang={language === "zh" ? "en" : "zh-CN"} onClick={() => setPreferences({ language: language === "zh" ? "en" : "zh" })}>
         {language === "zh" ? "English" : "中文"}
       </button>
     </main>

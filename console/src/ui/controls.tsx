@@ -98,6 +98,8 @@ export function Select(props: {
   options: readonly (readonly [value: string, label: string])[];
   onChange: (value: string) => void;
   hidden?: boolean;
+  /** Keeps the focus when the whole page is made again. */
+  name?: string;
 }): React.JSX.Element {
   const id = useId();
   return (
@@ -105,7 +107,7 @@ export function Select(props: {
       <label htmlFor={id} className={props.hidden ? "visually-hidden" : undefined}>
         {props.label}
       </label>
-      <select id={id} value={props.value} onChange={(event) => props.onChange(event.target.value)}>
+      <select id={id} name={props.name} value={props.value} onChange={(event) => props.onChange(event.target.value)}>
         {props.options.map(([value, label]) => (
           <option key={value} value={value}>
             {label}
@@ -120,9 +122,11 @@ export function Select(props: {
 export function Dialog(props: { title: string; onClose: () => void; children: ReactNode; wide?: boolean }): React.JSX.Element {
   const ref = useRef<HTMLDialogElement>(null);
   const title = useId();
+  const [shown, setShown] = useState(false);
   useLayoutEffect(() => {
     const dialog = ref.current!;
     dialog.showModal();
+    setShown(true); // a field takes the focus only in an open dialog
     return () => dialog.close(); // gives the focus back
   }, []);
   return (
@@ -138,7 +142,7 @@ export function Dialog(props: { title: string; onClose: () => void; children: Re
           <h2 id={title}>{props.title}</h2>
           <IconButton icon="close" label={t("action.close")} onClick={() => ref.current?.close()} />
         </header>
-        {props.children}
+        {shown && props.children}
       </div>
     </dialog>
   );

@@ -27,8 +27,9 @@ export function keepFocus(): void {
   new MutationObserver((records) => {
     if (last === null || last.isConnected || document.activeElement !== document.body) return;
     const place = placeOf(last, records);
+    const name = last.getAttribute("name");
     last = null;
-    if (place) for (const each of neighbours(place)) if (takesFocus(each)) return;
+    if (place) for (const each of neighbours(place, name)) if (takesFocus(each)) return;
   }).observe(document.body, { childList: true, subtree: true });
 }
 
@@ -61,8 +62,9 @@ function placeOf(removed: Element, records: readonly MutationRecord[]): Place | 
   return place?.parent.isConnected ? place : null;
 }
 
-/** What may take the focus: what replaces the element, what stands beside it, then what stands beside its parents. */
-function* neighbours({ parent, next, previous, added }: Place): Generator<Element> {
+/** What may take the focus: what has its name, what replaces the element, what stands beside it, then beside its parents. */
+function* neighbours({ parent, next, previous, added }: Place, name: string | null): Generator<Element> {
+  if (name) yield* parent.querySelectorAll(`[name="${CSS.escape(name)}"]`);
   if (parent.closest(PASSING)) {
     if (beforePassing) yield beforePassing;
   } else {

@@ -44,6 +44,11 @@ test("a failed log-in and a saved form keep the focus on their button", async ()
   await press(page.getByRole("button", { name: "Save" }));
   await page.getByText("Saved.").waitFor();
   await focusIsOn(page, /^Save$/);
+  await page.goto(`${stack.url}/#/account/preferences`);
+  await page.getByLabel("Language").focus();
+  await page.getByLabel("Language").selectOption("zh");
+  await page.getByRole("heading", { name: "账号" }).waitFor();
+  await focusIsOn(page, /^语言$/);
 });
 
 test("stopped, repeated, edited and chosen answers keep the focus", async () => {
@@ -120,7 +125,7 @@ test("deleted keys, ended dialogs and new secrets leave the focus nearby", async
   }
   const second = page.locator(".rows li", { hasText: "Second" });
   await press(second.getByRole("button"));
-  await focusIsOn(page, /^Delete for good$/);
+  await focusIsOn(page, /^Cancel$/);
   await press(second.getByRole("button", { name: "Cancel" }));
   await focusIsOn(page, /^Delete the key Second$/);
   await press(second.getByRole("button"));
@@ -130,6 +135,7 @@ test("deleted keys, ended dialogs and new secrets leave the focus nearby", async
   await page.goto(`${stack.url}/#/operator/events`);
   await press(page.getByRole("button", { name: "New webhook" }));
   const dialog = page.getByRole("dialog");
+  await focusIsOn(page, /^Address$/);
   await dialog.getByLabel("Address").fill("http://127.0.0.1:9/hooks");
   await press(dialog.getByRole("button", { name: "Create" }));
   await press(dialog.getByRole("button", { name: "Done" }));
