@@ -2222,7 +2222,10 @@ export interface components {
              * @description Answer that this message follows. Null: the newest answer. The conversation's id: none, so that the message starts a new branch at the root.
              */
             parent_id?: string | null;
-            /** System Prompt */
+            /**
+             * System Prompt
+             * @description Instructions for the model, also for later messages of the conversation that have none. Null: those of the message before. An empty text removes them.
+             */
             system_prompt?: string | null;
             /** Model */
             model?: string | null;
@@ -4005,6 +4008,7 @@ export interface components {
          *           "message": "Hello Ada.",
          *           "tool_calls": null,
          *           "model": "default",
+         *           "system_prompt": null,
          *           "finish_reason": "stop",
          *           "tokens_used": 57,
          *           "usage": {
@@ -5200,6 +5204,7 @@ export interface components {
          *       "message": "Hello Ada.",
          *       "tool_calls": null,
          *       "model": "default",
+         *       "system_prompt": null,
          *       "finish_reason": "stop",
          *       "tokens_used": 57,
          *       "usage": {
@@ -5262,6 +5267,11 @@ export interface components {
             }[] | null;
             /** Model */
             model: string;
+            /**
+             * System Prompt
+             * @description The instructions that the model had, of this turn or an earlier one.
+             */
+            system_prompt: string | null;
             /** Finish Reason */
             finish_reason: string | null;
             /** Tokens Used */
