@@ -8915,6 +8915,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest-AmbiguousCredentials"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden-InsufficientScope"];
             422: components["responses"]["UnprocessableContent"];
             429: components["responses"]["TooManyRequests"];
             431: components["responses"]["RequestHeaderFieldsTooLarge"];

@@ -87,6 +87,12 @@ async def test_no_token_and_no_scope_are_refused(replica: ChatReplica) -> None:
     assert (response.status_code, response.json()["code"]) == (403, "insufficient_scope")
 
 
+async def test_every_scope_may_list_the_models(replica: ChatReplica) -> None:
+    user = replica.user(scope="events:read")
+    for path in ("/api/v1/models", "/v1/models", "/v1/models/default"):
+        assert (await user.request("GET", path)).status_code == 200
+
+
 async def test_users_do_not_see_the_turns_of_other_users(replica: ChatReplica) -> None:
     ada, eve = replica.user(), replica.user()
     mine = (await ada.chat("Secret [[fake tokens=2]]")).json()

@@ -57,5 +57,7 @@ def services_of(connection: HTTPConnection) -> ApiServices:
 
 
 Caller = Annotated[Principal, Depends(caller("chat:write"))]
+Anyone = Annotated[Principal, Depends(caller())]
+"""A caller with any scope."""
 Services = Annotated[ApiServices, Depends(api_services)]
 Service = Annotated[ChatService, Depends(chat_service)]

@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from chat.api.dependencies import ApiServices, Caller, Services
+from chat.api.dependencies import Anyone, ApiServices, Services
 from chat.catalogue import Model
 from chat.errors import ModelNotFound
 from chat.protocols.parley.schemas import ModelPage, ModelResource, Pricing
@@ -18,7 +18,7 @@ OPENAI_MODELS = {"object": "list", "data": [OPENAI_MODEL]}
 
 
 @router.get("/api/v1/models")
-async def list_models(principal: Caller, services: Services) -> ModelPage:
+async def list_models(principal: Anyone, services: Services) -> ModelPage:
     """List the models. ``default`` is used when a request names none.
 
     ``available`` is false while the model's server fails and no request is sent to it.
@@ -33,7 +33,7 @@ async def list_models(principal: Caller, services: Services) -> ModelPage:
 
 
 @router.get("/v1/models", responses={200: {"content": {"application/json": {"example": OPENAI_MODELS}}}})
-async def list_openai_models(principal: Caller, services: Services) -> dict[str, Any]:
+async def list_openai_models(principal: Anyone, services: Services) -> dict[str, Any]:
     """List the models in OpenAI's format."""
     plan = services.budgets.plan(principal.plan)
     data = [_openai_resource(model, services) for model in services.catalogue if plan.allows(model.alias)]
@@ -44,7 +44,7 @@ async def list_openai_models(principal: Caller, services: Services) -> dict[str,
     "/v1/models/{model_id:path}",
     responses={200: {"content": {"application/json": {"example": OPENAI_MODEL}}}, **problems(ModelNotFound)},
 )
-async def get_openai_model(model_id: str, principal: Caller, services: Services) -> dict[str, Any]:
+async def get_openai_model(model_id: str, principal: Anyone, services: Services) -> dict[str, Any]:
     """Return one model in OpenAI's format."""
     model = services.catalogue.find(model_id, services.budgets.plan(principal.plan).allows)
     return _openai_resource(model, services)
