@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
-from parley.config.urls import PostgresUrl, RabbitUrls, RedisUrl, WebUrl, is_origin
+from parley.config.urls import PostgresUrl, RedisUrl, WebUrl, is_origin
 
 VALID = [
     (WebUrl, "https://chat.example.org"),
@@ -15,7 +15,6 @@ VALID = [
     (RedisUrl, "rediss://:p@redis:6379/0?ssl_ca_certs=/ca.pem"),
     (RedisUrl, "redis+sentinel://one:26379,two:26379/main"),
     (RedisUrl, "unix:///run/redis.sock?db=1"),
-    (RabbitUrls, "amqps://u:p@one/v, amqps://u:p@two/v"),
 ]
 INVALID = [
     (WebUrl, "chat.example.org"),
@@ -28,7 +27,6 @@ INVALID = [
     (RedisUrl, "nonsense"),
     (RedisUrl, "http://redis:6379"),
     (RedisUrl, "redis:6379"),
-    (RabbitUrls, "amqp://one/v,two/v"),
 ]
 
 

@@ -18,7 +18,7 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as UnreadableSource
 
-from parley.config.urls import PostgresUrl, RabbitUrls, RedisUrl, WebUrl
+from parley.config.urls import PostgresUrl, RedisUrl, WebUrl
 from parley.observability.trace_settings import TraceSettings
 
 DEFAULT_SECRETS_DIR = "/run/secrets"
@@ -131,7 +131,7 @@ class DataSettings(ServiceSettings):
 
     database_url: PostgresUrl = Field(description="Postgres URL of the service's own database.")
     redis_url: RedisUrl = Field(description=REDIS_URL_HELP)
-    amqp_url: RabbitUrls | None = Field(
+    amqp_url: SecretStr | None = Field(
         None,
         description="RabbitMQ URL, or the URLs of a cluster's nodes, separated by commas. When unset, events stay "
         "inside the process.",

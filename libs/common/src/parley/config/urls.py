@@ -33,19 +33,17 @@ def _web(value: str) -> str:
     return value
 
 
-def _secret(*schemes: str, several: bool = False) -> Callable[[SecretStr], SecretStr]:
+def _secret(*schemes: str) -> Callable[[SecretStr], SecretStr]:
     """Return a check of the scheme and the ports: hosts may be several, a socket, or in the query."""
     wanted = " or ".join(f"{scheme}://" for scheme in schemes)
 
     def check(value: SecretStr) -> SecretStr:
-        text = value.get_secret_value()
-        for url in text.split(",") if several else [text]:
-            scheme, separator, rest = url.strip().partition("://")
-            if not separator or scheme.lower() not in schemes:
-                raise ValueError(f"must be a URL that begins with {wanted}")
-            hosts = re.split("[/?#]", rest)[0].rpartition("@")[2]
-            if not all(map(_HOST.match, hosts.split(","))):
-                raise ValueError("must be a URL whose ports are numbers")
+        scheme, separator, rest = value.get_secret_value().strip().partition("://")
+        if not separator or scheme.lower() not in schemes:
+            raise ValueError(f"must be a URL that begins with {wanted}")
+        hosts = re.split("[/?#]", rest)[0].rpartition("@")[2]
+        if not all(map(_HOST.match, hosts.split(","))):
+            raise ValueError("must be a URL whose ports are numbers")
         return value
 
     return check
@@ -54,5 +52,3 @@ def _secret(*schemes: str, several: bool = False) -> Callable[[SecretStr], Secre
 WebUrl = Annotated[str, AfterValidator(_web)]
 PostgresUrl = Annotated[SecretStr, AfterValidator(_secret("postgresql", "postgres"))]
 RedisUrl = Annotated[SecretStr, AfterValidator(_secret("redis", "rediss", "redis+sentinel", "rediss+sentinel", "unix"))]
-RabbitUrls = Annotated[SecretStr, AfterValidator(_secret("amqp", "amqps", several=True))]
-"""One URL, or several, separated by commas."""
