@@ -113,6 +113,28 @@ test("an expired access token is renewed once, by the cookie, and the request re
   assert.match(await requests[2].text(), /grant_type=refresh_token&token_delivery=cookie/);
 });
 
+test("a log-in waits for a renewal of the session before, whose end cannot undo it", async () => {
+  const granted = (token) => Response.json({ access_token: token, expires_in: 900, scope: "chat:write" });
+  let ended = false, refuse;
+  const answers = [granted("old"), new Promise((resolve) => (refuse = resolve)), granted("new")];
+  const requests = [];
+  globalThis.fetch = async (input, init) => {
+    requests.push(init.body.get("grant_type"));
+    return answers.shift();
+  };
+  const session = new BrowserSession(BASE, () => (ended = true));
+  await session.logIn("ada", "secret");
+  const renewed = session.renew("old");
+  const loggedIn = session.logIn("ada", "secret");
+  await new Promise(setImmediate);
+  assert.deepEqual(requests, ["password", "refresh_token"]);
+  refuse(Response.json({ error: "invalid_grant" }, { status: 400 }));
+  assert.equal(await renewed, null);
+  await loggedIn;
+  assert.equal(await session.token(), "new");
+  assert.equal(ended, true, "the session before is over");
+});
+
 test("a server that cannot be reached is an error of the network", async () => {
   script(new TypeError("failed"));
   await assert.rejects(parley().api.GET("/api/v1/models"), NetworkError);

@@ -54,7 +54,9 @@ export class BrowserSession implements Session {
 
   /** Log in with a name or e-mail address. Raises ParleyError or NetworkError. */
   async logIn(username: string, password: string): Promise<void> {
-    this.accept(await this.request({ grant_type: "password", username, password }));
+    // A renewal of the session before, here or in another tab, would replace the new cookie if it ended later.
+    await this.renewing?.catch(() => null);
+    await exclusively(async () => this.accept(await this.request({ grant_type: "password", username, password })));
   }
 
   /** Log in once more, for a change that needs a recent log-in. The session before it ends. */
@@ -98,10 +100,13 @@ export class BrowserSession implements Session {
   }
 
   private async refreshNow(): Promise<string | null> {
+    const before = this.access;
     try {
-      this.accept(await this.request({ grant_type: "refresh_token" }));
+      const granted = await this.request({ grant_type: "refresh_token" });
+      if (this.access === before) this.accept(granted);
     } catch (error) {
       if (!(error instanceof ParleyError) || error.status >= 429) throw error;
+      if (this.access !== before) return this.access?.token ?? null; // someone logged in meanwhile
       const had = this.access !== null;
       this.access = null;
       if (had) this.onEnd();
