@@ -12,6 +12,7 @@ import { t } from "../i18n";
 import { Dialog, IconButton, Select } from "../ui/controls";
 import { Icon } from "../ui/Icon";
 import type { Refusal, TurnSettings } from "./threadState";
+import { useSystemPrompt } from "./systemPrompt";
 import { useDraft } from "./useDraft";
 
 const MAX_MESSAGE = 32_000;
@@ -114,7 +115,7 @@ export function Composer(props: {
           <IconButton
             icon="sliders"
             label={t("chat.settings")}
-            className={props.settings.systemPrompt || props.settings.temperature !== null ? "changed" : ""}
+            className={props.settings.systemPrompt !== null || props.settings.temperature !== null ? "changed" : ""}
             onClick={() => setSettingsOpen(true)}
           />
           <span className="grow" />
@@ -130,7 +131,7 @@ export function Composer(props: {
         </div>
       </form>
       <p className="composer-hint">{t("chat.hint")}</p>
-      {settingsOpen && <Settings settings={props.settings} onSettings={props.onSettings} onClose={() => setSettingsOpen(false)} />}
+      {settingsOpen && <Settings conversation={props.conversation} settings={props.settings} onSettings={props.onSettings} onClose={() => setSettingsOpen(false)} />}
     </div>
   );
 }
@@ -158,8 +159,9 @@ function Notice(props: {
   );
 }
 
-function Settings(props: { settings: TurnSettings; onSettings: (settings: TurnSettings) => void; onClose: () => void }): React.JSX.Element {
+function Settings(props: { conversation: string; settings: TurnSettings; onSettings: (settings: TurnSettings) => void; onClose: () => void }): React.JSX.Element {
   const { settings, onSettings } = props;
+  const current = useSystemPrompt(props.conversation);
   const warm = settings.temperature !== null;
   return (
     <Dialog title={t("chat.settings")} onClose={props.onClose}>
@@ -170,7 +172,8 @@ function Settings(props: { settings: TurnSettings; onSettings: (settings: TurnSe
             id="system-prompt"
             dir="auto"
             rows={5}
-            value={settings.systemPrompt}
+            readOnly={settings.systemPrompt === null && current === null}
+            value={settings.systemPrompt ?? current ?? ""}
             onChange={(event) => onSettings({ ...settings, systemPrompt: event.target.value })}
           />
           <p className="hint">{t("chat.systemPromptHint")}</p>

@@ -20,7 +20,7 @@ import type { Thread } from "./thread";
 import { shown, type TurnSettings } from "./threadState";
 import { siblings, type Node } from "./tree";
 
-const DEFAULTS: TurnSettings = { model: null, systemPrompt: "", temperature: null };
+const DEFAULTS: TurnSettings = { model: null, systemPrompt: null, temperature: null };
 /** Places where Escape ends something else than the answer. */
 const OWN_ESCAPE = ".sidebar, .scrim, .editor";
 const choices = new Map<string, TurnSettings>();

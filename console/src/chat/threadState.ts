@@ -7,7 +7,8 @@ import { branch, type Node, type Tree } from "./tree";
 
 export interface TurnSettings {
   model: string | null;
-  systemPrompt: string;
+  /** Null: that of the conversation. An empty one removes it. */
+  systemPrompt: string | null;
   temperature: number | null;
 }
 
@@ -52,8 +53,11 @@ export const EMPTY: ThreadState = {
 
 /** The fields of a request that the settings determine. */
 export function requestOptions({ model, systemPrompt, temperature }: TurnSettings): TurnRequest {
-  const prompt = systemPrompt.trim();
-  return { ...(model ? { model } : {}), ...(prompt ? { system_prompt: prompt } : {}), ...(temperature === null ? {} : { temperature }) };
+  return {
+    ...(model ? { model } : {}),
+    ...(systemPrompt === null ? {} : { system_prompt: systemPrompt.trim() }),
+    ...(temperature === null ? {} : { temperature }),
+  };
 }
 
 /** Why a message was not sent; without a draft, there is nothing to offer again. */

@@ -108,7 +108,7 @@ export const en = {
   "chat.stop": "Stop",
   "chat.stopped": "You stopped the answer.",
   "chat.systemPrompt": "System prompt",
-  "chat.systemPromptHint": "Instructions that the model gets before your messages. Empty: as before.",
+  "chat.systemPromptHint": "Instructions that the model gets in this conversation, from your next message on. Empty: none.",
   "chat.formula": "Formula",
   "chat.table": "Table",
   "chat.taskDone": "Done",

@@ -110,7 +110,7 @@ export const zh: Record<Key, string> = {
   "chat.stop": "停止",
   "chat.stopped": "您已停止回答。",
   "chat.systemPrompt": "系统提示词",
-  "chat.systemPromptHint": "模型在您的消息之前收到的指示。留空表示保持不变。",
+  "chat.systemPromptHint": "从您的下一条消息起，模型在本对话中收到的指示。留空表示没有。",
   "chat.formula": "公式",
   "chat.table": "表格",
   "chat.taskDone": "已完成",

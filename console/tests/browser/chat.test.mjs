@@ -69,6 +69,32 @@ test("an answer survives a killed server: it continues or ends plainly, and keep
   assert.ok((await assertNoGap(page)) >= before);
 });
 
+test("the system prompt of a conversation is shown after a reload, and can be removed", async () => {
+  const page = await person();
+  const field = page.getByLabel("System prompt");
+  const write = async (text) => {
+    await page.getByRole("button", { name: "Settings" }).click();
+    await field.fill(text);
+    await page.keyboard.press("Escape");
+  };
+  const shown = async () => {
+    await page.reload();
+    await page.getByRole("button", { name: "Settings" }).click();
+    await page.waitForFunction(() => !document.querySelector("#system-prompt").readOnly);
+    const value = await field.inputValue();
+    await page.keyboard.press("Escape");
+    return value;
+  };
+  await write("Answer in rhymes.");
+  await send(page, "With a prompt [[fake tokens=3]]");
+  await finishedWords(page);
+  assert.equal(await shown(), "Answer in rhymes.");
+  await write("");
+  await send(page, "Without one [[fake tokens=3]]");
+  await answer(page).getByText("t3").waitFor();
+  assert.equal(await shown(), "");
+});
+
 test("a stopped answer keeps what it has written", async () => {
   const page = await person();
   await send(page, "Stop me [[fake tokens=2000]]");
