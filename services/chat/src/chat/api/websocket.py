@@ -15,6 +15,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from chat.api.dependencies import services_of
 from chat.api.request_parsing import parse_cache_policy, parse_cursor, parse_idempotency_key, to_turn_request
+from chat.api.socket_protocols import PROTOCOL, offered_token
 from chat.api.socket_sender import NO_STATUS, SocketSender
 from chat.errors import TooManyOpenTurns, TurnPending
 from chat.model import Turn
@@ -31,27 +32,17 @@ from chat.protocols.websocket.schemas import (
     parse_frame,
 )
 from chat.running.turn_updates import StreamInterrupted
-from parley.errors import (
-    CredentialsMissing,
-    InsufficientScope,
-    InternalError,
-    InvalidJson,
-    ParleyError,
-    Unauthenticated,
-)
+from parley.errors import InsufficientScope, InternalError, InvalidJson, ParleyError, Unauthenticated
 from parley.process.timeouts import at_most
-from parley.security.identity import Principal, authenticate, bearer_token
+from parley.security.identity import Principal, authenticate
 from parley.times import iso
 from parley.web import problems, strict_json
 from parley.web.runtime import Runtime
 from parley.web.validation import from_validation
 
 log = structlog.get_logger()
-
 router = APIRouter()
 
-PROTOCOL = "parley.v1"
-BEARER = "parley.bearer."
 PATH = "/api/v1/chat/ws"
 ROUTE = "/api/v1/chat"
 """Scope of idempotency keys, shared with ``POST /chat``."""
@@ -84,16 +75,6 @@ async def chat_socket(socket: WebSocket) -> None:
             await socket.close(close.code)
     except (WebSocketDisconnect, TimeoutError):  # the client has left, or reads nothing
         return
-
-
-def offered_token(socket: WebSocket, offered: list[str]) -> str | None:
-    """Return the token among the subprotocols, or that of the header; None if there is none."""
-    for protocol in offered:
-        if protocol.startswith(BEARER):
-            return protocol.removeprefix(BEARER)
-    with contextlib.suppress(CredentialsMissing):
-        return bearer_token(socket.headers.get("authorization"))
-    return None
 
 
 class WebSocketSession:

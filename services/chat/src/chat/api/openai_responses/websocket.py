@@ -16,8 +16,9 @@ from chat.api.openai_responses.checks import check_state
 from chat.api.openai_responses.kept_response import KeptResponse, can_follow, kept_input, kept_response
 from chat.api.openai_responses.requests import check_request, open_response
 from chat.api.request_checks import invalid
+from chat.api.socket_protocols import PROTOCOL, offered_token
 from chat.api.socket_sender import NO_STATUS, SocketSender
-from chat.api.websocket import GOING_AWAY, IDLE_INTERVAL, PROTOCOL, UNAUTHENTICATED, offered_token
+from chat.api.websocket import GOING_AWAY, IDLE_INTERVAL, UNAUTHENTICATED
 from chat.errors import ConnectionLimitReached, TooManyOpenTurns
 from chat.model import Turn
 from chat.protocols.openai_responses.events import ResponseEvents, json_line
