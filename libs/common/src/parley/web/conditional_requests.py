@@ -15,14 +15,6 @@ IfNoneMatch = Annotated[
 NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "`If-None-Match` names the current ETag."}}
 
 
-def has_current(if_none_match: str | None, etag: str) -> bool:
-    """Return whether ``If-None-Match`` names the ETag of the resource, or any (``*``)."""
-    if if_none_match is None:
-        return False
-    given = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-    return given == ["*"] or etag in given
-
-
 def not_modified(etag: str, cache_control: str | None = None) -> Response:
     """Return the response to a client that has the current version, with the ``Cache-Control`` of a whole response."""
     caching = {} if cache_control is None else {"Cache-Control": cache_control}

@@ -22,7 +22,8 @@ from parley.ids import parse_id
 from parley.security.identity import Principal
 from parley.web import cursors
 from parley.web.attachment import attachment
-from parley.web.conditional_requests import NOT_MODIFIED, has_current, not_modified
+from parley.web.conditional_requests import NOT_MODIFIED, not_modified
+from parley.web.etags import has_current
 from parley.web.openapi import EXAMPLE_ID, ResponseDocs, header, header_parameter, location, problems
 from parley.web.schemas import Page
 

@@ -16,6 +16,7 @@ from gateway.routes import route
 from parley import errors
 from parley.errors import ParleyError
 from parley.web import problems
+from parley.web.etags import has_current
 
 PAGE_ROUTE = route("GET", "/docs", "auth", None)
 """The route under which preflights and requests for pages and probes count on the limit of the client's address."""
@@ -124,6 +125,5 @@ class LocalResponses:
 
 def _is_unchanged(request: Request, page: LocalPage) -> bool:
     """Return whether the client has the page: ``If-None-Match`` names its ETag."""
-    known = request.used_headers.get(b"if-none-match")
-    etag = dict(page.headers).get(b"etag")
-    return known is not None and etag is not None and etag in map(bytes.strip, known.split(b","))
+    known, etag = request.used_headers.get(b"if-none-match"), dict(page.headers).get(b"etag")
+    return known is not None and etag is not None and has_current(known.decode("latin-1"), etag.decode())

@@ -20,7 +20,8 @@ from history.dependencies import (
 )
 from history.errors import ConversationNotFound, MessageNotFound
 from parley.web.app import JsonRoute
-from parley.web.conditional_requests import NOT_MODIFIED, IfNoneMatch, has_current, not_modified
+from parley.web.conditional_requests import NOT_MODIFIED, IfNoneMatch, not_modified
+from parley.web.etags import has_current
 from parley.web.openapi import ETAG, problems
 from parley.web.schemas import Page, Text
 
