@@ -108,6 +108,20 @@ async def test_a_client_that_holds_as_much_as_it_may_does_not_hold_up_the_others
         await waits
 
 
+async def test_a_call_that_needs_no_slot_does_not_wait() -> None:
+    slots = FairSlots(10, of_client=5)
+    await slots.acquire("ada", 5)
+    await slots.acquire("bob", 5)
+    waits = asyncio.create_task(slots.acquire("ada", 5))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await slots.acquire("ada", 0)
+    assert not waits.done()
+    slots.release("ada", 5)
+    async with asyncio.timeout(5):
+        await waits
+
+
 async def test_a_large_call_that_is_cancelled_lets_the_next_one_pass() -> None:
     slots = FairSlots(10)
     await slots.acquire("ada", 8)

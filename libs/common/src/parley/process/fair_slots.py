@@ -32,7 +32,9 @@ class FairSlots:
             self.release(client)
 
     async def acquire(self, client: Hashable, slots: int = 1) -> None:
-        """Wait for slots, and take them; at most as many as one client may hold."""
+        """Wait for slots, and take them; at most as many as one client may hold. No slots need no wait."""
+        if not slots:
+            return
         mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(client, deque()).append((slots, mine))
         self._lend()

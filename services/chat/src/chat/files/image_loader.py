@@ -69,8 +69,7 @@ class ImageLoader:
             shows = "vision" in model.capabilities
             if shows:
                 size, user_id = _size_of_images(prompt), prompt.user_id
-                if size:  # none for images that are in the prompt itself
-                    await self._memory.acquire(user_id, size)
+                await self._memory.acquire(user_id, size)
                 held = size
             return await self._loaded(prompt, shows=shows)
 
