@@ -57,6 +57,10 @@ class _ConversationHead:
     """Answer that ends the branch that the user has chosen."""
     item_deletions: int = 0
 
+    def system_prompt_of(self, request: TurnRequest) -> str | None:
+        """Return the system prompt of a turn: the request's, also an empty one, or else the conversation's."""
+        return self.system_prompt if request.system_prompt is None else request.system_prompt
+
 
 class PositionResolver:
     """Finds the position of a turn in chat's own store, or in history for older conversations."""
@@ -158,7 +162,7 @@ class PositionResolver:
             parent_id=head.latest if follows_latest else wanted,
             parent_certain=request.parent_id is None,
             follows_latest=follows_latest,
-            system_prompt=head.system_prompt if request.system_prompt is None else request.system_prompt,
+            system_prompt=head.system_prompt_of(request),
             item_deletions=head.item_deletions,
             first_number=head.next_number,
             adopted=head.adopted,
@@ -180,7 +184,7 @@ class PositionResolver:
             tool_results=source.tool_results,
             continues=source.continues,
             response=source.response,
-            system_prompt=head.system_prompt if request.system_prompt is None else request.system_prompt,
+            system_prompt=head.system_prompt_of(request),
             item_deletions=head.item_deletions,
             first_number=head.next_number,
             adopted=head.adopted,

@@ -46,6 +46,10 @@ class _Replica:
     def behind(self) -> bool:
         return self.count - 1 < len(self.log.entries)
 
+    def continue_after(self, seq: int) -> None:
+        """Continue after the newest stored item, or after the end of the log if the store has more items."""
+        self.count = min(seq, len(self.log.entries) + 1)
+
     def next_batch(self) -> LogAppend:
         turn, started = self.log.turn, self.count > 0
         first = max(0, self.count - 1)
@@ -163,7 +167,7 @@ class LogReplicator:
             self._replicas.pop(replica.log, None)
             self._fence(replica.log.turn.id)
         elif newest is not None and newest[0] == epoch:
-            replica.count = min(newest[1], len(replica.log.entries) + 1)
+            replica.continue_after(newest[1])
 
     def _on_unavailable(self, dirty: dict[TurnLog, _Replica]) -> None:
         self._metrics.replication_failures.inc()
@@ -210,7 +214,7 @@ class LogReplicator:
             if newest is None:
                 replica.count = 0
             elif newest[0] == replica.log.turn.epoch:
-                replica.count = min(newest[1], len(replica.log.entries) + 1)
+                replica.continue_after(newest[1])
 
     def _show_unreplicated(self) -> None:
         """Show all entries while the lease holds; without it, another runner may own the turns."""
