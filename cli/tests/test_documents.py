@@ -20,8 +20,8 @@ import webhooks
 from parley.config.settings import SettingsError, environment_names, load
 from parley.errors import ParleyError
 from parley_cli.documents import configuration, pages
-from parley_cli.documents.configuration import SETTINGS_CLASSES
 from parley_cli.documents.errors import catalogue
+from parley_cli.settings_classes import SETTINGS_CLASSES
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from parley.config.settings import ServiceSettings, SettingsError, environment_names, load
 from parley.config.sources import configured_variables
 from parley_cli.commands.shared import load_settings
-from parley_cli.documents.configuration import SETTINGS_CLASSES
 from parley_cli.main import build
 from parley_cli.settings import LocalSettings
+from parley_cli.settings_classes import SETTINGS_CLASSES
 from parley_cli.stack.backends import StackBackends
 from parley_cli.stack.encryption_key import ensure_key
 from parley_cli.stack.ports import StackPorts

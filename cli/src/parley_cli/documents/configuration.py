@@ -7,23 +7,11 @@ from typing import Literal, get_args, get_origin
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-import auth.settings
-import chat.settings
-import gateway.settings
-import history.settings
-import webhooks.settings
-from parley.config.settings import ServiceSettings, environment_names
-from parley_cli.settings import LocalSettings
+from history.settings import HistorySettings, WorkerSettings
+from parley.config.settings import environment_names
+from parley_cli.settings_classes import SETTINGS_CLASSES
 from parley_cli.stack.refused_settings import REFUSED, REFUSED_WITH_LOCAL_MODEL
 
-SETTINGS_CLASSES: tuple[type[ServiceSettings], ...] = (
-    gateway.settings.GatewaySettings,
-    auth.settings.AuthSettings,
-    chat.settings.ChatSettings,
-    history.settings.HistorySettings,
-    webhooks.settings.WebhooksSettings,
-    LocalSettings,
-)
 WORKER = "history-worker"
 HEAD = """# Configuration
 
@@ -80,8 +68,8 @@ def settings() -> list[SettingEntry]:
         variables = environment_names(kind)
         for field, info in kind.model_fields.items():
             _add(found, variables[field], kind.service, info)
-            if kind is history.settings.HistorySettings:
-                _add_other_default(found, variables[field], WORKER, history.settings.WorkerSettings.model_fields[field])
+            if kind is HistorySettings:
+                _add_other_default(found, variables[field], WORKER, WorkerSettings.model_fields[field])
     return sorted(found.values(), key=lambda setting: setting.name)
 
 

@@ -55,14 +55,9 @@ def require_obeyed(settings: LocalSettings, variables: Mapping[str, str]) -> Non
 
 def require_known(variables: Mapping[str, str]) -> None:
     """Raise SettingsError with one line for each variable that a service would refuse as a misspelt setting."""
-    from auth.settings import AuthSettings
-    from chat.settings import ChatSettings
-    from gateway.settings import GatewaySettings
-    from history.settings import HistorySettings
-    from webhooks.settings import WebhooksSettings
+    from parley_cli.settings_classes import SETTINGS_CLASSES
 
-    kinds = (LocalSettings, GatewaySettings, AuthSettings, ChatSettings, HistorySettings, WebhooksSettings)
-    lines = dict.fromkeys(line for kind in kinds for line in unknown_settings(kind, variables))
+    lines = dict.fromkeys(line for kind in SETTINGS_CLASSES for line in unknown_settings(kind, variables))
     if lines:
         raise SettingsError("\n".join(lines))
 
