@@ -37,9 +37,9 @@ class RestoreProgress:
             raise BackupError(f"{reason_of(error)}. {self._state()}") from error
 
     def _state(self) -> str:
-        if not self.committing and not self.dropped:
-            return "No database was restored."
         if not self.committing:
+            if not self.dropped:
+                return "No database was restored."
             return (
                 f"No database was restored, and the tables of {', '.join(self.dropped)} were dropped. "
                 "Run the same command again with --replace, or restore another archive."

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, SecretStr
 
-_ORIGIN = re.compile(r"https?://[^\s/?#@:\[\]]+(:(\d{1,5}|\*))?/?\Z|https?://\[[0-9A-Fa-f:.]+\](:(\d{1,5}|\*))?/?\Z")
+_ORIGIN = re.compile(r"https?://([^\s/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])(:(\d{1,5}|\*))?/?\Z")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]*)(:\d{1,5})?\Z")
 
 
