@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
+from parley.config.settings import SettingsError
 from parley_cli.backup import operations, secret_key
 from parley_cli.backup.access import DatabaseAccess
 from parley_cli.backup.errors import BackupError
 from parley_cli.backup.manifest import DatabasePart, Manifest, TablePart
 from parley_cli.backup.operations import RestoreOptions
+from parley_cli.settings import LocalSettings
+from parley_cli.stack.database_access import open_to_replace
 
 KEY, OTHER = secrets.token_hex(32), secrets.token_hex(32)
 MOMENT = datetime(2026, 11, 22, tzinfo=UTC)
@@ -70,3 +73,10 @@ async def test_new_signing_keys_are_enough_unless_there_are_webhooks(restore: An
             await restore(archive_of(webhooks), OTHER, new_signing_keys=True)
     else:
         assert await restore(archive_of(webhooks), None, new_signing_keys=True)
+
+
+async def test_a_key_file_is_refused_where_the_keys_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTH_DATABASE_URL", "postgresql://localhost/auth")
+    with pytest.raises(SettingsError, match=r"--secret-key-file: .* AUTH_SECRET_KEY and WEBHOOKS_SECRET_KEY"):
+        async with open_to_replace(LocalSettings(), ["auth"], KEY):
+            pass

@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+KEY_OPTION = "--secret-key-file"
+"""Gives the key of a data folder that has none yet."""
+
 
 @dataclass(frozen=True, slots=True)
 class DatabaseAccess:

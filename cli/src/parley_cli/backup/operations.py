@@ -7,7 +7,7 @@ from pathlib import Path
 
 from parley.config.settings import SettingsError
 from parley_cli.backup import secret_key
-from parley_cli.backup.access import DatabaseAccess
+from parley_cli.backup.access import KEY_OPTION, DatabaseAccess
 from parley_cli.backup.archive_reader import ArchiveReader
 from parley_cli.backup.archive_writer import open_archive
 from parley_cli.backup.dump import dump, open_snapshots
@@ -17,7 +17,6 @@ from parley_cli.backup.manifest import Manifest, SecretKeyPart
 from parley_cli.backup.progress import RestoreProgress
 from parley_cli.backup.services import in_order
 
-KEY_OPTION = "--secret-key-file"
 _NEW_KEY_BYTES = 32
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from parley_cli.backup.access import KEY_OPTION
 from parley_cli.backup.errors import BackupError
 from parley_cli.commands.backup import render
 from parley_cli.commands.backup_options import (
@@ -31,7 +32,7 @@ CheckOption = Annotated[bool, typer.Option("--check", help="Only read and verify
 ReplaceOption = Annotated[bool, typer.Option("--replace", help="Delete everything that the databases contain.")]
 SecretKeyOption = Annotated[
     Path | None,
-    typer.Option("--secret-key-file", help="The file auth-secret-key of the data folder of the backup, for a new one."),
+    typer.Option(KEY_OPTION, help="The file auth-secret-key of the data folder of the backup, for a new one."),
 ]
 NewSigningKeysOption = Annotated[
     bool,
@@ -63,7 +64,7 @@ def restore(
     """
     wanted = choose_services(COMMAND, service)
     passphrase = read_passphrase(COMMAND, passphrase_file)
-    secret_key = read_option_file(COMMAND, "--secret-key-file", secret_key_file)
+    secret_key = read_option_file(COMMAND, KEY_OPTION, secret_key_file)
     local = load_settings(data_dir)
     with report_failures(COMMAND):
         from parley_cli.backup import operations

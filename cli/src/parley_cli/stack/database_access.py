@@ -6,7 +6,7 @@ from pathlib import Path
 
 from parley.config.settings import SettingsError, load
 from parley.config.sources import configured_variables
-from parley_cli.backup.access import DatabaseAccess
+from parley_cli.backup.access import KEY_OPTION, DatabaseAccess
 from parley_cli.backup.errors import BackupError
 from parley_cli.backup.settings import URL_VARIABLES, BackupSettings
 from parley_cli.settings import LocalSettings
@@ -45,9 +45,14 @@ async def open_to_replace(
 ) -> AsyncIterator[DatabaseAccess]:
     """Open the databases of a server that does not run, in a new data folder if there is none.
 
-    ``secret_key`` is that of a folder that has none yet.
+    ``secret_key`` is that of a folder that has none yet. Raises SettingsError if there is no folder.
     """
     if is_container():
+        if secret_key is not None:
+            raise SettingsError(
+                f"{KEY_OPTION}: is only for a data folder. With the databases of the settings, the keys are the "
+                "settings AUTH_SECRET_KEY and WEBHOOKS_SECRET_KEY."
+            )
         yield _configured(services)
         return
     async with _stopped(local, local.data_dir.absolute(), services, secret_key) as access:
