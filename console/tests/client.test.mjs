@@ -1,20 +1,10 @@
 // Unit tests of the client against a scripted `fetch`: streams that resume, credentials that are renewed.
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { after, test } from "node:test";
+import { test } from "node:test";
 
-import { build } from "vite";
+import { load } from "./bundle.mjs";
 
-const folder = await mkdtemp(join(tmpdir(), "parley-client-"));
-after(() => rm(folder, { recursive: true }));
-await build({
-  configFile: false,
-  logLevel: "error",
-  build: { outDir: folder, lib: { entry: "client/src/index.ts", formats: ["es"], fileName: "client" }, minify: false },
-});
-const { BrowserSession, NetworkError, Parley, ParleyError, TokenSession } = await import(join(folder, "client.js"));
+const { BrowserSession, NetworkError, Parley, ParleyError, TokenSession } = await load("client/src/index.ts");
 
 const BASE = "http://parley.test";
 const first = { turn_id: "t", conversation_id: "c", message_id: "t", user_message_id: "u", model: "m", delta: "", finished: false };

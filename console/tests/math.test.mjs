@@ -1,20 +1,10 @@
 // Unit tests of the formulas in the text of an answer.
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { after, test } from "node:test";
+import { test } from "node:test";
 
-import { build } from "vite";
+import { load } from "./bundle.mjs";
 
-const folder = await mkdtemp(join(tmpdir(), "parley-math-"));
-after(() => rm(folder, { recursive: true }));
-await build({
-  configFile: false,
-  logLevel: "error",
-  build: { outDir: folder, lib: { entry: "src/chat/math.ts", formats: ["es"], fileName: "math" }, minify: false },
-});
-const { hasMath, normalizeMath } = await import(join(folder, "math.js"));
+const { hasMath, normalizeMath } = await load("src/chat/math.ts");
 
 test("formulas in every form are found", () => {
   for (const [text, expected] of [

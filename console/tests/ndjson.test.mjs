@@ -1,20 +1,10 @@
 // Unit tests of the recognition of NDJSON, which an import needs whatever the name of its file is.
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { after, test } from "node:test";
+import { test } from "node:test";
 
-import { build } from "vite";
+import { load } from "./bundle.mjs";
 
-const folder = await mkdtemp(join(tmpdir(), "parley-ndjson-"));
-after(() => rm(folder, { recursive: true }));
-await build({
-  configFile: false,
-  logLevel: "error",
-  build: { outDir: folder, lib: { entry: "src/chat/ndjson.ts", formats: ["es"], fileName: "ndjson" }, minify: false },
-});
-const { isNdjson } = await import(join(folder, "ndjson.js"));
+const { isNdjson } = await load("src/chat/ndjson.ts");
 
 test("objects on lines of their own are NDJSON", () => {
   for (const text of ['{"a":1}\n{"b":2}\n', '\n  \r\n{"a":"}\\n{"}\r\n{"b":2}', '\uFEFF{"a":1}\n{"b":2}', '{"a":1}\n{"b":'])

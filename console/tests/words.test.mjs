@@ -1,21 +1,13 @@
 // Unit tests of the words for what webhooks report: every documented error has a text.
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { test } from "node:test";
 
-import { build } from "vite";
+import { load } from "./bundle.mjs";
 
 const DOCUMENTATION = join(import.meta.dirname, "../../docs/webhooks.md");
-const folder = await mkdtemp(join(tmpdir(), "parley-words-"));
-after(() => rm(folder, { recursive: true }));
-await build({
-  configFile: false,
-  logLevel: "error",
-  build: { outDir: folder, lib: { entry: "src/webhooks/words.ts", formats: ["es"], fileName: "words" }, minify: false },
-});
-const { deliveryError } = await import(join(folder, "words.js"));
+const { deliveryError } = await load("src/webhooks/words.ts");
 
 test("every documented error of a delivery has a text", async () => {
   const [sentence] = /^`error` of a delivery says[^]*?\n\n/m.exec(await readFile(DOCUMENTATION, "utf8"));
