@@ -87,7 +87,7 @@ class ChatService:
             raise
 
     def _abandon_unread(self, admission: "asyncio.Task[OpenedTurn]") -> None:
-        """Cancel a turn that is not stored, and whose client left during its admission: nobody else can read it."""
+        """Cancel a turn that is not stored: its client has left during the admission, and no other can read it."""
         if admission.cancelled() or admission.exception() is not None:
             return
         opened = admission.result()
