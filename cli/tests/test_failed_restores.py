@@ -51,3 +51,15 @@ async def test_a_restore_that_fails_before_the_first_database_says_that_none_is_
     await query(urls["auth"], "ALTER TABLE users DROP CONSTRAINT no_space_is_left")
     done = await server.parley(urls, "restore", str(archive))
     assert done.exit_code == 0, done.stderr
+
+
+async def test_a_restore_into_empty_databases_that_fails_does_not_speak_of_dropped_tables(
+    server: DatabaseServer, made: tuple[Path, Urls, str]
+) -> None:
+    archive, _, server.key = made
+    urls = await server.databases("empty")
+    name = await query(urls["auth"], "SELECT current_database()")
+    await query(urls["auth"], f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    failed = await server.parley(urls, "restore", str(archive))
+    assert failed.exit_code == 1
+    assert failed.stderr.endswith("read-only transaction. No database was restored.\n")

@@ -34,7 +34,8 @@ async def load(
         before_changes()
         for each in targets:
             if not await target.has_schema(each):
-                progress.dropped.append(each.service)
+                if await postgres_catalogue.tables(each.connection):
+                    progress.dropped.append(each.service)
                 await target.make_schema(each)
         transactions = {each.service: each.connection.transaction() for each in targets}
         for each in targets:
