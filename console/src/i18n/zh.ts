@@ -294,7 +294,7 @@ export const zh: Record<Key, string> = {
   "events.error.name_not_found": "找不到主机",
   "events.error.request_failed": "请求失败",
   "events.error.response_invalid": "响应无效",
-  "events.error.secret_unreadable": "无法读取密钥，请更换密钥",
+  "events.error.secret_unreadable": "无法解密签名密钥，请点击“生成新密钥”",
   "events.error.timeout": "响应超时",
   "events.error.tls_failed": "TLS 失败",
   "events.test": "发送测试事件",
