@@ -103,9 +103,7 @@ def _require_key_of_webhooks(archive: ArchiveReader, key: str | None, access: Da
 
 def _missing(part: SecretKeyPart, access: DatabaseAccess) -> BackupError:
     file = access.new_key_file
-    found = (
-        "Set it" if file is None else f"Give the file {file.name} of the data folder of the backup with {KEY_OPTION}"
-    )
+    found = "Set it" if file is None else f"Give the file {file.name} of the backed-up data folder with {KEY_OPTION}"
     give = ", or give --passphrase-file" if part.encrypted and part.name == secret_key.NAMES["auth"] else ""
     return BackupError(
         f"{part.name} with the fingerprint {part.fingerprint} is required: it encrypted secrets in the archive. "

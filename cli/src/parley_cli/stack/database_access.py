@@ -43,9 +43,10 @@ async def open_to_read(local: LocalSettings, services: list[str]) -> AsyncIterat
 async def open_to_replace(
     local: LocalSettings, services: list[str], secret_key: str | None = None
 ) -> AsyncIterator[DatabaseAccess]:
-    """Open the databases of a server that does not run, in a new data folder if there is none.
+    """Open the databases of a server that does not run. A data folder that does not exist is made.
 
-    ``secret_key`` is that of a folder that has none yet. Raises SettingsError if there is no folder.
+    ``secret_key`` is for a folder that has none yet. Where the databases come from the settings, as in a container, it
+    raises SettingsError.
     """
     if is_container():
         if secret_key is not None:

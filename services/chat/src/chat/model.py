@@ -118,7 +118,7 @@ class NewTurn:
     copied_from: dict[UUID, int] = field(default_factory=dict)
     """Deletions of items in its conversation, and in those it copies from. If one has grown, the turn is refused."""
     kept_system_prompt: str | None = None
-    """The system prompt of later turns that have none. An empty one removes that of the conversation."""
+    """The system prompt to keep for later turns of the conversation. Empty: remove it. None: leave it as it is."""
     reservation: Reservation = field(default_factory=Reservation)
     tool_results: tuple[ToolResult, ...] = ()
     continues: bool = False

@@ -41,7 +41,7 @@ def _secret(*schemes: str) -> Callable[[SecretStr], SecretStr]:
             raise ValueError(f"must be a URL that begins with {wanted}")
         hosts = re.split("[/?#]", rest)[0].rpartition("@")[2]
         if not all(map(_HOST.match, hosts.split(","))):
-            raise ValueError("must be a URL whose ports are numbers")
+            raise ValueError("must be a URL with numeric ports; a password has / ? # as %2F %3F %23")
         return value
 
     return check

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Generic, TypeVar
 
 MAX_BATCH_SIZE = 128
-"""Items in one call: bounds how long one call blocks Redis."""
+"""Items in one call. It bounds how long a call blocks its server, such as Redis, for others."""
 MAX_OPEN_CALLS = 1
 """Concurrent calls. Items that arrive during a call form the next batch."""
 MAX_WAITING = 10_000

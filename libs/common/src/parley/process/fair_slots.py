@@ -32,7 +32,10 @@ class FairSlots:
             self.release(client)
 
     async def acquire(self, client: Hashable, slots: int = 1) -> None:
-        """Wait for slots, and take them; at most as many as one client may hold. No slots need no wait."""
+        """Wait for slots, and take them. For 0 slots, return at once.
+
+        A call must not be for more slots than one client may hold.
+        """
         if not slots:
             return
         mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()

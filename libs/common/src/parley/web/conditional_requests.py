@@ -1,4 +1,4 @@
-"""Conditional reads: a client sends the ETag of what it has, and gets 304 if that is current (RFC 9110, 13.1.2)."""
+"""The parameter and the responses of routes that are read conditionally; `etags` decides what is current."""
 
 from typing import Annotated, Any
 

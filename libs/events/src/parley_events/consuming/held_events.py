@@ -111,7 +111,7 @@ class HeldLines:
             line.remove(held)
 
     def put_dead_first(self) -> None:
-        """Move dead letters, also former ones, to the front: their copies are stored behind the events that wait."""
+        """Move dead letters, also redriven ones, to the front: the queue has their copies behind waiting events."""
         for key, line in self._lines.items():
             self._lines[key] = deque(sorted(line, key=lambda held: not (held.is_dead or held.was_dead)))
 

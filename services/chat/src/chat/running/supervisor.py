@@ -79,10 +79,10 @@ class Supervisor:
 
     @contextlib.contextmanager
     def admitting(self, turn_id: UUID, user_id: UUID, streams: int = 0) -> Iterator[None]:
-        """Own a turn before it is stored, until it is started or refused: it is not one that a runner left behind.
+        """Count a turn as one of this process while it is admitted, so that no recovery takes it for an abandoned one.
 
-        It counts like a running one. Raises Overloaded if this process has its maximum of turns, TooManyOpenTurns if it
-        has that of the user. ``streams``: how many the user's plan allows, which are not refused here.
+        Raises Overloaded if this process has its maximum of turns, TooManyOpenTurns if it has that of the user.
+        ``streams``: open streams that the user's plan allows; the maximum of the user is never below it.
         """
         if len(self._runners) + len(self._admitting) >= self._limit:
             raise Overloaded

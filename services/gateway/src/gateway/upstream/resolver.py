@@ -46,7 +46,7 @@ class Resolver:
     async def refresh(self) -> bool:
         """Resolve the names once, and tell whether each has an address.
 
-        A starting gateway does so before its first request, which would wait for it.
+        The gateway does so at its start, so that its first request does not wait for it.
         """
         looked_up = await asyncio.gather(*map(self._look_up, self._configured))
         self._found = [new or known for new, known in zip(looked_up, self._found, strict=True)]

@@ -36,7 +36,7 @@ ORDER BY each.number ON CONFLICT DO NOTHING RETURNING event_id"""
 
 @dataclass(frozen=True, slots=True)
 class TakenIn:
-    """The events that webhooks want, and the number of new deliveries: none for an event that came before."""
+    """The events that webhooks want, and the number of new deliveries. An event that is repeated adds none."""
 
     wanted: Collection[UUID] = ()
     deliveries: int = 0

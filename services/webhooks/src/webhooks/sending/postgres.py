@@ -121,16 +121,16 @@ class PostgresDeliveryQueue:
         await self._database.execute(_RENEW, list(claims), self._lease)
 
     async def finish(self, delivery: ClaimedDelivery, outcome: AttemptOutcome) -> AttemptOutcome:
-        """Record an outcome, unless the delivery was claimed or requested again meanwhile; return it.
+        """Record an outcome, unless the delivery was claimed or requested again meanwhile; return what was recorded.
 
-        After a failure, another one is recorded and returned if the webhook has a new URL.
+        If an attempt failed and the webhook has a new URL by now, that is a failure with a retry at once: it says
+        nothing about the new URL.
         """
         if outcome.status == "delivered":
             await self._database.execute(_DELIVERED, *_values(delivery, outcome))
             return outcome
         async with self._database.transaction() as connection:
             if await connection.fetchval(_URL, delivery.webhook_id) != delivery.url:
-                # The failure of another address says nothing about this one, which gets the delivery now.
                 outcome = replace(outcome, status="failed", retry_after=0.0)
                 await connection.execute(_FINISH, *_values(delivery, outcome))
                 return outcome
